@@ -1,0 +1,296 @@
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use thiserror::Error;
+use tokio::{
+    task::{JoinError, JoinSet},
+    time::Instant,
+};
+use tracing::{debug, error, info};
+
+use super::{ConsumerError, MessageConsumer, MessageConsumerFactory};
+use crate::{
+    dispatcher::Dispatcher,
+    handler::{HandlerRegistry, HandlersError},
+    key::KeySource,
+};
+
+/// How long handlers in flight may take to finish once shutdown has begun.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The consumers of a program: each queue is registered once and consumed from then on.
+///
+/// [`App`](crate::App) is built on it. By hand:
+///
+/// ```
+/// use ploomby::{
+///     HandlerRegistry, KeySource, MessageConsumerRegistry,
+///     memory::{MemoryConsumerFactory, MemoryOptions},
+/// };
+///
+/// async fn greet(name: String) {
+///     println!("hello, {name}");
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> anyhow::Result<()> {
+/// let handlers = HandlerRegistry::new().register("greet", greet);
+/// let factory = MemoryConsumerFactory::new("memory://registry-example")?;
+/// let mut consumers = MessageConsumerRegistry::new(handlers, factory);
+/// let key = KeySource::header("task_name")?;
+/// consumers.register("greetings", key, 1, MemoryOptions::new()).await?;
+/// consumers.disconnect_consumers().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct MessageConsumerRegistry<F: MessageConsumerFactory> {
+    handlers: Arc<HandlerRegistry>,
+    factory: F,
+    queues: BTreeMap<String, Dispatcher>,
+    tasks: JoinSet<Result<(), RunError>>,
+    deadline: Duration,
+}
+
+impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
+    /// A registry of consumers that `factory` makes, for these handlers.
+    pub fn new(handlers: HandlerRegistry, factory: F) -> Self {
+        Self {
+            handlers: Arc::new(handlers),
+            factory,
+            queues: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            deadline: DEFAULT_DEADLINE,
+        }
+    }
+
+    /// How long handlers in flight may take to finish after
+    /// [`disconnect_consumers`](Self::disconnect_consumers) (default: 30 s).
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Connects `consumers_count` consumers of `listen_for` and starts consuming at once.
+    ///
+    /// # Errors
+    ///
+    /// Handlers that cannot be started with, a queue that is registered already, no consumers at
+    /// all, or a consumer that cannot connect. Nothing is consumed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, consumers that had connected are closed by dropping them.
+    pub async fn register(
+        &mut self,
+        listen_for: &str,
+        key: KeySource,
+        consumers_count: usize,
+        options: F::Options,
+    ) -> Result<(), RegisterError> {
+        self.handlers.check()?;
+        if consumers_count == 0 {
+            return Err(RegisterError::NoConsumers(listen_for.to_owned()));
+        }
+        if self.queues.contains_key(listen_for) {
+            return Err(RegisterError::AlreadyRegistered(listen_for.to_owned()));
+        }
+        let consumers = self
+            .connect(listen_for, consumers_count, &options)
+            .await
+            .map_err(|error| RegisterError::Connect {
+                queue: listen_for.to_owned(),
+                error,
+            })?;
+        let concurrency = self.factory.concurrency(&options, consumers_count);
+        let dispatcher = Dispatcher::new(listen_for, key, self.handlers.clone(), concurrency);
+        for consumer in consumers {
+            let run = run(consumer, dispatcher.for_consumer(), self.deadline);
+            self.tasks.spawn(run);
+        }
+        info!(queue = listen_for, consumers_count, concurrency, "consuming");
+        self.queues.insert(listen_for.to_owned(), dispatcher);
+        Ok(())
+    }
+
+    async fn connect(
+        &self,
+        listen_for: &str,
+        count: usize,
+        options: &F::Options,
+    ) -> Result<Vec<F::Consumer>, ConsumerError> {
+        let mut connected = Vec::with_capacity(count);
+        for _ in 0..count {
+            let mut consumer = self.factory.create(listen_for, options)?;
+            if let Err(error) = consumer.connect().await {
+                consumer.disconnect().await;
+                for mut consumer in connected {
+                    MessageConsumer::disconnect(&mut consumer).await;
+                }
+                return Err(error);
+            }
+            connected.push(consumer);
+        }
+        Ok(connected)
+    }
+
+    /// Waits until a consumer fails, or until all have come to the end of their messages, which
+    /// a queue never does.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of a consumer.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and called again.
+    pub async fn wait(&mut self) -> Result<(), RunError> {
+        while let Some(ended) = self.tasks.join_next().await {
+            flatten(ended)?;
+        }
+        Ok(())
+    }
+
+    /// Stops consuming, waits for the handlers in flight, gives back what was not started, and
+    /// disconnects.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::DeadlineExceeded`], if handlers were cut off, else the first failure of a
+    /// consumer. All are disconnected all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the consumers go on shutting down.
+    pub async fn disconnect_consumers(&mut self) -> Result<(), RunError> {
+        for dispatcher in self.queues.values() {
+            dispatcher.stop();
+        }
+        let mut result = Ok(());
+        let mut cut_off = Vec::new();
+        while let Some(ended) = self.tasks.join_next().await {
+            match flatten(ended) {
+                Err(RunError::DeadlineExceeded { handlers }) => cut_off.extend(handlers),
+                ended => result = result.and(ended),
+            }
+        }
+        self.queues.clear();
+        self.factory.close().await;
+        if cut_off.is_empty() {
+            result
+        } else {
+            Err(RunError::DeadlineExceeded { handlers: cut_off })
+        }
+    }
+}
+
+/// The life of one consumer, from the first delivery to the last acknowledgement.
+async fn run(
+    mut consumer: impl MessageConsumer,
+    dispatcher: Dispatcher,
+    deadline: Duration,
+) -> Result<(), RunError> {
+    let queue = dispatcher.listen_for().to_owned();
+    // cancel safety: `consume` is only dropped once nothing it started is in flight
+    let consumed = tokio::select! {
+        consumed = consumer.consume(dispatcher.clone()) => consumed,
+        cut_off = shut_down(&dispatcher, deadline) => {
+            consumer.disconnect().await;
+            return cut_off;
+        }
+    };
+    let result = match consumed {
+        Err(error) if !dispatcher.is_stopped() => {
+            error!(queue, %error, "the consumer failed");
+            Err(RunError::Consumer { queue, error })
+        }
+        _ => {
+            debug!(queue, "the consumer came to its end");
+            Ok(())
+        }
+    };
+    let drained = drain(&dispatcher, deadline).await;
+    consumer.disconnect().await;
+    result.and(drained)
+}
+
+async fn shut_down(dispatcher: &Dispatcher, deadline: Duration) -> Result<(), RunError> {
+    dispatcher.stopped().await;
+    drain(dispatcher, deadline).await
+}
+
+async fn drain(dispatcher: &Dispatcher, deadline: Duration) -> Result<(), RunError> {
+    match dispatcher.drain(Instant::now() + deadline).await {
+        handlers if handlers.is_empty() => Ok(()),
+        handlers => Err(RunError::DeadlineExceeded { handlers }),
+    }
+}
+
+fn flatten(ended: Result<Result<(), RunError>, JoinError>) -> Result<(), RunError> {
+    ended.unwrap_or_else(|panic| Err(RunError::Panicked(panic.to_string())))
+}
+
+impl<F: MessageConsumerFactory> fmt::Debug for MessageConsumerRegistry<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageConsumerRegistry")
+            .field("queues", &self.queues.keys())
+            .field("handlers", &self.handlers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a queue could not be registered.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// The handlers cannot be started with.
+    #[error(transparent)]
+    Handlers(#[from] HandlersError),
+    /// The queue is consumed already.
+    #[error(
+        "queue `{0}` is registered already: register it once, with the number of consumers it needs"
+    )]
+    AlreadyRegistered(String),
+    /// No consumer was asked for.
+    #[error("queue `{0}` would have no consumers: ask for at least one")]
+    NoConsumers(String),
+    /// A consumer could not be made or connected.
+    #[error("cannot consume queue `{queue}`: {error}")]
+    #[non_exhaustive]
+    Connect {
+        /// The queue.
+        queue: String,
+        /// What the consumer says.
+        #[source]
+        error: ConsumerError,
+    },
+}
+
+/// Why consuming ended.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A consumer failed and could not recover.
+    #[error("consuming queue `{queue}` failed: {error}")]
+    #[non_exhaustive]
+    Consumer {
+        /// The queue.
+        queue: String,
+        /// What the consumer says.
+        #[source]
+        error: ConsumerError,
+    },
+    /// Handlers were still running when the deadline of the shutdown was over. Their messages
+    /// went back to the queue.
+    #[error(
+        "handlers were cut off when the deadline for shutting down was over: {}",
+        .handlers.join(", ")
+    )]
+    #[non_exhaustive]
+    DeadlineExceeded {
+        /// The functions' names, one for each message.
+        handlers: Vec<&'static str>,
+    },
+    /// A consumer panicked, which is a defect.
+    #[error("a consumer panicked: {0}")]
+    Panicked(String),
+}

@@ -1,0 +1,66 @@
+use bytes::Bytes;
+
+use super::{Argument, Extracting, Part};
+use crate::{
+    delivery::Delivery,
+    message::Properties,
+    settle::{Failure, Reason},
+};
+
+/// The key of the message, which the default handler, or one with several keys, may want to know.
+///
+/// ```
+/// use ploomby::extract::Key;
+///
+/// #[ploomby::handler(default)]
+/// async fn unknown(Key(key): Key) {
+///     println!("nobody handles {key:?}");
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key(pub String);
+
+impl<'d> Argument<'d, Part> for Key {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self> {
+        Extracting::ready(match delivery.try_key() {
+            Ok(key) => Ok(Self(key.into_owned())),
+            Err(error) => Err(Failure::new(Reason::MissingKey, error.to_string())),
+        })
+    }
+}
+
+/// The body of the message, as it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawBody(pub Bytes);
+
+impl<'d> Argument<'d, Part> for RawBody {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self> {
+        Extracting::ready(Ok(Self(delivery.message().body().clone())))
+    }
+}
+
+/// Whether the message was delivered before and not settled, so that its handler may have run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redelivered(pub bool);
+
+impl<'d> Argument<'d, Part> for Redelivered {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self> {
+        Extracting::ready(Ok(Self(delivery.is_redelivered())))
+    }
+}
+
+/// The properties of the message, and its headers.
+///
+/// ```
+/// use ploomby::Properties;
+///
+/// #[ploomby::handler("audit")]
+/// async fn audit(properties: &Properties) {
+///     println!("sent by {:?}", properties.get_app_id());
+/// }
+/// ```
+impl<'d> Argument<'d, Part> for Properties {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self> {
+        Extracting::ready(Ok(delivery.properties().clone()))
+    }
+}

@@ -1,0 +1,67 @@
+use std::future::Future;
+
+use super::{Completed, HandlerFuture, guard};
+use crate::{
+    delivery::Delivery,
+    extract::{Argument, Free, Slot},
+    outcome::IntoOutcome,
+    settle::Failure,
+};
+
+/// An async function that can be registered by hand: up to eight owned arguments, at most one of
+/// them a payload. It is implemented for functions; there is no need to implement it.
+///
+/// `M` is inferred.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a handler",
+    note = "a handler is an async function of at most eight owned arguments: one payload that is \
+            `serde::Deserialize`, and extractors",
+    note = "it returns `()`, `Outcome`, or a `Result` of either"
+)]
+pub trait HandlerFunction<M>: Send + Sync + 'static {
+    /// Decodes the arguments and calls the function.
+    #[doc(hidden)]
+    fn call(&self, delivery: Delivery) -> HandlerFuture;
+}
+
+/// For each argument its type, its kind, and whether the payload was seen before and after it.
+macro_rules! function {
+    ($($argument:ident $kind:ident $before:ident $after:ident),*) => {
+        #[allow(non_snake_case, unused_variables)]
+        impl<F, Fut, $($argument, $kind, $after,)*>
+            HandlerFunction<(fn($($argument,)*) -> Fut, $($kind, $after,)*)> for F
+        where
+            F: Fn($($argument),*) -> Fut + Clone + Send + Sync + 'static,
+            Fut: Future<Output: IntoOutcome> + Send + 'static,
+            $(
+                $argument: for<'d> Argument<'d, $kind> + Send,
+                $before: Slot<$kind, After = $after>,
+            )*
+        {
+            fn call(&self, delivery: Delivery) -> HandlerFuture {
+                let function = self.clone();
+                Box::pin(async move {
+                    let result = guard(async {
+                        $(let $argument = $argument::extract(&delivery).await?;)*
+                        function($($argument),*)
+                            .await
+                            .into_outcome()
+                            .map_err(Failure::handler)
+                    })
+                    .await;
+                    Completed::new(delivery, result)
+                })
+            }
+        }
+    };
+}
+
+function!();
+function!(A K Free S);
+function!(A K Free S, B L S T);
+function!(A K Free S, B L S T, C M T U);
+function!(A K Free S, B L S T, C M T U, D N U V);
+function!(A K Free S, B L S T, C M T U, D N U V, E O V W);
+function!(A K Free S, B L S T, C M T U, D N U V, E O V W, G P W X);
+function!(A K Free S, B L S T, C M T U, D N U V, E O V W, G P W X, H Q X Y);
+function!(A K Free S, B L S T, C M T U, D N U V, E O V W, G P W X, H Q X Y, I R Y Z);

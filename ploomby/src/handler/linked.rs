@@ -1,0 +1,43 @@
+use super::{Call, Entry, HandlerFuture, Origin};
+use crate::delivery::Delivery;
+
+/// What `#[handler]` leaves in the program for [`HandlerRegistry::linked`] to find.
+///
+/// [`HandlerRegistry::linked`]: super::HandlerRegistry::linked
+#[derive(Debug)]
+pub struct LinkedHandler {
+    /// What the function answers to.
+    pub keys: &'static [LinkedKey],
+    /// The function's path.
+    pub name: &'static str,
+    /// The file that it is written in.
+    pub file: &'static str,
+    /// The line of the attribute.
+    pub line: u32,
+    /// Decodes the arguments and calls the function.
+    pub call: fn(Delivery) -> HandlerFuture,
+}
+
+/// One thing that a handler answers to.
+#[derive(Clone, Copy, Debug)]
+pub enum LinkedKey {
+    /// Messages with this key.
+    Key(&'static str),
+    /// Messages with a key that no handler has.
+    Default,
+}
+
+inventory::collect!(LinkedHandler);
+
+impl LinkedHandler {
+    pub(super) fn entry(&self) -> Entry {
+        Entry {
+            call: Call::Linked(self.call),
+            origin: Origin {
+                name: self.name,
+                file: self.file,
+                line: self.line,
+            },
+        }
+    }
+}

@@ -1,0 +1,47 @@
+#![doc = include_str!("../../README.md")]
+//!
+//! # Layout
+//!
+//! The modules follow the way of a delivery, and can be read in that order:
+//!
+//! - [`app`]: `run` and [`App`], from settings to a running program;
+//! - [`consumer`]: the contract of a source of messages, and the registry that runs consumers;
+//! - [`rabbit`], [`memory`]: the two sources that come with ploomby;
+//! - [`message`], [`delivery`], [`key`]: what is delivered, and what names its handler;
+//! - [`dispatcher`]: from a delivery to its handler;
+//! - [`handler`], [`extract`], [`outcome`]: the registry of handlers, their arguments, what they
+//!   return;
+//! - [`settle`]: from the outcome to the acknowledgement.
+
+pub use self::{
+    app::{App, Queue, run},
+    consumer::{
+        Acknowledger, ConsumerError, MessageConsumer, MessageConsumerFactory,
+        MessageConsumerRegistry, RegisterError, RunError,
+    },
+    delivery::{Delivery, DeliveryTag},
+    dispatcher::Dispatcher,
+    handler::{HandlerFunction, HandlerRegistry, HandlersError},
+    key::KeySource,
+    message::{Headers, Message, Properties, PropertyError, Value},
+    outcome::{IntoOutcome, Outcome},
+    settle::Reason,
+};
+/// Registers an async function as the handler of the messages with a key.
+pub use ploomby_macros::handler;
+
+mod app;
+mod consumer;
+pub mod rabbit;
+pub mod memory;
+mod message;
+mod delivery;
+mod key;
+mod dispatcher;
+mod handler;
+pub mod extract;
+mod outcome;
+mod settle;
+
+#[doc(hidden)]
+pub mod __private;

@@ -1,0 +1,119 @@
+use std::{borrow::Cow, fmt};
+
+use amqprs::{FieldName, FieldTable, FieldValue};
+
+use super::Value;
+
+/// The headers of a message, read where they lie: nothing is copied until it is asked for.
+///
+/// `Debug` prints names and types, never values.
+#[derive(Clone, Copy)]
+pub struct Headers<'a> {
+    table: Option<&'a FieldTable>,
+}
+
+impl<'a> Headers<'a> {
+    pub(super) fn new(table: Option<&'a FieldTable>) -> Self {
+        Self { table }
+    }
+
+    /// The value of a header, copied out.
+    pub fn get(&self, name: &str) -> Option<Value> {
+        self.field(name).map(Value::from_field)
+    }
+
+    /// The value of a header that is text.
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        match self.field(name)? {
+            FieldValue::S(text) => Some(text.as_ref()),
+            _ => None,
+        }
+    }
+
+    /// Whether there is a header of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.field(name).is_some()
+    }
+
+    /// All headers, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, Value)> + use<'a> {
+        self.fields()
+            .map(|(name, field)| (name.as_ref().as_str(), Value::from_field(field)))
+    }
+
+    /// How many headers there are.
+    pub fn len(&self) -> usize {
+        self.table.map_or(0, |table| table.as_ref().len())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The header that names a handler: what reads as text or as a number.
+    ///
+    /// `name` is made once a queue, so that no look-up allocates.
+    pub(crate) fn key(&self, name: &FieldName) -> Option<Result<Cow<'a, str>, &'static str>> {
+        let field = self.table?.get(name)?;
+        Some(match field {
+            FieldValue::S(text) => Ok(Cow::Borrowed(text.as_ref())),
+            field => match Value::from_field(field) {
+                Value::I8(v) => Ok(v.to_string().into()),
+                Value::U8(v) => Ok(v.to_string().into()),
+                Value::I16(v) => Ok(v.to_string().into()),
+                Value::U16(v) => Ok(v.to_string().into()),
+                Value::I32(v) => Ok(v.to_string().into()),
+                Value::U32(v) => Ok(v.to_string().into()),
+                Value::I64(v) => Ok(v.to_string().into()),
+                Value::F32(v) => Ok(v.to_string().into()),
+                Value::F64(v) => Ok(v.to_string().into()),
+                Value::Decimal { scale, unscaled } => Ok(decimal_text(scale, unscaled).into()),
+                // several clients send text as bytes
+                Value::Bytes(v) => String::from_utf8(v)
+                    .map(Cow::Owned)
+                    .map_err(|_| "bytes that are not UTF-8"),
+                other => Err(other.type_name()),
+            },
+        })
+    }
+
+    fn field(&self, name: &str) -> Option<&'a FieldValue> {
+        self.fields()
+            .find_map(|(field_name, field)| (field_name.as_ref() == name).then_some(field))
+    }
+
+    fn fields(&self) -> impl Iterator<Item = (&'a FieldName, &'a FieldValue)> + use<'a> {
+        self.table.into_iter().flat_map(|table| table.as_ref())
+    }
+}
+
+fn decimal_text(scale: u8, unscaled: i32) -> String {
+    let scale = usize::from(scale);
+    if scale == 0 {
+        return unscaled.to_string();
+    }
+    let sign = if unscaled < 0 { "-" } else { "" };
+    let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    format!("{sign}{whole}.{fraction}")
+}
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decimal_text;
+
+    #[test]
+    fn decimals_read_as_people_write_them() {
+        assert_eq!(decimal_text(0, 42), "42");
+        assert_eq!(decimal_text(2, 314), "3.14");
+        assert_eq!(decimal_text(2, -4), "-0.04");
+        assert_eq!(decimal_text(255, 1).len(), 257);
+    }
+}

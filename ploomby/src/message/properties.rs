@@ -1,0 +1,302 @@
+use std::fmt;
+
+use amqprs::{BasicProperties, DELIVERY_MODE_PERSISTENT, FieldName, FieldTable, ShortStr};
+use thiserror::Error;
+
+use super::{Headers, Value};
+
+/// The properties of a message, as AMQP's `basic` class defines them.
+///
+/// `Debug` prints which are set, never what they hold.
+///
+/// ```
+/// use std::time::Duration;
+/// use ploomby::Properties;
+///
+/// let properties = Properties::new()
+///     .content_type("application/json")?
+///     .correlation_id("42")?
+///     .expiration(Duration::from_secs(60))
+///     .persistent();
+/// assert_eq!(properties.get_content_type(), Some("application/json"));
+/// # Ok::<(), ploomby::PropertyError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Properties(BasicProperties);
+
+/// A property, a header or a name that AMQP cannot carry.
+#[derive(Debug, Error)]
+#[error("{what} is too long: AMQP carries at most {limit} bytes")]
+pub struct PropertyError {
+    what: &'static str,
+    limit: u32,
+}
+
+impl PropertyError {
+    pub(super) fn value_too_long() -> Self {
+        Self {
+            what: "a header's value",
+            limit: u32::MAX,
+        }
+    }
+}
+
+/// Text of at most 255 bytes: amqprs panics on what is longer.
+pub(crate) fn short_str(what: &'static str, text: &str) -> Result<ShortStr, PropertyError> {
+    ShortStr::try_from(text).map_err(|_| PropertyError { what, limit: 255 })
+}
+
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident, $getter:ident, $with:ident, $what:literal;)+) => {$(
+        $(#[$doc])*
+        ///
+        /// # Errors
+        ///
+        /// Text over 255 bytes.
+        pub fn $name(mut self, text: &str) -> Result<Self, PropertyError> {
+            short_str($what, text)?;
+            self.0.$with(text);
+            Ok(self)
+        }
+
+        #[doc = concat!("Reads the ", $what, ".")]
+        pub fn $getter(&self) -> Option<&str> {
+            self.0.$name().map(String::as_str)
+        }
+    )+};
+}
+
+impl Properties {
+    /// No property set.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    texts! {
+        /// The type of the body, such as `application/json`.
+        content_type, get_content_type, with_content_type, "content type";
+        /// The encoding of the body, such as `gzip`.
+        content_encoding, get_content_encoding, with_content_encoding, "content encoding";
+        /// What ties a reply to its request.
+        correlation_id, get_correlation_id, with_correlation_id, "correlation id";
+        /// The queue that a reply goes to.
+        reply_to, get_reply_to, with_reply_to, "reply-to";
+        /// The sender's name for this message.
+        message_id, get_message_id, with_message_id, "message id";
+        /// The sender's name for this kind of message (AMQP's `type`).
+        message_type, get_message_type, with_message_type, "type";
+        /// The user who sent it; RabbitMQ refuses any but the connection's own.
+        user_id, get_user_id, with_user_id, "user id";
+        /// The program that sent it.
+        app_id, get_app_id, with_app_id, "app id";
+    }
+
+    /// How long the message may wait in a queue; RabbitMQ counts in milliseconds.
+    #[must_use]
+    pub fn expiration(mut self, after: std::time::Duration) -> Self {
+        self.0.with_expiration(&after.as_millis().to_string());
+        self
+    }
+
+    /// Reads the expiration as it was sent: milliseconds in decimal digits.
+    pub fn get_expiration(&self) -> Option<&str> {
+        self.0.expiration().map(String::as_str)
+    }
+
+    /// The priority in queues that were declared with `x-max-priority`.
+    #[must_use]
+    pub fn priority(mut self, priority: u8) -> Self {
+        self.0.with_priority(priority);
+        self
+    }
+
+    /// Reads the priority.
+    pub fn get_priority(&self) -> Option<u8> {
+        self.0.priority()
+    }
+
+    /// When it was sent, in seconds since 1970.
+    #[must_use]
+    pub fn timestamp(mut self, seconds: u64) -> Self {
+        self.0.with_timestamp(seconds);
+        self
+    }
+
+    /// Reads when it was sent, in seconds since 1970.
+    pub fn get_timestamp(&self) -> Option<u64> {
+        self.0.timestamp()
+    }
+
+    /// Makes the message survive the broker's restart, where its queue is durable.
+    #[must_use]
+    pub fn persistent(mut self) -> Self {
+        self.0.with_delivery_mode(DELIVERY_MODE_PERSISTENT);
+        self
+    }
+
+    /// Whether the message survives the broker's restart.
+    pub fn is_persistent(&self) -> bool {
+        self.0.delivery_mode() == Some(DELIVERY_MODE_PERSISTENT)
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> Headers<'_> {
+        Headers::new(self.0.headers())
+    }
+
+    /// Adds a header, or replaces the one of this name.
+    ///
+    /// # Errors
+    ///
+    /// A name over 255 bytes, here or in a table inside.
+    pub fn header(mut self, name: &str, value: impl Into<Value>) -> Result<Self, PropertyError> {
+        self.set_header(name, value.into())?;
+        Ok(self)
+    }
+
+    pub(crate) fn set_header(&mut self, name: &str, value: Value) -> Result<(), PropertyError> {
+        let name = short_str("header name", name)?;
+        let value = value.into_field()?;
+        let mut table = self.0.headers().cloned().unwrap_or_default();
+        // `insert` counts a replaced entry twice
+        table.remove(&name);
+        table.insert(name, value);
+        self.0.with_headers(table);
+        Ok(())
+    }
+
+    pub(crate) fn from_wire(properties: BasicProperties) -> Self {
+        Self(properties)
+    }
+
+    pub(crate) fn into_wire(self) -> BasicProperties {
+        self.0
+    }
+
+    /// The same properties with other headers, without the expiration and, on request, the user.
+    ///
+    /// The table is built anew: one that came with a name twice would be written with a wrong
+    /// length, since amqprs keeps the length that it read.
+    pub(crate) fn for_copy(
+        &self,
+        headers: Vec<(String, Value)>,
+        keep_user_id: bool,
+    ) -> Result<Self, PropertyError> {
+        let mut table = FieldTable::new();
+        for (name, value) in headers {
+            let name = short_str("header name", &name)?;
+            table.remove(&name);
+            table.insert(name, value.into_field()?);
+        }
+        let old = &self.0;
+        Ok(Self(BasicProperties::new(
+            old.content_type().cloned(),
+            old.content_encoding().cloned(),
+            Some(table),
+            old.delivery_mode(),
+            old.priority(),
+            old.correlation_id().cloned(),
+            old.reply_to().cloned(),
+            None,
+            old.message_id().cloned(),
+            old.timestamp(),
+            old.message_type().cloned(),
+            old.user_id().filter(|_| keep_user_id).cloned(),
+            old.app_id().cloned(),
+            old.cluster_id().cloned(),
+        )))
+    }
+
+    /// The size of all properties on the wire, at most.
+    pub(crate) fn encoded_len(&self) -> usize {
+        let texts = [
+            self.get_content_type(),
+            self.get_content_encoding(),
+            self.get_correlation_id(),
+            self.get_reply_to(),
+            self.get_expiration(),
+            self.get_message_id(),
+            self.get_message_type(),
+            self.get_user_id(),
+            self.get_app_id(),
+            self.0.cluster_id().map(String::as_str),
+        ];
+        let texts: usize = texts.iter().flatten().map(|text| 1 + text.len()).sum();
+        let headers: usize = self
+            .headers()
+            .iter()
+            .map(|(name, value)| 1 + name.len() + value.encoded_len())
+            .sum();
+        // flags, delivery mode, priority, timestamp, length of the table
+        2 + 1 + 1 + 8 + 4 + texts + headers
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = [
+            ("content_type", self.get_content_type().is_some()),
+            ("content_encoding", self.get_content_encoding().is_some()),
+            ("priority", self.get_priority().is_some()),
+            ("correlation_id", self.get_correlation_id().is_some()),
+            ("reply_to", self.get_reply_to().is_some()),
+            ("expiration", self.get_expiration().is_some()),
+            ("message_id", self.get_message_id().is_some()),
+            ("timestamp", self.get_timestamp().is_some()),
+            ("type", self.get_message_type().is_some()),
+            ("user_id", self.get_user_id().is_some()),
+            ("app_id", self.get_app_id().is_some()),
+        ];
+        f.debug_struct("Properties")
+            .field(
+                "set",
+                &set.iter()
+                    .filter_map(|(name, is_set)| is_set.then_some(*name))
+                    .collect::<Vec<_>>(),
+            )
+            .field("persistent", &self.is_persistent())
+            .field("headers", &self.headers())
+            .finish()
+    }
+}
+
+/// A header's name, made once for many look-ups.
+pub(crate) fn header_name(name: &str) -> Result<FieldName, PropertyError> {
+    short_str("header name", name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_amqp_cannot_carry_is_an_error() {
+        assert!(Properties::new().message_id(&"x".repeat(255)).is_ok());
+        let error = Properties::new().message_id(&"x".repeat(256)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "message id is too long: AMQP carries at most 255 bytes"
+        );
+        assert!(Properties::new().header(&"x".repeat(256), 1).is_err());
+    }
+
+    #[test]
+    fn a_header_that_is_set_again_is_replaced() {
+        let properties = Properties::new()
+            .header("n", 1)
+            .and_then(|properties| properties.header("n", "two"))
+            .expect("short names");
+        assert_eq!(properties.headers().len(), 1);
+        assert_eq!(properties.headers().text("n"), Some("two"));
+    }
+
+    #[test]
+    fn the_size_counts_all_that_is_written() {
+        let properties = Properties::new()
+            .content_type("ab")
+            .and_then(|properties| properties.header("n", "xyz"))
+            .expect("short names");
+        assert_eq!(properties.encoded_len(), 16 + 3 + (2 + 1 + 4 + 3));
+    }
+}

@@ -1,0 +1,68 @@
+//! What a handler decided, and how its return value says so.
+
+/// What is done with a message once its handler has returned.
+///
+/// Handlers seldom name it: `()` and `Ok(())` mean [`Ack`](Outcome::Ack), an error means
+/// [`DeadLetter`](Outcome::DeadLetter) with the error as the reason.
+///
+/// ```
+/// use ploomby::Outcome;
+///
+/// #[ploomby::handler("rebuild_index")]
+/// async fn rebuild_index() -> Outcome {
+///     // another instance is at it
+///     Outcome::Requeue
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The work is done: acknowledge.
+    Ack,
+    /// Keep a copy in the dead-letter queue, then acknowledge.
+    DeadLetter,
+    /// Give it back to the queue, for any consumer to take again, at once.
+    ///
+    /// A message that is always requeued comes back for ever.
+    Requeue,
+    /// Acknowledge without having done the work.
+    Discard,
+}
+
+/// What a handler may return: `()`, an [`Outcome`], or a `Result` of either whose error converts
+/// to `anyhow::Error`.
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    label = "this return type says nothing about the message",
+    note = "return `()`, `Outcome`, `Result<(), E>` or `Result<Outcome, E>`, where `E` converts to `anyhow::Error`"
+)]
+pub trait IntoOutcome {
+    /// What the value says about the message.
+    ///
+    /// # Errors
+    ///
+    /// The handler's own error.
+    fn into_outcome(self) -> Result<Outcome, anyhow::Error>;
+}
+
+impl IntoOutcome for () {
+    fn into_outcome(self) -> Result<Outcome, anyhow::Error> {
+        Ok(Outcome::Ack)
+    }
+}
+
+impl IntoOutcome for Outcome {
+    fn into_outcome(self) -> Result<Outcome, anyhow::Error> {
+        Ok(self)
+    }
+}
+
+impl<T, E> IntoOutcome for Result<T, E>
+where
+    T: IntoOutcome,
+    E: Into<anyhow::Error>,
+{
+    fn into_outcome(self) -> Result<Outcome, anyhow::Error> {
+        self.map_err(Into::into)?.into_outcome()
+    }
+}

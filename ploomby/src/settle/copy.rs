@@ -1,0 +1,65 @@
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Failure;
+use crate::{
+    delivery::Delivery,
+    message::{Message, PropertyError, Value},
+};
+
+/// The headers that a dead-lettered message carries beside its own.
+///
+/// None starts with `x-`: RabbitMQ keeps such names for itself.
+mod headers {
+    /// The [`Reason`](crate::Reason).
+    pub(super) const REASON: &str = "ploomby-reason";
+    /// The error in words.
+    pub(super) const ERROR: &str = "ploomby-error";
+    /// The key, where there was one.
+    pub(super) const KEY: &str = "ploomby-key";
+    /// The queue that the message was consumed from.
+    pub(super) const QUEUE: &str = "ploomby-queue";
+    /// How often a handler tried.
+    pub(super) const ATTEMPTS: &str = "ploomby-attempts";
+    /// When it failed, a timestamp.
+    pub(super) const FAILED_AT: &str = "ploomby-failed-at";
+    /// The expiration that the message had; the copy has none, since it would vanish with it.
+    pub(super) const EXPIRATION: &str = "ploomby-expiration";
+    /// Stands before `CC` and `BCC`: RabbitMQ would send the copy to the queues named there, too.
+    pub(super) const ASIDE: &str = "ploomby-";
+}
+
+/// The copy of a message that goes to the dead-letter queue: body and properties as they were, the
+/// reason added.
+pub(super) fn dead_letter(delivery: &Delivery, failure: &Failure) -> Result<Message, PropertyError> {
+    let properties = delivery.properties();
+    let mut table: Vec<(String, Value)> = properties
+        .headers()
+        .iter()
+        .map(|(name, value)| match name {
+            "CC" | "BCC" => (format!("{}{name}", headers::ASIDE), value),
+            name => (name.to_owned(), value),
+        })
+        .collect();
+    let mut add = |name: &str, value: Value| table.push((name.to_owned(), value));
+    add(headers::REASON, failure.reason.as_str().into());
+    add(headers::ERROR, failure.text.as_str().into());
+    add(headers::QUEUE, delivery.queue().into());
+    add(headers::ATTEMPTS, Value::I64(1));
+    add(headers::FAILED_AT, Value::Timestamp(unix_seconds()));
+    if let Some(key) = delivery.key() {
+        add(headers::KEY, key.into_owned().into());
+    }
+    if let Some(expiration) = properties.get_expiration() {
+        add(headers::EXPIRATION, expiration.into());
+    }
+    Ok(Message {
+        properties: properties.for_copy(table, true)?.persistent(),
+        body: delivery.message.body.clone(),
+    })
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

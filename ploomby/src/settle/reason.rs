@@ -1,0 +1,79 @@
+use std::fmt;
+
+/// Why a message was dead-lettered: the value of its header `ploomby-reason`.
+///
+/// ```
+/// use ploomby::Reason;
+///
+/// assert_eq!(Reason::UnknownKey.as_str(), "unknown-key");
+/// assert_eq!(Reason::from_name("panic"), Some(Reason::Panic));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The header or property that names the handler is not there.
+    MissingKey,
+    /// It is there, but reads neither as text nor as a number.
+    InvalidKey,
+    /// No handler has the key, and there is no default one.
+    UnknownKey,
+    /// The body does not decode into the payload.
+    Undecodable,
+    /// An extractor refused the message, or the handler asked for it.
+    Rejected,
+    /// The handler returned an error.
+    HandlerError,
+    /// The handler panicked.
+    Panic,
+}
+
+impl Reason {
+    const ALL: [Self; 7] = [
+        Self::MissingKey,
+        Self::InvalidKey,
+        Self::UnknownKey,
+        Self::Undecodable,
+        Self::Rejected,
+        Self::HandlerError,
+        Self::Panic,
+    ];
+
+    /// The reason as it stands in the header.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::MissingKey => "missing-key",
+            Self::InvalidKey => "invalid-key",
+            Self::UnknownKey => "unknown-key",
+            Self::Undecodable => "undecodable",
+            Self::Rejected => "rejected",
+            Self::HandlerError => "handler-error",
+            Self::Panic => "panic",
+        }
+    }
+
+    /// The reason that a header holds.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Reason;
+
+    #[test]
+    fn every_reason_is_found_by_its_name() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::from_name(reason.as_str()), Some(reason));
+        }
+        assert_eq!(Reason::from_name("bad luck"), None);
+    }
+}
