@@ -1,11 +1,14 @@
-use proc_macro2::Span;
+use proc_macro2::TokenTree;
 use syn::{
-    Ident, LitStr, Token,
+    Ident, Lit, LitStr, Token,
     ext::IdentExt,
     parse::{Parse, ParseStream},
 };
 
+use crate::error::Errors;
+
 /// What a handler answers to: `("key", "other key", default)`.
+#[derive(Default)]
 pub(crate) struct Attr {
     pub(crate) keys: Vec<LitStr>,
     pub(crate) default: bool,
@@ -20,23 +23,17 @@ impl Attr {
 
 impl Parse for Attr {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        let mut attr = Self {
-            keys: Vec::new(),
-            default: false,
-        };
+        let mut attr = Self::default();
+        let mut errors = Errors::default();
         while !input.is_empty() {
-            if input.peek(LitStr) {
-                attr.add_key(input.parse()?)?;
-            } else if input.peek(Ident::peek_any) {
-                attr.add_word(&input.call(Ident::parse_any)?)?;
-            } else {
-                return Err(input.error(ALLOWED));
+            if errors.check(attr.add(input)).is_none() {
+                skip_to_comma(input);
             }
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
+            if !input.is_empty() && errors.check(input.parse::<Token![,]>()).is_none() {
+                break;
             }
         }
-        Ok(attr)
+        errors.finish().map(|()| attr)
     }
 }
 
@@ -45,6 +42,21 @@ const ALLOWED: &str = "expected keys as string literals, or `default`: \
                        #[handler(default)]";
 
 impl Attr {
+    fn add(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+        if input.peek(LitStr) {
+            self.add_key(input.parse()?)
+        } else if input.peek(Lit) {
+            Err(syn::Error::new_spanned(
+                input.parse::<Lit>()?,
+                "a key is a string literal, in double quotes",
+            ))
+        } else if input.peek(Ident::peek_any) {
+            self.add_word(&input.call(Ident::parse_any)?, input)
+        } else {
+            Err(input.error(ALLOWED))
+        }
+    }
+
     fn add_key(&mut self, key: LitStr) -> syn::Result<()> {
         let text = key.value();
         if text.is_empty() {
@@ -60,9 +72,15 @@ impl Attr {
         Ok(())
     }
 
-    fn add_word(&mut self, word: &Ident) -> syn::Result<()> {
+    fn add_word(&mut self, word: &Ident, rest: ParseStream<'_>) -> syn::Result<()> {
         if word != "default" {
-            return Err(unknown(word.span(), &word.to_string()));
+            return Err(syn::Error::new_spanned(
+                word,
+                format!("unknown option `{word}`: {ALLOWED}"),
+            ));
+        }
+        if !rest.is_empty() && !rest.peek(Token![,]) {
+            return Err(rest.error("`default` stands alone: it takes no value"));
         }
         if self.default {
             return Err(syn::Error::new_spanned(word, "`default` is named twice"));
@@ -72,6 +90,9 @@ impl Attr {
     }
 }
 
-fn unknown(span: Span, word: &str) -> syn::Error {
-    syn::Error::new(span, format!("unknown option `{word}`: {ALLOWED}"))
+/// What follows a mistake belongs to it.
+fn skip_to_comma(input: ParseStream<'_>) {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        let _ = input.parse::<TokenTree>();
+    }
 }

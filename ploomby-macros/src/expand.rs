@@ -1,40 +1,52 @@
-use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
-use syn::{FnArg, ItemFn, LitStr, Type, ext::IdentExt, spanned::Spanned};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::{
+    Attribute, FnArg, ItemFn, LitStr, PatType, ReturnType, Type, ext::IdentExt, spanned::Spanned,
+};
 
-use crate::{attr::Attr, valid};
+use crate::{attr::Attr, error::Errors, span::Spans, valid};
 
 /// The function as it was written, and beside it what registers it. On an error the function is
 /// still there, so that its callers do not report that it is missing.
-pub(crate) fn handler(attribute: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn handler(attribute: TokenStream, item: &TokenStream) -> TokenStream {
     let function: ItemFn = match syn::parse2(item.clone()) {
         Ok(function) => function,
         Err(error) => {
-            let error = syn::Error::new(
-                error.span(),
-                "#[handler] stands on an async function with a body",
-            )
-            .to_compile_error();
-            return quote!(#error #item);
+            let error = syn::Error::new(error.span(), NOT_A_FUNCTION).to_compile_error();
+            return quote!(#item #error);
         }
     };
-    let registration = syn::parse2(attribute)
-        .and_then(|attr| valid::check(&function).map(|()| register(&attr, &function)))
-        .unwrap_or_else(|error| error.to_compile_error());
+    let mut errors = Errors::default();
+    let attr = errors.check(syn::parse2(attribute));
+    errors.check(valid::check(&function));
+    let registration = match errors.finish() {
+        Ok(()) => attr.map(|attr: Attr| register(&attr, &function)),
+        Err(errors) => Some(errors.to_compile_error()),
+    };
     quote!(#item #registration)
 }
 
+const NOT_A_FUNCTION: &str = "#[handler] stands on an async function with a body";
+
 fn register(attr: &Attr, function: &ItemFn) -> TokenStream {
-    let name = &function.sig.ident;
-    let name_text = name.unraw().to_string();
-    let keys = keys(attr, &name_text, name.span());
-    let call = call(function);
+    let conditions = conditions(&function.attrs);
+    let deprecated = function
+        .attrs
+        .iter()
+        .any(|attribute| attribute.path().is_ident("deprecated"))
+        .then(|| quote!(#[allow(deprecated)]));
+    let name = function.sig.ident.unraw().to_string();
+    let keys = keys(attr, &name, function.sig.ident.span());
+    let call = call();
+    let run = run(function);
     quote! {
+        #(#conditions)*
+        #deprecated
         const _: () = {
             ::ploomby::__private::inventory::submit! {
                 ::ploomby::__private::LinkedHandler {
                     keys: &[#(::ploomby::__private::LinkedKey::#keys),*],
-                    name: ::core::concat!(::core::module_path!(), "::", #name_text),
+                    name: ::core::concat!(::core::module_path!(), "::", #name),
                     file: ::core::file!(),
                     line: ::core::line!(),
                     call: __ploomby_call,
@@ -42,6 +54,8 @@ fn register(attr: &Attr, function: &ItemFn) -> TokenStream {
             }
 
             #call
+
+            #run
         };
     }
 }
@@ -59,46 +73,111 @@ fn keys(attr: &Attr, name: &str, span: Span) -> Vec<TokenStream> {
         .collect()
 }
 
-/// The function that decodes the arguments and calls the handler. It names no type: the handler's
-/// signature says what each argument is, and traits say how it is made.
-fn call(function: &ItemFn) -> TokenStream {
-    let name = &function.sig.ident;
-    let mut arguments = Vec::new();
-    let mut passed = Vec::new();
-    for (index, argument) in function.sig.inputs.iter().enumerate() {
-        let FnArg::Typed(argument) = argument else {
-            continue;
-        };
-        let value = format_ident!("__argument{index}");
-        let span = argument.ty.span();
-        arguments.push(quote_spanned! {span=>
-            let (#value, __room) = ::ploomby::__private::argument(__room, &__delivery);
-            let #value = #value.await?;
-        });
-        passed.push(match &*argument.ty {
-            Type::Reference(_) => quote_spanned!(span=> &#value),
-            _ => quote_spanned!(span=> #value),
-        });
-    }
-    let returned = match &function.sig.output {
-        syn::ReturnType::Default => name.span(),
-        syn::ReturnType::Type(_, ty) => ty.span(),
-    };
-    let outcome = quote_spanned!(returned=> ::ploomby::__private::outcome);
+/// The function in the registry.
+fn call() -> TokenStream {
+    let delivery = local("delivery", Span::call_site());
+    let result = local("result", Span::call_site());
     quote! {
         fn __ploomby_call(
-            __delivery: ::ploomby::Delivery,
+            #delivery: ::ploomby::__private::Delivery,
         ) -> ::ploomby::__private::HandlerFuture {
             ::ploomby::__private::Box::pin(async move {
-                let __result = ::ploomby::__private::guard(async {
-                    let __room = ::ploomby::__private::Room::<::ploomby::__private::Free>::new();
-                    #(#arguments)*
-                    let _ = __room;
-                    #outcome(#name(#(#passed),*).await)
-                })
-                .await;
-                ::ploomby::__private::Completed::new(__delivery, __result)
+                let #result = ::ploomby::__private::guard(__ploomby_run(&#delivery)).await;
+                ::ploomby::__private::Completed::new(#delivery, #result)
             })
         }
     }
+}
+
+/// Makes the arguments and calls the handler. It names no type: the handler's signature says what
+/// each argument is, and traits say how it is made.
+///
+/// Each step is the function of a trait with the span of what it is about, so that an error is
+/// reported there and in that trait's words. It is called through a pointer: of a call the compiler
+/// would tell more than what is wrong, and twice.
+fn run(function: &ItemFn) -> TokenStream {
+    let name = &function.sig.ident;
+    let delivery = local("delivery", Span::call_site());
+    let room = local("room", Span::call_site());
+    let returned = local("returned", Span::call_site());
+    let into_outcome = local("into_outcome", Span::call_site());
+    let mut makes = Vec::new();
+    let mut passes = Vec::new();
+    for (index, argument) in function.sig.inputs.iter().enumerate() {
+        if let FnArg::Typed(argument) = argument {
+            let value = local(&format!("argument{index}"), Span::call_site());
+            makes.push(make(argument, &value));
+            passes.push(pass(argument, &value));
+        }
+    }
+    let handling = quote_spanned! {name.span()=>
+        ::ploomby::__private::run_on_any_thread(#name(#(#passes),*)).await
+    };
+    let into_outcome_of_returned = match &function.sig.output {
+        ReturnType::Default => Spans::of(name),
+        ReturnType::Type(_, ty) => Spans::of(ty),
+    }
+    .private("IntoOutcome", "into_outcome");
+    quote! {
+        async fn __ploomby_run(
+            #delivery: &::ploomby::__private::Delivery,
+        ) -> ::ploomby::__private::Result<
+            ::ploomby::__private::Outcome,
+            ::ploomby::__private::Failure,
+        > {
+            let #room = ::ploomby::__private::Free;
+            #(#makes)*
+            let _ = #room;
+            let #returned = #handling;
+            let #into_outcome: fn(_) -> _ = #into_outcome_of_returned;
+            #into_outcome(#returned).map_err(::ploomby::__private::failure)
+        }
+    }
+}
+
+fn make(argument: &PatType, value: &Ident) -> TokenStream {
+    let conditions = conditions(&argument.attrs);
+    let conditions = quote!(#(#conditions)*);
+    let spans = Spans::of(&argument.ty);
+    let of_argument = match &*argument.ty {
+        Type::Reference(_) => "LentArgument",
+        _ => "Argument",
+    };
+    let extract_argument = spans.private(of_argument, "extract");
+    let fill_slot = spans.private("Slot", "fill");
+    let [delivery, room, extract, fill] =
+        ["delivery", "room", "extract", "fill"].map(|name| local(name, spans.start));
+    quote_spanned! {spans.end=>
+        #conditions
+        let #extract: fn(_) -> _ = #extract_argument;
+        #conditions
+        let #value = #extract(#delivery);
+        #conditions
+        let #fill: fn(_, _) -> _ = #fill_slot;
+        #conditions
+        let #room = #fill(#room, #value.kind());
+        #conditions
+        let #value = #value.await?;
+    }
+}
+
+fn pass(argument: &PatType, value: &Ident) -> TokenStream {
+    let conditions = conditions(&argument.attrs);
+    let span = argument.ty.span();
+    match &*argument.ty {
+        Type::Reference(_) => quote_spanned!(span=> #(#conditions)* #value.lend()),
+        _ => quote_spanned!(span=> #(#conditions)* #value),
+    }
+}
+
+/// A variable that nothing of the user's can be mistaken for.
+fn local(name: &str, span: Span) -> Ident {
+    Ident::new(name, span.resolved_at(Span::mixed_site()))
+}
+
+/// What is compiled on a condition is registered on the same one.
+fn conditions(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
+    attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("cfg"))
 }

@@ -4,16 +4,151 @@
 //!
 //! - `attr`: what stands in the parentheses;
 //! - `valid`: what a function must be like to be a handler;
-//! - `expand`: the code that registers and calls it.
+//! - `expand`: the code that registers and calls it;
+//! - `error`, `span`: mistakes are reported all at once, each where it is.
 
 use proc_macro::TokenStream;
 
 mod attr;
+mod error;
 mod expand;
+mod span;
 mod valid;
 
 /// Registers an async function as the handler of the messages with a key.
+///
+/// ```
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct CreateUser {
+///     name: String,
+/// }
+///
+/// #[ploomby::handler("create_user")]
+/// async fn create_user(user: CreateUser) -> anyhow::Result<()> {
+///     println!("welcome, {}", user.name);
+///     Ok(())
+/// }
+/// ```
+///
+/// # Keys
+///
+/// | attribute | the function handles the messages with |
+/// |---|---|
+/// | `#[handler]` | its own name as the key |
+/// | `#[handler("key")]` | this key |
+/// | `#[handler("key", "other key")]` | one of these keys |
+/// | `#[handler(default)]` | a key that no other function has |
+/// | `#[handler("key", default)]` | this key, or one that no other function has |
+///
+/// Where the key of a message stands, in a header for one, is said where its queue is consumed. A
+/// key belongs to one function; two for one key are an error at startup, which names both.
+///
+/// # Arguments
+///
+/// A message has one body, so there is at most one **payload**: any type that implements
+/// `serde::Deserialize`. The others, any number of them and in any order, are **extractors**: what
+/// is in [`ploomby::extract`], and your own types that implement [`FromDelivery`]. Traits tell
+/// which is which, never a type's name.
+///
+/// Each is taken by value or by reference. What borrows from the message is not copied: a payload
+/// with a lifetime, `&str`, and `&Delivery`, which is the message with all that came with it.
+///
+/// ```
+/// use ploomby::{Delivery, extract::Redelivered, handler};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Order<'m> {
+///     id: u64,
+///     customer: &'m str,
+/// }
+///
+/// #[handler("order_placed", "order_changed")]
+/// async fn order(order: Order<'_>, Redelivered(again): Redelivered, delivery: &Delivery) {
+///     let Order { id, customer } = order;
+///     println!("{id} for {customer} by {}, again: {again}", delivery.routing_key());
+/// }
+///
+/// #[handler]
+/// async fn greet(name: &str) {
+///     println!("hello, {name}");
+/// }
+///
+/// #[handler]
+/// async fn heartbeat() {}
+/// ```
+///
+/// A payload is decoded from JSON, also `&[u8]` and `Vec<u8>`, which are lists of numbers there.
+/// For the bytes of the body take
+/// [`RawBody`](https://docs.rs/ploomby/latest/ploomby/extract/struct.RawBody.html).
+///
+/// # Return values
+///
+/// A handler returns `()`, an [`Outcome`], or a `Result` of either with an error that converts to
+/// `anyhow::Error`.
+///
+/// ```
+/// use ploomby::{Outcome, handler};
+///
+/// #[handler]
+/// async fn charge(cents: u64) -> Result<Outcome, std::io::Error> {
+///     if cents == 0 {
+///         // nothing to do
+///         return Ok(Outcome::Discard);
+///     }
+///     println!("charged {cents}");
+///     Ok(Outcome::Ack)
+/// }
+/// ```
+///
+/// On success the message is acknowledged. On an error or a panic it goes to the dead-letter queue,
+/// with the reason, and so does a message whose payload cannot be decoded or that an extractor
+/// refused; the function is not called then.
+///
+/// # What becomes of the function
+///
+/// It stays as it is, and a unit test calls it like any other:
+///
+/// ```
+/// #[ploomby::handler]
+/// async fn resize(width: u32) -> anyhow::Result<()> {
+///     anyhow::ensure!(width > 0, "nothing to show");
+///     Ok(())
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// assert!(resize(640).await.is_ok());
+/// assert!(resize(0).await.is_err());
+/// # }
+/// ```
+///
+/// It is registered when the program is linked, wherever it stands: in any module, private or not,
+/// also in the body of a function, and in any crate. The linker leaves out a crate of which nothing
+/// is used. Name one that has nothing but handlers once, in the program:
+///
+/// ```
+/// # extern crate self as my_handlers;
+/// use my_handlers as _;
+/// ```
+///
+/// # Errors
+///
+/// It does not compile where the function is not `async`, is generic, is `unsafe`, takes `self`, an
+/// argument that is neither a payload nor an extractor, or a second payload, where it returns
+/// something else, or where its future cannot be sent to another thread. The message says so at the
+/// spot.
+///
+/// An associated function without `self` cannot be a handler either, though the compiler's message
+/// is less clear: `const` items in this context need a name. Put the function outside of the
+/// `impl`.
+///
+/// [`ploomby::extract`]: https://docs.rs/ploomby/latest/ploomby/extract/index.html
+/// [`FromDelivery`]: https://docs.rs/ploomby/latest/ploomby/extract/trait.FromDelivery.html
+/// [`Outcome`]: https://docs.rs/ploomby/latest/ploomby/enum.Outcome.html
 #[proc_macro_attribute]
 pub fn handler(attribute: TokenStream, item: TokenStream) -> TokenStream {
-    expand::handler(attribute.into(), item.into()).into()
+    expand::handler(attribute.into(), &item.into()).into()
 }

@@ -1,41 +1,30 @@
 //! What the code that `#[handler]` writes calls. Not part of the public interface.
 
-pub use inventory;
-
-use crate::{
-    delivery::Delivery,
-    extract::{Argument, Extracting, Slot},
-    outcome::IntoOutcome,
-};
-pub use crate::{
-    extract::Free,
-    handler::{Completed, HandlerFuture, LinkedHandler, LinkedKey, guard},
-    settle::Failure,
-};
+use std::future::Future;
 pub use std::{boxed::Box, result::Result};
 
-/// Begins to make one argument, and says what room it leaves for a payload.
-pub fn argument<'d, S, T, K>(_: Room<S>, delivery: &'d Delivery) -> (Extracting<'d, T>, Room<S::After>)
+pub use inventory;
+
+pub use crate::{
+    delivery::Delivery,
+    extract::{Argument, Free, Slot, lent::LentArgument},
+    handler::{Completed, HandlerFuture, LinkedHandler, LinkedKey, guard},
+    outcome::{IntoOutcome, Outcome},
+    settle::Failure,
+};
+
+/// The handler at work. That it can be sent to another thread is asked for here, so that the error
+/// is about the handler and not about what is around it; and the compiler need not look inside
+/// again.
+pub fn run_on_any_thread<F>(handler: F) -> impl Future<Output = F::Output> + Send
 where
-    T: Argument<'d, K>,
-    S: Slot<K>,
+    F: Future + Send,
 {
-    (T::extract(delivery), Room::new())
+    handler
 }
 
-/// Reads what the handler returned.
-pub fn outcome(returned: impl IntoOutcome) -> Result<crate::Outcome, Failure> {
-    returned.into_outcome().map_err(Failure::handler)
-}
-
-/// [`Free`] or `Taken`, as a value.
-#[derive(Debug)]
-pub struct Room<S>(std::marker::PhantomData<fn() -> S>);
-
-impl<S> Room<S> {
-    /// The room.
-    #[allow(clippy::new_without_default)]
-    pub fn new() -> Self {
-        Self(std::marker::PhantomData)
-    }
+/// The handler's own error.
+#[must_use]
+pub fn failure(error: anyhow::Error) -> Failure {
+    Failure::handler(error)
 }

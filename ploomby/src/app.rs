@@ -1,9 +1,184 @@
-//! x
-/// x
+//! From settings to a running program.
+
+use std::time::Duration;
+
+use tracing::{error, info};
+
+pub use self::{error::Error, queue::Queue, running::Running};
+use self::{broker_url::BrokerUrl, running::Consumers};
+use crate::{
+    consumer::{MessageConsumerFactory, MessageConsumerRegistry, RegisterError},
+    handler::HandlerRegistry,
+    key::KeySource,
+    memory::MemoryConsumerFactory,
+    rabbit::{RabbitConsumerFactory, Reconnect},
+};
+
+pub(crate) mod broker_url;
+mod error;
+mod queue;
+mod running;
+mod signals;
+
+/// Handles the messages of one queue until the program is told to stop; `key_header` is the header
+/// that names the handler of each message.
+///
+/// It is a shortcut for [`App`] with its defaults: the handlers are those that carry
+/// [`#[handler]`](macro@crate::handler), 64 messages are prefetched, a lost connection is opened
+/// again for ever, and on SIGINT or SIGTERM running handlers have 30 s to finish.
+///
+/// ```no_run
+/// # async fn example() -> anyhow::Result<()> {
+/// ploomby::run("amqp://guest:guest@localhost:5672", "queue1", "task_name").await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// At once, what keeps the program from starting: a URL that cannot be used, a broker that is not
+/// there or does not let it in, no handler, two handlers for one key. Later, what it cannot recover
+/// from.
+pub async fn run(url: &str, queue: &str, key_header: &str) -> Result<(), Error> {
+    App::new(url)
+        .queue(Queue::new(queue).key(KeySource::header(key_header)))
+        .run()
+        .await
+}
+
+/// A program that handles messages of one or several queues.
+///
+/// ```
+/// use ploomby::{App, KeySource, Queue};
+///
+/// #[ploomby::handler("create_user")]
+/// async fn create_user(name: String) {
+///     println!("welcome, {name}");
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> anyhow::Result<()> {
+/// let running = App::new("memory://app-example")
+///     .queue(Queue::new("users").key(KeySource::header("task_name")).consumers(3))
+///     .queue(Queue::new("billing").key(KeySource::RoutingKey).prefetch(16))
+///     .start()
+///     .await?;
+/// running.shut_down().await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
-pub struct App;
-/// x
-#[derive(Debug)]
-pub struct Queue;
-/// x
-pub async fn run() {}
+#[must_use = "an app does nothing until it is run"]
+pub struct App {
+    url: String,
+    queues: Vec<Queue>,
+    handlers: Option<HandlerRegistry>,
+    deadline: Option<Duration>,
+    reconnect: Reconnect,
+}
+
+impl App {
+    /// An app on the broker at `amqp://user:password@host:5672/vhost`, or on the one inside of
+    /// the process that `memory://name` names.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            queues: Vec::new(),
+            handlers: None,
+            deadline: None,
+            reconnect: Reconnect::forever(),
+        }
+    }
+
+    /// Adds a queue to consume.
+    pub fn queue(mut self, queue: Queue) -> Self {
+        self.queues.push(queue);
+        self
+    }
+
+    /// Handlers that were registered by hand, instead of those that carry
+    /// [`#[handler]`](macro@crate::handler).
+    pub fn handlers(mut self, handlers: HandlerRegistry) -> Self {
+        self.handlers = Some(handlers);
+        self
+    }
+
+    /// How long running handlers may take to finish once the program is told to stop (default:
+    /// 30 s).
+    pub fn shutdown_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// How often a lost connection is opened again (default: forever).
+    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
+        self.reconnect = reconnect;
+        self
+    }
+
+    /// Consumes until the process receives SIGINT or SIGTERM, then shuts down in order. A second
+    /// signal ends it at once.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from starting, at once; what it cannot recover from; handlers that were cut
+    /// off by the deadline of the shutdown.
+    pub async fn run(self) -> Result<(), Error> {
+        self.start().await?.until_signal().await
+    }
+
+    /// Starts consuming and returns: the queues are there, and messages are handled from here on.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from starting.
+    pub async fn start(mut self) -> Result<Running, Error> {
+        let url = BrokerUrl::parse(&self.url)?;
+        if self.queues.is_empty() {
+            return Err(Error::NoQueue);
+        }
+        let consumers = match url {
+            BrokerUrl::Rabbit(url) => {
+                let factory = RabbitConsumerFactory::from_url(url).reconnect(self.reconnect);
+                Consumers::Rabbit(self.consume(factory, Queue::rabbit_options).await?)
+            }
+            BrokerUrl::Memory(_) => {
+                let factory = MemoryConsumerFactory::new(&self.url)?;
+                Consumers::Memory(self.consume(factory, Queue::memory_options).await?)
+            }
+        };
+        info!("started");
+        Ok(Running::new(consumers))
+    }
+
+    async fn consume<F: MessageConsumerFactory>(
+        &mut self,
+        factory: F,
+        options: fn(&Queue) -> F::Options,
+    ) -> Result<MessageConsumerRegistry<F>, Error> {
+        let handlers = self.handlers.take().unwrap_or_else(HandlerRegistry::linked);
+        let mut consumers = MessageConsumerRegistry::new(handlers, factory);
+        if let Some(deadline) = self.deadline {
+            consumers = consumers.with_deadline(deadline);
+        }
+        for queue in &self.queues {
+            if let Err(error) = register(&mut consumers, queue, options(queue)).await {
+                if let Err(error) = consumers.disconnect_consumers().await {
+                    error!(%error, "shutting down after a failed start");
+                }
+                return Err(error.into());
+            }
+        }
+        Ok(consumers)
+    }
+}
+
+async fn register<F: MessageConsumerFactory>(
+    consumers: &mut MessageConsumerRegistry<F>,
+    queue: &Queue,
+    options: F::Options,
+) -> Result<(), RegisterError> {
+    consumers
+        .register(&queue.name, queue.key.clone(), queue.consumers, options)
+        .await
+}

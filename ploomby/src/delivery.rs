@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
-    key::{KeyError, KeySource},
+    key::{KeyError, KeyReader},
     message::{Headers, Message, Properties},
 };
 
@@ -40,7 +40,7 @@ pub struct Delivery {
 #[derive(Debug)]
 pub(crate) struct Source {
     pub(crate) queue: String,
-    pub(crate) key: KeySource,
+    pub(crate) key: KeyReader,
 }
 
 /// How the message came. The client's own frame is kept as it is, so that no text is copied.
@@ -162,7 +162,9 @@ impl Delivery {
     pub(crate) fn try_key(&self) -> Result<Cow<'_, str>, KeyError> {
         match &self.source {
             Some(source) => source.key.read(self),
-            None => Err(KeyError::Missing),
+            None => Err(KeyError::Missing {
+                place: "not been dispatched".to_owned(),
+            }),
         }
     }
 

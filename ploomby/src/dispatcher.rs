@@ -10,7 +10,7 @@ use crate::{
     consumer::Acknowledger,
     delivery::{Delivery, Source},
     handler::{Completed, Entry, HandlerFuture, HandlerRegistry},
-    key::{KeyError, KeySource},
+    key::{KeyError, KeyReader},
     settle::{Failure, Reason, settle},
 };
 
@@ -48,7 +48,7 @@ struct Consumer {
 impl Dispatcher {
     pub(crate) fn new(
         queue: &str,
-        key: KeySource,
+        key: KeyReader,
         handlers: Arc<HandlerRegistry>,
         concurrency: usize,
     ) -> Self {
@@ -196,10 +196,10 @@ impl Queue {
     fn find(&self, delivery: &Delivery) -> Result<&Entry, Failure> {
         let key = self.source.key.read(delivery).map_err(|error| {
             let reason = match error {
-                KeyError::Missing => Reason::MissingKey,
+                KeyError::Missing { .. } => Reason::MissingKey,
                 KeyError::Unreadable { .. } => Reason::InvalidKey,
             };
-            Failure::new(reason, format!("no key in {}: {error}", self.source.key))
+            Failure::new(reason, error.to_string())
         })?;
         self.handlers.get(&key).ok_or_else(|| {
             Failure::new(

@@ -4,22 +4,25 @@
 //! them apart, never names: what implements [`FromDelivery`] is an extractor, what implements
 //! `serde::Deserialize` is the payload.
 
-use std::future::Future;
+use std::{future::Future, marker::PhantomData};
+
+use futures_util::TryFutureExt;
 
 pub(crate) use self::extracting::Extracting;
-pub use self::{
-    parts::{Key, RawBody, Redelivered},
-};
+pub use self::parts::{Key, RawBody, Redelivered};
 use crate::{
     delivery::Delivery,
     settle::{Failure, Reason},
 };
 
 mod extracting;
+pub(crate) mod lent;
 mod parts;
 mod payload;
 
 /// An argument that is made from the delivery.
+///
+/// A type that implements `serde::Deserialize` as well is ambiguous, and no handler can take it.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -62,12 +65,13 @@ pub trait FromDelivery<'d>: Sized {
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}`",
     label = "neither a payload nor an extractor",
-    note = "derive `serde::Deserialize` for it, so that it is decoded from the message's body",
+    note = "derive `serde::Deserialize` for it and all that it holds, so that it is decoded from \
+            the message's body",
     note = "or implement `ploomby::extract::FromDelivery` for it"
 )]
 pub trait Argument<'d, Kind>: Sized {
     /// Makes the argument.
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self>;
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Kind>;
 }
 
 /// Arguments that implement `serde::Deserialize`.
@@ -82,16 +86,16 @@ pub enum Part {}
 #[derive(Debug)]
 pub enum Extractor {}
 
+#[diagnostic::do_not_recommend]
 impl<'d, T> Argument<'d, Extractor> for T
 where
     T: FromDelivery<'d> + 'd,
 {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self> {
-        Extracting::Waiting(Box::pin(async move {
-            T::from_delivery(delivery)
-                .await
-                .map_err(|rejection| Failure::from_error(Reason::Rejected, rejection))
-        }))
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Extractor> {
+        // a combinator and not an async block, for the reason that `Extracting` gives
+        let extracted = T::from_delivery(delivery)
+            .map_err(|rejection| Failure::from_error(Reason::Rejected, rejection));
+        Extracting::waiting(Box::pin(extracted))
     }
 }
 
@@ -105,24 +109,37 @@ where
 pub trait Slot<Kind> {
     /// The room that is left after an argument of this kind.
     type After;
+
+    /// Takes the room that the argument needs.
+    fn fill(self, kind: PhantomData<fn() -> Kind>) -> Self::After;
 }
 
 /// No payload so far.
 #[derive(Debug)]
-pub enum Free {}
+pub struct Free;
 
 /// There is a payload already.
 #[derive(Debug)]
-pub enum Taken {}
+pub struct Taken;
 
+#[diagnostic::do_not_recommend]
 impl Slot<Payload> for Free {
     type After = Taken;
+
+    fn fill(self, _: PhantomData<fn() -> Payload>) -> Taken {
+        Taken
+    }
 }
 
 macro_rules! leave_room {
     ($($slot:ident $kind:ident),+) => {$(
+        #[diagnostic::do_not_recommend]
         impl Slot<$kind> for $slot {
             type After = $slot;
+
+            fn fill(self, _: PhantomData<fn() -> $kind>) -> $slot {
+                self
+            }
         }
     )+};
 }

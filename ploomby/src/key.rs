@@ -14,75 +14,86 @@ use crate::{
 /// ```
 /// use ploomby::KeySource;
 ///
-/// let by_header = KeySource::header("task_name")?;
-/// assert_eq!(by_header.to_string(), "the header `task_name`");
-/// # Ok::<(), ploomby::PropertyError>(())
+/// assert_eq!(KeySource::header("task_name").to_string(), "the header `task_name`");
+/// assert_eq!(KeySource::RoutingKey.to_string(), "the routing key");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeySource(Kind);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
-    Header(amqprs::FieldName),
+#[non_exhaustive]
+pub enum KeySource {
+    /// The value of the header of this name: text, bytes that are UTF-8, or a number, which reads
+    /// as its decimal digits.
+    Header(String),
+    /// The property `type`.
     MessageType,
+    /// The routing key that the message was published with.
     RoutingKey,
 }
 
 impl KeySource {
-    /// The key is the value of this header: text, bytes that are UTF-8, or a number, which reads
-    /// as its decimal digits.
-    ///
+    /// The value of the header of this name.
+    pub fn header(name: impl Into<String>) -> Self {
+        Self::Header(name.into())
+    }
+
     /// # Errors
     ///
-    /// A name over 255 bytes, which no header can have.
-    pub fn header(name: &str) -> Result<Self, PropertyError> {
-        header_name(name).map(|name| Self(Kind::Header(name)))
-    }
-
-    /// The key is the property `type`.
-    #[must_use]
-    pub fn message_type() -> Self {
-        Self(Kind::MessageType)
-    }
-
-    /// The key is the routing key that the message was published with.
-    #[must_use]
-    pub fn routing_key() -> Self {
-        Self(Kind::RoutingKey)
-    }
-
-    pub(crate) fn read<'a>(&self, delivery: &'a Delivery) -> Result<Cow<'a, str>, KeyError> {
-        match &self.0 {
-            Kind::Header(name) => match delivery.headers().key(name) {
-                Some(Ok(key)) => Ok(key),
-                Some(Err(found)) => Err(KeyError::Unreadable { found }),
-                None => Err(KeyError::Missing),
-            },
-            Kind::MessageType => delivery
-                .properties()
-                .get_message_type()
-                .map(Cow::Borrowed)
-                .ok_or(KeyError::Missing),
-            Kind::RoutingKey => Ok(Cow::Borrowed(delivery.routing_key())),
-        }
+    /// A header's name over 255 bytes, which no message can have.
+    pub(crate) fn reader(&self) -> Result<KeyReader, PropertyError> {
+        Ok(match self {
+            Self::Header(name) => KeyReader::Header(header_name(name)?),
+            Self::MessageType => KeyReader::MessageType,
+            Self::RoutingKey => KeyReader::RoutingKey,
+        })
     }
 }
 
 impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Kind::Header(name) => write!(f, "the header `{name}`"),
-            Kind::MessageType => f.write_str("the property `type`"),
-            Kind::RoutingKey => f.write_str("the routing key"),
+        match self {
+            Self::Header(name) => write!(f, "the header `{name}`"),
+            Self::MessageType => f.write_str("the property `type`"),
+            Self::RoutingKey => f.write_str("the routing key"),
+        }
+    }
+}
+
+/// A [`KeySource`] made ready, so that reading a key allocates nothing.
+#[derive(Debug)]
+pub(crate) enum KeyReader {
+    Header(amqprs::FieldName),
+    MessageType,
+    RoutingKey,
+}
+
+impl KeyReader {
+    pub(crate) fn read<'a>(&self, delivery: &'a Delivery) -> Result<Cow<'a, str>, KeyError> {
+        match self {
+            Self::Header(name) => match delivery.headers().key(name) {
+                Some(Ok(key)) => Ok(key),
+                Some(Err(found)) => Err(KeyError::Unreadable {
+                    place: format!("the header `{name}`"),
+                    found,
+                }),
+                None => Err(KeyError::Missing {
+                    place: format!("no header `{name}`"),
+                }),
+            },
+            Self::MessageType => match delivery.properties().get_message_type() {
+                Some(key) => Ok(Cow::Borrowed(key)),
+                None => Err(KeyError::Missing {
+                    place: "no property `type`".to_owned(),
+                }),
+            },
+            Self::RoutingKey => Ok(Cow::Borrowed(delivery.routing_key())),
         }
     }
 }
 
 /// Why a message has no key.
-#[derive(Clone, Copy, Debug, Error)]
+#[derive(Debug, Error)]
 pub(crate) enum KeyError {
-    #[error("it is not there")]
-    Missing,
-    #[error("it holds {found}, expected text or a number")]
-    Unreadable { found: &'static str },
+    #[error("the message has {place}, which names the handler")]
+    Missing { place: String },
+    #[error("{place} names the handler, but holds {found} instead of text or a number")]
+    Unreadable { place: String, found: &'static str },
 }

@@ -11,10 +11,11 @@
 //! - [`dispatcher`]: from a delivery to its handler;
 //! - [`handler`], [`extract`], [`outcome`]: the registry of handlers, their arguments, what they
 //!   return;
-//! - [`settle`]: from the outcome to the acknowledgement.
+//! - [`settle`]: from the outcome to the acknowledgement;
+//! - [`publisher`]: sending messages.
 
 pub use self::{
-    app::{App, Queue, run},
+    app::{App, Error, Queue, Running, run},
     consumer::{
         Acknowledger, ConsumerError, MessageConsumer, MessageConsumerFactory,
         MessageConsumerRegistry, RegisterError, RunError,
@@ -25,9 +26,9 @@ pub use self::{
     key::KeySource,
     message::{Headers, Message, Properties, PropertyError, Value},
     outcome::{IntoOutcome, Outcome},
+    publisher::{PublishError, Publisher},
     settle::Reason,
 };
-/// Registers an async function as the handler of the messages with a key.
 pub use ploomby_macros::handler;
 
 mod app;
@@ -42,6 +43,7 @@ mod handler;
 pub mod extract;
 mod outcome;
 mod settle;
+mod publisher;
 
 #[doc(hidden)]
 pub mod __private;

@@ -1,1 +1,98 @@
-//! x
+//! A broker inside the process: `memory://name`, for examples, for tests and for first steps.
+//!
+//! A program that is given `memory://shop` in place of `amqp://…` runs unchanged. Whoever holds a
+//! [`MemoryBroker`] of the same name publishes to it and looks into its queues:
+//!
+//! ```
+//! use ploomby::{
+//!     HandlerRegistry, KeySource, Message, MessageConsumerRegistry,
+//!     memory::{MemoryBroker, MemoryConsumerFactory, MemoryOptions},
+//! };
+//!
+//! async fn greet(name: String) {
+//!     println!("hello, {name}");
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> anyhow::Result<()> {
+//! let handlers = HandlerRegistry::new().register("greet", greet);
+//! let factory = MemoryConsumerFactory::new("memory://greeter")?;
+//! let mut consumers = MessageConsumerRegistry::new(handlers, factory);
+//! let key = KeySource::header("task_name");
+//! consumers.register("greetings", key, 1, MemoryOptions::new()).await?;
+//!
+//! let broker = MemoryBroker::named("greeter");
+//! broker.publish("greetings", Message::new(r#""Ada""#).with_header("task_name", "greet")?)?;
+//! while broker.ready_count("greetings") + broker.unacked_count("greetings") > 0 {
+//!     tokio::task::yield_now().await;
+//! }
+//! consumers.disconnect_consumers().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is modelled
+//!
+//! It does what RabbitMQ does, or refuses: what works here works there.
+//!
+//! - The default exchange, `mandatory`: a message that reaches no queue is an error. `CC` and `BCC`
+//!   headers name further queues.
+//! - Queues in the order of publishing; competing consumers served in turn as far as their prefetch
+//!   allows; unacknowledged messages, requeued to their place and marked as redelivered.
+//! - The arguments `x-message-ttl`, `x-max-length`, `x-overflow` (`drop-head`, `reject-publish`),
+//!   `x-dead-letter-exchange` (the default exchange, `""`), `x-dead-letter-routing-key` and
+//!   `x-queue-type` (`classic`, `quorum`). Declaring a queue again with other ones is an error.
+//! - The `expiration` of a message. As in classic queues, it takes effect at the head of the queue.
+//! - Dead-lettering of what expires or is dropped for length, and RabbitMQ's end of its cycles: a
+//!   message does not return to a queue that it expired in.
+//! - Deleting and purging queues, also while they are consumed.
+//! - RabbitMQ's limits: names of 255 bytes, properties and headers that fit one frame of
+//!   131,072 bytes, bodies of 16 MiB (the [default of RabbitMQ 4]), a `user_id` that is the
+//!   connection's own, which is `guest` here.
+//!
+//! # What is not modelled
+//!
+//! - Exchanges and bindings, other than the default exchange.
+//! - `x-death` and the other headers that RabbitMQ adds when it dead-letters.
+//! - Any other argument that starts with `x-`: it is refused. Others are ignored, as RabbitMQ does.
+//! - Streams, and what sets quorum queues apart: one that is declared behaves like a classic queue
+//!   and has no delivery limit.
+//! - Priorities: the property is carried and changes nothing.
+//! - Persistence, durable, exclusive and auto-delete queues, and queues named by the broker: a
+//!   queue lives until it is deleted or the process ends.
+//! - Connections, channels, heartbeats, virtual hosts, users, permissions, memory alarms and the
+//!   acknowledgement timeout.
+//!
+//! # Time
+//!
+//! What expires is found by whoever uses the queue, and by one task, while messages that can expire
+//! wait at the head of a queue. The task runs on the Tokio runtime, with its time enabled, that
+//! published last or that a consumer connected on; a runtime's end leaves nothing stuck, since the
+//! next use of the broker starts the task anew. `tokio::time::pause` works.
+//!
+//! [default of RabbitMQ 4]: https://www.rabbitmq.com/docs/limits
+
+pub use self::{
+    broker::MemoryBroker,
+    consumer::MemoryConsumer,
+    error::MemoryError,
+    factory::MemoryConsumerFactory,
+    options::MemoryOptions,
+};
+
+mod broker;
+mod factory;
+mod options;
+mod consumer;
+mod subscription;
+mod acknowledger;
+mod state;
+mod queue;
+mod unacked;
+mod arguments;
+mod stored;
+mod timer;
+mod error;
+
+#[cfg(test)]
+mod tests;

@@ -33,8 +33,10 @@ pub enum Outcome {
 /// to `anyhow::Error`.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
-    label = "this return type says nothing about the message",
-    note = "return `()`, `Outcome`, `Result<(), E>` or `Result<Outcome, E>`, where `E` converts to `anyhow::Error`"
+    label = "this does not convert to an `Outcome`",
+    note = "a handler returns `()`, an `Outcome`, or a `Result` of either",
+    note = "the error of the `Result` has to convert to `anyhow::Error`: implement \
+            `std::error::Error` for it, or return `anyhow::Result<()>`"
 )]
 pub trait IntoOutcome {
     /// What the value says about the message.
@@ -45,18 +47,21 @@ pub trait IntoOutcome {
     fn into_outcome(self) -> Result<Outcome, anyhow::Error>;
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoOutcome for () {
     fn into_outcome(self) -> Result<Outcome, anyhow::Error> {
         Ok(Outcome::Ack)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl IntoOutcome for Outcome {
     fn into_outcome(self) -> Result<Outcome, anyhow::Error> {
         Ok(self)
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, E> IntoOutcome for Result<T, E>
 where
     T: IntoOutcome,

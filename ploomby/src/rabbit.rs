@@ -1,1 +1,38 @@
-//! x
+//! RabbitMQ as a source of messages. amqprs carries the frames and is used nowhere else.
+//!
+//! # Layout
+//!
+//! - `url`: where the broker is, and who asks;
+//! - `options`: what can be chosen for each queue;
+//! - `connection`: one connection that several channels share, opened again when it is lost;
+//! - `topology`: the queues that must be there;
+//! - `consumer`, `session`: the life of a consumer, and that of one of its channels;
+//! - `window`, `acknowledger`: which deliveries are settled, and telling the broker;
+//! - `publisher`: publishing with confirms.
+//!
+//! # Limits
+//!
+//! amqprs reads text in message headers and properties as UTF-8 and closes the connection on
+//! anything else. A message with such text, which RabbitMQ itself accepts, cannot be consumed: it
+//! is redelivered after each reconnect. Bytes belong in a header of type byte array, which ploomby
+//! reads like any other.
+
+pub use self::{
+    consumer::{Connections, RabbitConsumer, RabbitConsumerFactory},
+    options::{RabbitOptions, Reconnect},
+    url::UrlError,
+};
+pub(crate) use self::{
+    publisher::{ConfirmedPublisher, RabbitPublishError},
+    url::RabbitUrl,
+};
+
+mod acknowledger;
+mod connection;
+mod consumer;
+mod options;
+mod publisher;
+mod session;
+mod topology;
+mod url;
+mod window;

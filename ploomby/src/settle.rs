@@ -10,7 +10,10 @@ use tracing::{error, warn};
 
 pub use self::{failure::Failure, reason::Reason};
 use crate::{
-    consumer::Acknowledger, delivery::Delivery, handler::Completed, outcome::Outcome,
+    consumer::{Acknowledger, ConsumerError},
+    delivery::Delivery,
+    handler::Completed,
+    outcome::Outcome,
 };
 
 mod copy;
@@ -46,14 +49,14 @@ async fn dead_letter<A: Acknowledger>(
     stop: &CancellationToken,
 ) {
     let queue = delivery.queue().to_owned();
-    let key = delivery.key().map(|key| key.into_owned());
+    let key = delivery.key().map(|key| failure::cut(key.into_owned(), copy::MAX_KEY));
     let copied = match copy::dead_letter(&delivery, failure) {
         Ok(copy) => acknowledger.dead_letter(copy).await,
-        Err(error) => Err(crate::consumer::ConsumerError::new(error)),
+        Err(error) => Err(ConsumerError::new(error)),
     };
     match copied {
         Ok(()) => {
-            warn!(queue, key, reason = %failure.reason, error = %failure.text, "dead-lettered");
+            warn!(queue, key, reason = %failure.reason, error = failure.log_text(), "dead-lettered");
             acknowledger.ack(delivery.tag).await;
         }
         Err(error) => {

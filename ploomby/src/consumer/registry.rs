@@ -12,6 +12,7 @@ use crate::{
     dispatcher::Dispatcher,
     handler::{HandlerRegistry, HandlersError},
     key::KeySource,
+    message::PropertyError,
 };
 
 /// How long handlers in flight may take to finish once shutdown has begun.
@@ -36,7 +37,7 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// let handlers = HandlerRegistry::new().register("greet", greet);
 /// let factory = MemoryConsumerFactory::new("memory://registry-example")?;
 /// let mut consumers = MessageConsumerRegistry::new(handlers, factory);
-/// let key = KeySource::header("task_name")?;
+/// let key = KeySource::header("task_name");
 /// consumers.register("greetings", key, 1, MemoryOptions::new()).await?;
 /// consumers.disconnect_consumers().await?;
 /// # Ok(())
@@ -94,6 +95,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         if self.queues.contains_key(listen_for) {
             return Err(RegisterError::AlreadyRegistered(listen_for.to_owned()));
         }
+        let key = key.reader()?;
         let consumers = self
             .connect(listen_for, consumers_count, &options)
             .await
@@ -245,6 +247,9 @@ pub enum RegisterError {
     /// The handlers cannot be started with.
     #[error(transparent)]
     Handlers(#[from] HandlersError),
+    /// The header that shall name the handler cannot exist.
+    #[error(transparent)]
+    Key(#[from] PropertyError),
     /// The queue is consumed already.
     #[error(
         "queue `{0}` is registered already: register it once, with the number of consumers it needs"
@@ -260,7 +265,6 @@ pub enum RegisterError {
         /// The queue.
         queue: String,
         /// What the consumer says.
-        #[source]
         error: ConsumerError,
     },
 }
@@ -276,7 +280,6 @@ pub enum RunError {
         /// The queue.
         queue: String,
         /// What the consumer says.
-        #[source]
         error: ConsumerError,
     },
     /// Handlers were still running when the deadline of the shutdown was over. Their messages

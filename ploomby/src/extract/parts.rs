@@ -20,8 +20,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key(pub String);
 
+#[diagnostic::do_not_recommend]
 impl<'d> Argument<'d, Part> for Key {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self> {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
         Extracting::ready(match delivery.try_key() {
             Ok(key) => Ok(Self(key.into_owned())),
             Err(error) => Err(Failure::new(Reason::MissingKey, error.to_string())),
@@ -33,8 +34,9 @@ impl<'d> Argument<'d, Part> for Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawBody(pub Bytes);
 
+#[diagnostic::do_not_recommend]
 impl<'d> Argument<'d, Part> for RawBody {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self> {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
         Extracting::ready(Ok(Self(delivery.message().body().clone())))
     }
 }
@@ -43,8 +45,9 @@ impl<'d> Argument<'d, Part> for RawBody {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redelivered(pub bool);
 
+#[diagnostic::do_not_recommend]
 impl<'d> Argument<'d, Part> for Redelivered {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self> {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
         Extracting::ready(Ok(Self(delivery.is_redelivered())))
     }
 }
@@ -59,8 +62,9 @@ impl<'d> Argument<'d, Part> for Redelivered {
 ///     println!("sent by {:?}", properties.get_app_id());
 /// }
 /// ```
+#[diagnostic::do_not_recommend]
 impl<'d> Argument<'d, Part> for Properties {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self> {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
         Extracting::ready(Ok(delivery.properties().clone()))
     }
 }

@@ -6,26 +6,29 @@ use crate::{
     settle::{Failure, Reason},
 };
 
+#[diagnostic::do_not_recommend]
 impl<'d, T> Argument<'d, Payload> for T
 where
     T: Deserialize<'d>,
 {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self> {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Payload> {
         Extracting::ready(decode(delivery.body()))
     }
 }
 
 /// Decodes JSON, and on an error once more to learn the path of the field: tracking it costs
 /// about as much as decoding.
-fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failure> {
+pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failure> {
     serde_json::from_slice(body).map_err(|error| {
         let mut deserializer = serde_json::Deserializer::from_slice(body);
-        let text = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        let field = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
             Err(tracked) if tracked.path().iter().next().is_some() => {
-                format!("field `{}`: {}", tracked.path(), tracked.inner())
+                format!("field `{}`: ", tracked.path())
             }
-            _ => error.to_string(),
+            _ => String::new(),
         };
-        Failure::new(Reason::Undecodable, text)
+        let place = format!("line {} column {}", error.line(), error.column());
+        Failure::new(Reason::Undecodable, format!("{field}{error}"))
+            .logged_as(format!("{field}the body does not fit the payload at {place}"))
     })
 }

@@ -180,15 +180,10 @@ impl Properties {
     /// length, since amqprs keeps the length that it read.
     pub(crate) fn for_copy(
         &self,
-        headers: Vec<(String, Value)>,
+        headers: &[(String, Value)],
         keep_user_id: bool,
     ) -> Result<Self, PropertyError> {
-        let mut table = FieldTable::new();
-        for (name, value) in headers {
-            let name = short_str("header name", &name)?;
-            table.remove(&name);
-            table.insert(name, value.into_field()?);
-        }
+        let table = field_table(headers)?;
         let old = &self.0;
         Ok(Self(BasicProperties::new(
             old.content_type().cloned(),
@@ -259,6 +254,18 @@ impl fmt::Debug for Properties {
             .field("headers", &self.headers())
             .finish()
     }
+}
+
+/// Arguments of a declaration, as they go over the wire.
+pub(crate) fn field_table(arguments: &[(String, Value)]) -> Result<FieldTable, PropertyError> {
+    let mut table = FieldTable::new();
+    for (name, value) in arguments {
+        let name = short_str("argument name", name)?;
+        // `insert` counts a replaced entry twice
+        table.remove(&name);
+        table.insert(name, value.clone().into_field()?);
+    }
+    Ok(table)
 }
 
 /// A header's name, made once for many look-ups.

@@ -1,6 +1,6 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Failure;
+use super::failure::{Failure, cut};
 use crate::{
     delivery::Delivery,
     message::{Message, PropertyError, Value},
@@ -28,6 +28,9 @@ mod headers {
     pub(super) const ASIDE: &str = "ploomby-";
 }
 
+/// A key that is longer stands in the message's own header anyway.
+pub(super) const MAX_KEY: usize = 255;
+
 /// The copy of a message that goes to the dead-letter queue: body and properties as they were, the
 /// reason added.
 pub(super) fn dead_letter(delivery: &Delivery, failure: &Failure) -> Result<Message, PropertyError> {
@@ -47,13 +50,13 @@ pub(super) fn dead_letter(delivery: &Delivery, failure: &Failure) -> Result<Mess
     add(headers::ATTEMPTS, Value::I64(1));
     add(headers::FAILED_AT, Value::Timestamp(unix_seconds()));
     if let Some(key) = delivery.key() {
-        add(headers::KEY, key.into_owned().into());
+        add(headers::KEY, cut(key.into_owned(), MAX_KEY).into());
     }
     if let Some(expiration) = properties.get_expiration() {
         add(headers::EXPIRATION, expiration.into());
     }
     Ok(Message {
-        properties: properties.for_copy(table, true)?.persistent(),
+        properties: properties.for_copy(&table, true)?.persistent(),
         body: delivery.message.body.clone(),
     })
 }

@@ -1,23 +1,37 @@
 use super::Reason;
 
-/// Why a message could not be handled, in the words that reach the log and the dead-letter queue.
+/// Why a message could not be handled.
 #[derive(Debug)]
 pub struct Failure {
     pub(crate) reason: Reason,
+    /// In the words that go with the message to the dead-letter queue.
     pub(crate) text: String,
+    /// In the words that reach the log, where these must be others: a decoder's error quotes the
+    /// body.
+    log: Option<String>,
 }
 
 /// An error of ten megabytes helps no one, and a header has to fit into one frame.
 const MAX_TEXT: usize = 8 * 1024;
 
 impl Failure {
-    pub(crate) fn new(reason: Reason, mut text: String) -> Self {
-        if text.len() > MAX_TEXT {
-            let end = (0..=MAX_TEXT).rev().find(|&at| text.is_char_boundary(at));
-            text.truncate(end.unwrap_or(0));
-            text.push_str("… (cut)");
+    pub(crate) fn new(reason: Reason, text: String) -> Self {
+        let text = cut(text, MAX_TEXT);
+        Self {
+            reason,
+            text,
+            log: None,
         }
-        Self { reason, text }
+    }
+
+    /// Keeps the text out of the log, which gets this one.
+    pub(crate) fn logged_as(mut self, log: String) -> Self {
+        self.log = Some(log);
+        self
+    }
+
+    pub(crate) fn log_text(&self) -> &str {
+        self.log.as_deref().unwrap_or(&self.text)
     }
 
     /// The handler's own error.
@@ -29,6 +43,16 @@ impl Failure {
     pub(crate) fn from_error(reason: Reason, error: impl Into<anyhow::Error>) -> Self {
         Self::new(reason, format!("{:#}", error.into()))
     }
+}
+
+/// At most so many bytes of a text, and a sign where some are missing.
+pub(super) fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|&at| text.is_char_boundary(at));
+        text.truncate(end.unwrap_or(0));
+        text.push_str("… (cut)");
+    }
+    text
 }
 
 #[cfg(test)]

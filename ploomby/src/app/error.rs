@@ -1,0 +1,35 @@
+use thiserror::Error as ThisError;
+
+use crate::{
+    consumer::{RegisterError, RunError},
+    memory::MemoryError,
+    rabbit::UrlError,
+};
+
+/// Why an [`App`](crate::App) did not start, or ended.
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// The broker's URL cannot be used.
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    /// The embedded broker cannot be used.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// No queue was named.
+    #[error("there is no queue to consume: name one with `App::queue`")]
+    NoQueue,
+    /// A queue cannot be consumed.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+    /// Consuming ended.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The process cannot listen for signals.
+    #[error("cannot listen for SIGINT and SIGTERM: {0}")]
+    Signals(#[source] std::io::Error),
+    /// A second signal came before the shutdown was done. The broker delivers again what was not
+    /// settled.
+    #[error("interrupted by a second signal before all handlers were done")]
+    Interrupted,
+}

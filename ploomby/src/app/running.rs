@@ -1,0 +1,94 @@
+use std::fmt;
+
+use tracing::{error, info};
+
+use super::{error::Error, signals::Signals};
+use crate::{
+    consumer::{MessageConsumerRegistry, RunError},
+    memory::MemoryConsumerFactory,
+    rabbit::RabbitConsumerFactory,
+};
+
+/// An [`App`](crate::App) that consumes.
+///
+/// Dropped, it stops at once: what is not settled is delivered again.
+#[derive(Debug)]
+#[must_use = "dropped, it stops at once"]
+pub struct Running {
+    consumers: Consumers,
+}
+
+pub(super) enum Consumers {
+    Rabbit(MessageConsumerRegistry<RabbitConsumerFactory>),
+    Memory(MessageConsumerRegistry<MemoryConsumerFactory>),
+}
+
+impl Running {
+    pub(super) fn new(consumers: Consumers) -> Self {
+        Self { consumers }
+    }
+
+    /// Stops consuming, waits for running handlers, sends what is still to be acknowledged, gives
+    /// back what was not started, and closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// Handlers that were cut off by the deadline, or a consumer that had failed before.
+    pub async fn shut_down(mut self) -> Result<(), Error> {
+        Ok(self.consumers.disconnect().await?)
+    }
+
+    /// Waits for SIGINT or SIGTERM, then [shuts down](Self::shut_down). A second signal ends it at
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// What the app cannot recover from, handlers that were cut off, or the second signal.
+    pub async fn until_signal(mut self) -> Result<(), Error> {
+        let mut signals = Signals::listen().map_err(Error::Signals)?;
+        // cancel safety: `wait` can be dropped, and is not needed after a signal
+        let ended = tokio::select! {
+            ended = self.consumers.wait() => ended,
+            () = signals.next() => {
+                info!("told to stop, waiting for running handlers");
+                Ok(())
+            }
+        };
+        // cancel safety: the consumers are dropped, and with them what they hold
+        let disconnected = tokio::select! {
+            disconnected = self.consumers.disconnect() => disconnected,
+            () = signals.next() => {
+                error!("told to stop again, ending at once");
+                return Err(Error::Interrupted);
+            }
+        };
+        ended.and(disconnected)?;
+        info!("stopped");
+        Ok(())
+    }
+}
+
+impl Consumers {
+    async fn wait(&mut self) -> Result<(), RunError> {
+        match self {
+            Self::Rabbit(consumers) => consumers.wait().await,
+            Self::Memory(consumers) => consumers.wait().await,
+        }
+    }
+
+    async fn disconnect(&mut self) -> Result<(), RunError> {
+        match self {
+            Self::Rabbit(consumers) => consumers.disconnect_consumers().await,
+            Self::Memory(consumers) => consumers.disconnect_consumers().await,
+        }
+    }
+}
+
+impl fmt::Debug for Consumers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rabbit(consumers) => consumers.fmt(f),
+            Self::Memory(consumers) => consumers.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{
+    arguments::QueueArguments,
+    error::MemoryError,
+    queue::Queue,
+    state::{Shared, State},
+    stored::Stored,
+};
+use crate::message::{Message, Value};
+
+/// A handle on the broker of a name: all handles of one name in a process are on the same broker.
+///
+/// It is cheap to clone. A broker lives, with its queues and their messages, until the process
+/// ends, so tests that run side by side take names of their own.
+///
+/// ```
+/// use ploomby::{Message, memory::MemoryBroker};
+///
+/// let broker = MemoryBroker::named("broker-example");
+/// broker.declare_queue("users", [])?;
+/// broker.publish("users", Message::new("hello"))?;
+/// let message = MemoryBroker::named("broker-example").get("users").expect("it was published");
+/// assert_eq!(message.body(), "hello");
+/// # Ok::<(), ploomby::memory::MemoryError>(())
+/// ```
+#[derive(Clone)]
+pub struct MemoryBroker {
+    name: Arc<str>,
+    pub(super) shared: Arc<Shared>,
+}
+
+static BROKERS: Mutex<BTreeMap<Arc<str>, MemoryBroker>> = Mutex::new(BTreeMap::new());
+
+impl MemoryBroker {
+    /// The broker that `memory://name` means.
+    #[must_use]
+    pub fn named(name: impl AsRef<str>) -> Self {
+        let name = name.as_ref();
+        let mut brokers = BROKERS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(broker) = brokers.get(name) {
+            return broker.clone();
+        }
+        let broker = Self {
+            name: name.into(),
+            shared: Shared::new(),
+        };
+        brokers.insert(broker.name.clone(), broker.clone());
+        broker
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes a queue, or checks that the one of this name has these arguments (`queue.declare`).
+    ///
+    /// ```
+    /// use ploomby::{Value, memory::MemoryBroker};
+    ///
+    /// let broker = MemoryBroker::named("declare-example");
+    /// let arguments = [("x-message-ttl".to_owned(), Value::from(60_000))];
+    /// broker.declare_queue("offers", arguments)?;
+    /// assert!(broker.declare_queue("offers", []).is_err());
+    /// # Ok::<(), ploomby::memory::MemoryError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A name or an argument that RabbitMQ refuses, an argument that is not modelled, and a queue
+    /// that exists with other arguments.
+    pub fn declare_queue(
+        &self,
+        name: &str,
+        arguments: impl IntoIterator<Item = (String, Value)>,
+    ) -> Result<(), MemoryError> {
+        let arguments = QueueArguments::new(name, arguments)?;
+        self.shared.lock().declare(name, &arguments)?;
+        Ok(())
+    }
+
+    /// Whether there is a queue of this name.
+    #[must_use]
+    pub fn queue_exists(&self, name: &str) -> bool {
+        self.shared.lock().find(name).is_some()
+    }
+
+    /// Deletes a queue and all that is in it, also what is delivered and not settled, and cancels
+    /// its consumers (`queue.delete`). As in RabbitMQ, it is no error that there is no such queue.
+    pub fn delete_queue(&self, name: &str) {
+        let deleted = self.shared.lock().delete(name);
+        // without the lock, since that can be many messages
+        drop(deleted);
+    }
+
+    /// Drops the ready messages of a queue and returns how many there were (`queue.purge`).
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::NoSuchQueue`].
+    pub fn purge_queue(&self, name: &str) -> Result<usize, MemoryError> {
+        let purged = self.up_to_date(name, Queue::purge);
+        match purged {
+            Some(purged) => Ok(purged.len()),
+            None => Err(MemoryError::NoSuchQueue(name.to_owned())),
+        }
+    }
+
+    /// Publishes to the default exchange, `mandatory`, with the queue's name as the routing key.
+    /// The message is in the queue when it returns, as if RabbitMQ had confirmed it.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::Unroutable`] where there is no such queue, [`MemoryError::QueueFull`], and
+    /// whatever [RabbitMQ would refuse](crate::memory#what-is-modelled).
+    pub fn publish(&self, queue: &str, message: Message) -> Result<(), MemoryError> {
+        let stored = Stored::new(queue, message)?;
+        self.shared.lock().publish(stored)
+    }
+
+    /// Takes the first ready message out of the queue, acknowledged (`basic.get` with `no-ack`).
+    /// There is none where there is no such queue.
+    #[must_use]
+    pub fn get(&self, queue: &str) -> Option<Message> {
+        let entry = self.up_to_date(queue, Queue::get)??;
+        Some(Arc::unwrap_or_clone(entry.stored).message)
+    }
+
+    /// How many messages wait in the queue to be delivered; 0 where there is no such queue.
+    #[must_use]
+    pub fn ready_count(&self, queue: &str) -> usize {
+        self.count(queue, Queue::ready_count)
+    }
+
+    /// How many messages of the queue are delivered and not settled; 0 where there is no such
+    /// queue.
+    #[must_use]
+    pub fn unacked_count(&self, queue: &str) -> usize {
+        self.count(queue, Queue::unacked_count)
+    }
+
+    /// How many consumers the queue has; 0 where there is no such queue.
+    #[must_use]
+    pub fn consumer_count(&self, queue: &str) -> usize {
+        self.count(queue, Queue::consumer_count)
+    }
+
+    fn count(&self, name: &str, count: impl FnOnce(&Queue) -> usize) -> usize {
+        self.up_to_date(name, |queue| count(queue)).unwrap_or(0)
+    }
+
+    /// Expires what is due, then does something with the queue.
+    fn up_to_date<T>(&self, name: &str, then: impl FnOnce(&mut Queue) -> T) -> Option<T> {
+        let mut state = self.shared.lock();
+        let state: &mut State = &mut state;
+        // other queues may hold what this one is to get
+        state.expire();
+        let id = state.find(name)?;
+        let result = then(state.queue_mut(id));
+        state.pump(id);
+        Some(result)
+    }
+}
+
+impl fmt::Debug for MemoryBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryBroker")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

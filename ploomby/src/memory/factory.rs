@@ -1,0 +1,147 @@
+use thiserror::Error;
+
+use super::{
+    arguments::QueueArguments, broker::MemoryBroker, consumer::MemoryConsumer, error::MemoryError,
+    options::MemoryOptions,
+};
+use crate::consumer::{ConsumerError, MessageConsumerFactory};
+
+/// Makes consumers of a memory broker.
+///
+/// ```
+/// use ploomby::memory::MemoryConsumerFactory;
+///
+/// let factory = MemoryConsumerFactory::new("memory://shop")?;
+/// assert_eq!(factory.broker().name(), "shop");
+/// assert!(MemoryConsumerFactory::new("memory://").is_err());
+/// # Ok::<(), ploomby::memory::MemoryError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct MemoryConsumerFactory {
+    broker: MemoryBroker,
+}
+
+impl MemoryConsumerFactory {
+    /// A factory for the broker that a URL `memory://name` means.
+    ///
+    /// # Errors
+    ///
+    /// [`MemoryError::InvalidUrl`]: another scheme, no name, or more than a name of letters,
+    /// digits, `-`, `_` and `.`.
+    pub fn new(url: &str) -> Result<Self, MemoryError> {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        match url.strip_prefix("memory://") {
+            Some(name) if !name.is_empty() && name.bytes().all(is_allowed) => Ok(Self {
+                broker: MemoryBroker::named(name),
+            }),
+            _ => Err(MemoryError::InvalidUrl),
+        }
+    }
+
+    /// The broker that the consumers are of.
+    #[must_use]
+    pub fn broker(&self) -> &MemoryBroker {
+        &self.broker
+    }
+}
+
+impl MessageConsumerFactory for MemoryConsumerFactory {
+    type Consumer = MemoryConsumer;
+    type Options = MemoryOptions;
+
+    fn create(
+        &self,
+        listen_for: &str,
+        options: &MemoryOptions,
+    ) -> Result<MemoryConsumer, ConsumerError> {
+        if options.prefetch == 0 {
+            return Err(ConsumerError::new(OptionError::Prefetch));
+        }
+        if options.concurrency == Some(0) {
+            return Err(ConsumerError::new(OptionError::Concurrency));
+        }
+        let dead_letter_queue = match &options.dead_letter_queue {
+            Some(name) => name.clone(),
+            None => format!("{listen_for}_dlq"),
+        };
+        if dead_letter_queue == listen_for {
+            return Err(ConsumerError::new(OptionError::OwnDeadLetters));
+        }
+        QueueArguments::new(&dead_letter_queue, []).map_err(ConsumerError::new)?;
+        let arguments = QueueArguments::new(listen_for, options.arguments.iter().cloned())
+            .map_err(ConsumerError::new)?;
+        Ok(MemoryConsumer::new(
+            self.broker.shared.clone(),
+            listen_for,
+            arguments,
+            dead_letter_queue,
+            options.prefetch.into(),
+        ))
+    }
+
+    fn concurrency(&self, options: &MemoryOptions, consumers_count: usize) -> usize {
+        options
+            .concurrency
+            .unwrap_or_else(|| consumers_count.saturating_mul(options.prefetch.into()))
+    }
+}
+
+#[derive(Debug, Error)]
+enum OptionError {
+    #[error("a prefetch of 0 would be no limit at all: choose one of 1 or more")]
+    Prefetch,
+    #[error("a concurrency of 0 would let no handler run: choose one of 1 or more")]
+    Concurrency,
+    #[error("a queue cannot be its own dead-letter queue: choose another name")]
+    OwnDeadLetters,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_that_is_not_a_memory_brokers_is_refused_and_not_repeated() {
+        for url in [
+            "",
+            "shop",
+            "memory://",
+            "memory://a/b",
+            "amqp://u:secret@host",
+        ] {
+            let error = MemoryConsumerFactory::new(url).unwrap_err().to_string();
+            assert!(error.contains("write `memory://name`"), "{error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn options_that_cannot_be_served_are_refused() {
+        let factory = MemoryConsumerFactory::new("memory://refused-options").unwrap();
+        let refused = [
+            MemoryOptions::new().prefetch(0),
+            MemoryOptions::new().concurrency(0),
+            MemoryOptions::new().dead_letter_queue("q"),
+            MemoryOptions::new().dead_letter_queue(""),
+            MemoryOptions::new().queue_argument("x-expires", 1),
+        ];
+        for options in refused {
+            assert!(factory.create("q", &options).is_err(), "{options:?}");
+        }
+        assert!(
+            factory
+                .create(&"q".repeat(253), &MemoryOptions::new())
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn as_many_handlers_run_as_the_consumers_prefetch_unless_told_otherwise() {
+        let factory = MemoryConsumerFactory::new("memory://concurrency").unwrap();
+        assert_eq!(factory.concurrency(&MemoryOptions::new(), 3), 192);
+        assert_eq!(
+            factory.concurrency(&MemoryOptions::new().concurrency(5), 3),
+            5
+        );
+    }
+}

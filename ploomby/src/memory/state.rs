@@ -1,0 +1,197 @@
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    arguments::QueueArguments, error::MemoryError, queue::Queue, stored::Stored, timer::Timer,
+};
+
+/// What the handles on a broker share.
+#[derive(Debug)]
+pub(super) struct Shared(Mutex<State>);
+
+/// A place among the queues. The one of a deleted queue is used again; the numbers of consumers are
+/// not, so that a consumer never takes another queue for its own.
+pub(super) type QueueId = usize;
+
+/// The queues of a broker. One lock is around all of them, so that a message is always in one of
+/// them while it is dead-lettered.
+#[derive(Debug)]
+pub(super) struct State {
+    queues: Vec<Option<Queue>>,
+    names: HashMap<Arc<str>, QueueId>,
+    last_consumer: u64,
+    pub(super) timer: Timer,
+}
+
+impl Shared {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new_cyclic(|shared| {
+            Self(Mutex::new(State {
+                queues: Vec::new(),
+                names: HashMap::new(),
+                last_consumer: 0,
+                timer: Timer::new(shared.clone()),
+            }))
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Makes the queue, or checks that it has these arguments.
+    pub(super) fn declare(
+        &mut self,
+        name: &str,
+        arguments: &QueueArguments,
+    ) -> Result<QueueId, MemoryError> {
+        let id = self.declare_if_missing(name, arguments);
+        self.queue(id).arguments.check_equivalent(name, arguments)?;
+        Ok(id)
+    }
+
+    /// Makes the queue, or takes it as it is.
+    pub(super) fn declare_if_missing(&mut self, name: &str, arguments: &QueueArguments) -> QueueId {
+        if let Some(id) = self.find(name) {
+            return id;
+        }
+        let queue = Queue::new(name, arguments.clone());
+        let id = match self.queues.iter().position(Option::is_none) {
+            Some(free) => free,
+            None => {
+                self.queues.push(None);
+                self.queues.len() - 1
+            }
+        };
+        self.names.insert(queue.name.clone(), id);
+        self.queues[id] = Some(queue);
+        id
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<QueueId> {
+        self.names.get(name).copied()
+    }
+
+    /// Removes the queue and all that is in it.
+    pub(super) fn delete(&mut self, name: &str) -> Option<Queue> {
+        let id = self.names.remove(name)?;
+        let queue = self.queues[id].take()?;
+        queue.disband();
+        self.timer.head_changed(queue.timed, None);
+        Some(queue)
+    }
+
+    /// Routes a message as the default exchange does.
+    pub(super) fn publish(&mut self, stored: Stored) -> Result<(), MemoryError> {
+        let stored = Arc::new(stored);
+        let mut is_routed = false;
+        let mut full = None;
+        for key in stored.routes() {
+            let Some(id) = self.find(key) else {
+                continue;
+            };
+            is_routed = true;
+            self.pump(id);
+            if self.queue(id).rejects() {
+                full = Some(key.to_owned());
+            } else {
+                self.queue_mut(id).publish(stored.clone());
+                self.pump(id);
+            }
+        }
+        match full {
+            Some(key) => Err(MemoryError::QueueFull(key)),
+            None if is_routed => Ok(()),
+            None => Err(MemoryError::Unroutable(stored.routing_key.clone())),
+        }
+    }
+
+    pub(super) fn attach(&mut self, id: QueueId, prefetch: usize, wake: Arc<Notify>) -> u64 {
+        self.last_consumer += 1;
+        let consumer = self.last_consumer;
+        self.queue_mut(id).attach(consumer, prefetch, wake);
+        self.pump(id);
+        // the runtime of the task may have stopped turning without having ended
+        let first = self.first_due();
+        self.timer.start(first);
+        consumer
+    }
+
+    /// Expires what is due in any queue, for those who look before the timer's task has.
+    pub(super) fn expire(&mut self) {
+        if self.first_due().is_some_and(|due| due <= Instant::now()) {
+            self.pump_all();
+        }
+    }
+
+    /// Expires, delivers and dead-letters until this queue, and those that its dead letters reach,
+    /// have nothing more to do.
+    pub(super) fn pump(&mut self, id: QueueId) {
+        let mut dead = VecDeque::from(self.pump_one(id));
+        while let Some(stored) = dead.pop_front() {
+            let stored = Arc::new(stored);
+            for key in stored.routes().filter(|key| !stored.died_in(key)) {
+                let Some(id) = self.find(key) else {
+                    continue;
+                };
+                dead.extend(self.pump_one(id));
+                // a full queue loses dead letters in RabbitMQ, too
+                if !self.queue(id).rejects() {
+                    self.queue_mut(id).publish(stored.clone());
+                    dead.extend(self.pump_one(id));
+                }
+            }
+        }
+    }
+
+    pub(super) fn pump_all(&mut self) {
+        for id in 0..self.queues.len() {
+            if self.queues[id].is_some() {
+                self.pump(id);
+            }
+        }
+    }
+
+    /// When the first of the heads of all queues expires.
+    pub(super) fn first_due(&self) -> Option<Instant> {
+        self.queues.iter().flatten().filter_map(Queue::due).min()
+    }
+
+    /// The queue that a consumer had, which may be gone.
+    pub(super) fn get_mut(&mut self, id: QueueId) -> Option<&mut Queue> {
+        self.queues.get_mut(id)?.as_mut()
+    }
+
+    pub(super) fn queue(&self, id: QueueId) -> &Queue {
+        self.queues[id]
+            .as_ref()
+            .expect("the queue was found under this lock")
+    }
+
+    pub(super) fn queue_mut(&mut self, id: QueueId) -> &mut Queue {
+        self.queues[id]
+            .as_mut()
+            .expect("the queue was found under this lock")
+    }
+
+    fn pump_one(&mut self, id: QueueId) -> Vec<Stored> {
+        let queue = self.queue_mut(id);
+        let dead = queue.pump();
+        let due = queue.due();
+        let known = std::mem::replace(&mut queue.timed, due);
+        if known.is_some() || due.is_some() {
+            self.timer.head_changed(known, due);
+            if due.is_some_and(|due| !self.timer.wakes_by(due)) {
+                let first = self.first_due();
+                self.timer.start(first);
+            }
+        }
+        dead
+    }
+}

@@ -1,0 +1,127 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{arguments::MAX_TTL, error::MemoryError};
+use crate::message::{Message, Properties, Value, properties::short_str};
+
+/// The largest body that RabbitMQ 4 takes by default (`max_message_size`).
+pub(super) const MAX_BODY: usize = 16 * 1024 * 1024;
+
+/// What is left of a frame of 131,072 bytes for properties and headers: without the frame's own
+/// 8 bytes, and the 12 bytes of class, weight and size of the body.
+pub(super) const MAX_PROPERTIES: usize = 131_072 - 8 - 12;
+
+const CC: &str = "CC";
+const BCC: &str = "BCC";
+
+/// A message that was published, shared by the queues it was routed to.
+#[derive(Clone, Debug)]
+pub(super) struct Stored {
+    pub(super) message: Message,
+    pub(super) routing_key: String,
+    /// What `CC` and `BCC` name.
+    also: Vec<String>,
+    pub(super) expiration: Option<Duration>,
+    /// The queues that it expired in, or was dropped from for length.
+    deaths: Vec<Arc<str>>,
+}
+
+impl Stored {
+    /// Refuses what RabbitMQ would.
+    pub(super) fn new(routing_key: &str, mut message: Message) -> Result<Self, MemoryError> {
+        short_str("routing key", routing_key)?;
+        if message.body().len() > MAX_BODY {
+            return Err(MemoryError::BodyTooLarge(message.body().len()));
+        }
+        let properties = message.properties();
+        match properties.encoded_len() {
+            0..=MAX_PROPERTIES => {}
+            size => return Err(MemoryError::PropertiesTooLarge(size)),
+        }
+        if properties.get_user_id().is_some_and(|user| user != "guest") {
+            return Err(MemoryError::UserId);
+        }
+        let expiration = properties.get_expiration().map(milliseconds).transpose()?;
+        let mut also = names(&message, CC)?;
+        also.extend(names(&message, BCC)?);
+        if message.headers().contains(BCC) {
+            message.properties = without(&message, Some(BCC));
+            if let Some(expiration) = expiration {
+                message.properties = message.properties.expiration(expiration);
+            }
+        }
+        Ok(Self {
+            message,
+            routing_key: routing_key.to_owned(),
+            also,
+            expiration,
+            deaths: Vec::new(),
+        })
+    }
+
+    /// The queues that it is for, each once.
+    pub(super) fn routes(&self) -> impl Iterator<Item = &str> {
+        let keys = || std::iter::once(&self.routing_key).chain(&self.also);
+        keys()
+            .enumerate()
+            .filter(move |(at, key)| !keys().take(*at).any(|earlier| earlier == *key))
+            .map(|(_, key)| key.as_str())
+    }
+
+    /// The message as it leaves `queue` for the queue that `key` names, or for those it was
+    /// published to. It does not expire again.
+    pub(super) fn dead_letter(mut self, queue: &Arc<str>, key: Option<&str>) -> Self {
+        self.deaths.push(queue.clone());
+        let mut cc = None;
+        if let Some(key) = key {
+            key.clone_into(&mut self.routing_key);
+            self.also.clear();
+            cc = self.message.headers().contains(CC).then_some(CC);
+        }
+        if self.expiration.take().is_some() || cc.is_some() {
+            self.message.properties = without(&self.message, cc);
+        }
+        self
+    }
+
+    /// Whether going to `queue` would close a cycle, which RabbitMQ ends by dropping the message.
+    pub(super) fn died_in(&self, queue: &str) -> bool {
+        self.deaths.iter().any(|death| **death == *queue)
+    }
+}
+
+/// Milliseconds in decimal digits, a sign allowed, as Erlang reads them.
+fn milliseconds(text: &str) -> Result<Duration, MemoryError> {
+    match text.parse() {
+        Ok(number) if number <= MAX_TTL => Ok(Duration::from_millis(number)),
+        _ => Err(MemoryError::InvalidExpiration),
+    }
+}
+
+/// The queues that a header names. RabbitMQ skips what is not text.
+fn names(message: &Message, header: &'static str) -> Result<Vec<String>, MemoryError> {
+    match message.headers().get(header) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(values)) => Ok(values
+            .into_iter()
+            .filter_map(|value| match value {
+                Value::Text(name) => Some(name),
+                _ => None,
+            })
+            .collect()),
+        Some(_) => Err(MemoryError::NotAnArray(header)),
+    }
+}
+
+/// The properties without the expiration, and without this header.
+fn without(message: &Message, header: Option<&str>) -> Properties {
+    let headers: Vec<_> = message
+        .headers()
+        .iter()
+        .filter(|(name, _)| Some(*name) != header)
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    message
+        .properties
+        .for_copy(&headers, true)
+        .expect("headers that a message has had can be set again")
+}

@@ -1,0 +1,110 @@
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use super::{
+    queue::Redelivered,
+    state::{QueueId, Shared, State},
+    stored::Stored,
+};
+use crate::delivery::{Delivery, DeliveryTag};
+
+/// A consumer's hold on a queue. Dropped, what it has not settled goes back to the queue.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) shared: Arc<Shared>,
+    pub(super) queue: QueueId,
+    pub(super) consumer: u64,
+    wake: Arc<Notify>,
+}
+
+/// A message that is delivered, and not copied yet.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    tag: u64,
+    redelivered: Redelivered,
+    stored: Arc<Stored>,
+}
+
+/// The queue was deleted, and with it the consumer.
+#[derive(Debug)]
+pub(super) struct Cancelled;
+
+impl Subscription {
+    pub(super) fn new(
+        shared: &Arc<Shared>,
+        state: &mut State,
+        queue: QueueId,
+        prefetch: usize,
+    ) -> Self {
+        let wake = Arc::new(Notify::new());
+        Self {
+            shared: shared.clone(),
+            queue,
+            consumer: state.attach(queue, prefetch, wake.clone()),
+            wake,
+        }
+    }
+
+    /// Fetches all deliveries that there are, at least one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped: what is fetched is added in the last step.
+    pub(super) async fn fetch(&self, fetched: &mut Vec<Fetched>) -> Result<(), Cancelled> {
+        loop {
+            self.try_fetch(fetched)?;
+            if !fetched.is_empty() {
+                return Ok(());
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    /// Nothing more is delivered; what is delivered can still be settled.
+    pub(super) fn cancel(&self) {
+        let mut state = self.shared.lock();
+        let queue = state.get_mut(self.queue);
+        if let Some(consumer) = queue.and_then(|queue| queue.consumer(self.consumer)) {
+            consumer.cancel();
+        }
+    }
+
+    fn try_fetch(&self, fetched: &mut Vec<Fetched>) -> Result<(), Cancelled> {
+        let mut state = self.shared.lock();
+        let queue = state.get_mut(self.queue).ok_or(Cancelled)?;
+        let consumer = queue.consumer(self.consumer).ok_or(Cancelled)?;
+        fetched.extend(consumer.fetch().map(|(tag, entry)| Fetched {
+            tag,
+            redelivered: entry.redelivered,
+            stored: entry.stored.clone(),
+        }));
+        Ok(())
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        if let Some(queue) = state.get_mut(self.queue) {
+            queue.detach(self.consumer);
+            state.pump(self.queue);
+        }
+    }
+}
+
+impl From<Fetched> for Delivery {
+    fn from(fetched: Fetched) -> Self {
+        let Stored {
+            message,
+            routing_key,
+            ..
+        } = &*fetched.stored;
+        let tag = DeliveryTag::new(fetched.tag);
+        let delivery = Self::new(message.clone(), tag).routed("", routing_key);
+        match fetched.redelivered {
+            Redelivered::No => delivery,
+            Redelivered::Yes => delivery.redelivered(),
+        }
+    }
+}

@@ -1,0 +1,138 @@
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use amqprs::channel::{BasicAckArguments, BasicNackArguments, Channel};
+use tokio::sync::Notify;
+use tracing::debug;
+
+use super::{publisher::ConfirmedPublisher, window::Window};
+use crate::{
+    consumer::{Acknowledger, ConsumerError},
+    delivery::DeliveryTag,
+    message::Message,
+};
+
+/// Settles the deliveries of one channel. A handler that outlives the channel keeps this one, so
+/// that its late acknowledgement never reaches the next channel.
+///
+/// Acknowledgements are noted here and sent by the channel's session: when half the prefetch is
+/// settled, or as soon as there is nothing more to do.
+pub(super) struct RabbitAcknowledger {
+    channel: Channel,
+    window: Mutex<Window>,
+    untold: AtomicUsize,
+    half: usize,
+    settled: Notify,
+    /// The broker gave the channel's deliveries to others.
+    lost: AtomicBool,
+    dead_letters: Arc<ConfirmedPublisher>,
+    dead_letter_queue: String,
+}
+
+impl RabbitAcknowledger {
+    pub(super) fn new(
+        channel: Channel,
+        prefetch: u16,
+        dead_letters: Arc<ConfirmedPublisher>,
+        dead_letter_queue: String,
+    ) -> Self {
+        Self {
+            channel,
+            window: Mutex::new(Window::new()),
+            untold: AtomicUsize::new(0),
+            half: usize::from(prefetch).div_ceil(2),
+            settled: Notify::new(),
+            lost: AtomicBool::new(false),
+            dead_letters,
+            dead_letter_queue,
+        }
+    }
+
+    /// Whether so many acknowledgements are held back that the broker should be told.
+    pub(super) fn is_due(&self) -> bool {
+        self.untold.load(Ordering::Relaxed) >= self.half
+    }
+
+    /// Resolves when an acknowledgement is held back that was not yet flushed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped: what it waited for is seen by the next call.
+    pub(super) async fn settled(&self) {
+        self.settled.notified().await;
+    }
+
+    /// Sends what is held back.
+    ///
+    /// # Errors
+    ///
+    /// The connection does not write any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped halfway, some acknowledgements are lost and their messages delivered again.
+    pub(super) async fn flush(&self) -> Result<(), amqprs::error::Error> {
+        let flush = {
+            let mut window = self.window();
+            self.untold.store(0, Ordering::Relaxed);
+            window.flush()
+        };
+        if !self.is_open() {
+            return Ok(());
+        }
+        if let Some(tag) = flush.up_to {
+            let arguments = BasicAckArguments::new(tag, true);
+            self.channel.basic_ack(arguments).await?;
+        }
+        for tag in flush.single {
+            let arguments = BasicAckArguments::new(tag, false);
+            self.channel.basic_ack(arguments).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is sent from here on.
+    pub(super) fn lose(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
+    fn is_open(&self) -> bool {
+        !self.lost.load(Ordering::Relaxed) && self.channel.is_open()
+    }
+
+    fn window(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Acknowledger for RabbitAcknowledger {
+    async fn ack(&self, tag: DeliveryTag) {
+        let untold = self.window().ack(tag.get());
+        self.untold.store(untold, Ordering::Relaxed);
+        if untold == 1 {
+            self.settled.notify_one();
+        }
+    }
+
+    async fn requeue(&self, tag: DeliveryTag) {
+        if !self.is_open() {
+            debug!(tag = tag.get(), "not requeued: the channel is gone, the broker did it");
+            return;
+        }
+        let arguments = BasicNackArguments::new(tag.get(), false, true);
+        if let Err(error) = self.channel.basic_nack(arguments).await {
+            debug!(%error, "not requeued: the connection is gone, the broker will do it");
+        }
+        // after the frame is queued: a range must not reach over a tag that the broker still holds
+        self.window().told(tag.get());
+    }
+
+    async fn dead_letter(&self, copy: Message) -> Result<(), ConsumerError> {
+        self.dead_letters
+            .keep(&self.dead_letter_queue, copy)
+            .await
+            .map_err(ConsumerError::new)
+    }
+}

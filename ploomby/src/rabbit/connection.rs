@@ -1,0 +1,201 @@
+use std::time::Duration;
+
+use amqprs::{
+    channel::Channel,
+    connection::{Connection, OpenConnectionArguments},
+};
+use thiserror::Error;
+use tokio::{sync::Mutex, time::timeout};
+use tracing::{info, warn};
+
+use super::url::RabbitUrl;
+
+/// How long the broker may take to answer.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One connection that several channels share. It is opened when a channel is asked for, and
+/// opened again, at the next host, when it is lost.
+#[derive(Debug)]
+pub(super) struct SharedConnection {
+    url: RabbitUrl,
+    purpose: &'static str,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Connection>,
+    next_host: usize,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("open", &self.current.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A channel, and what its connection agreed on.
+pub(super) struct OpenChannel {
+    pub(super) channel: Channel,
+    pub(super) frame_max: usize,
+}
+
+impl SharedConnection {
+    /// `purpose` tells connections of one program apart in the broker's lists.
+    pub(super) fn new(url: RabbitUrl, purpose: &'static str) -> Self {
+        Self {
+            url,
+            purpose,
+            state: Mutex::default(),
+        }
+    }
+
+    pub(super) fn user(&self) -> &str {
+        &self.url.user
+    }
+
+    /// A new channel, on a new connection where the old one is gone.
+    pub(super) async fn channel(&self) -> Result<OpenChannel, ConnectError> {
+        let mut state = self.state.lock().await;
+        // a connection may be dead without knowing it: then a new one has the second try
+        for _ in 0..2 {
+            let connection = self.connection(&mut state).await?;
+            match timeout(ANSWER_TIMEOUT, connection.open_channel(None)).await {
+                Ok(Ok(channel)) => {
+                    return Ok(OpenChannel {
+                        frame_max: usize::try_from(connection.frame_max()).unwrap_or(usize::MAX),
+                        channel,
+                    });
+                }
+                Ok(Err(error)) => warn!(%error, "cannot open a channel, reconnecting"),
+                Err(_) => warn!("the broker does not answer, reconnecting"),
+            }
+            state.current = None;
+        }
+        Err(ConnectError::NoChannel)
+    }
+
+    pub(super) async fn close(&self) {
+        let current = self.state.lock().await.current.take();
+        if let Some(connection) = current {
+            match timeout(ANSWER_TIMEOUT, connection.close()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => warn!(%error, "the connection was not closed in order"),
+                Err(_) => warn!("the broker did not answer the closing of the connection"),
+            }
+        }
+    }
+
+    async fn connection(&self, state: &mut State) -> Result<Connection, ConnectError> {
+        match &state.current {
+            Some(connection) if connection.is_open() => return Ok(connection.clone()),
+            _ => state.current = None,
+        }
+        let mut failed = Vec::new();
+        for _ in &self.url.hosts {
+            let (host, port) = &self.url.hosts[state.next_host];
+            state.next_host = (state.next_host + 1) % self.url.hosts.len();
+            match self.open(host, *port).await {
+                Ok(connection) => {
+                    info!(host, port, purpose = self.purpose, "connected");
+                    state.current = Some(connection.clone());
+                    return Ok(connection);
+                }
+                Err(fault) => failed.push(format!("{host}:{port}: {fault}")),
+            }
+        }
+        Err(ConnectError::NoHost(failed.join("; ")))
+    }
+
+    async fn open(&self, host: &str, port: u16) -> Result<Connection, Fault> {
+        let url = &self.url;
+        let arguments = OpenConnectionArguments::new(host, port, &url.user, &url.password)
+            .virtual_host(&url.vhost)
+            .heartbeat(url.heartbeat)
+            .connection_name(&format!("{} ({})", url.connection_name, self.purpose))
+            .finish();
+        match timeout(url.connect_timeout, Connection::open(&arguments)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(Fault::from_amqprs(&error.to_string(), &url.user)),
+            Err(_) => Err(Fault::TimedOut(url.connect_timeout)),
+        }
+    }
+}
+
+/// Why there is no channel.
+#[derive(Debug, Error)]
+pub(crate) enum ConnectError {
+    #[error("cannot connect to the broker at {0}")]
+    NoHost(String),
+    #[error("the broker opens no channel")]
+    NoChannel,
+}
+
+/// Why one host did not let us in.
+#[derive(Debug, Error)]
+enum Fault {
+    #[error("{0}")]
+    Unreachable(String),
+    #[error(
+        "the broker hung up during the login, as it does when access is refused for user `{user}`: \
+         check user and password (`guest` may only log in from the broker's own machine)"
+    )]
+    Login { user: String },
+    #[error("the broker refused: {0}")]
+    Refused(String),
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+}
+
+impl Fault {
+    /// amqprs tells causes apart in their text only.
+    fn from_amqprs(text: &str, user: &str) -> Self {
+        if let Some(refusal) = reply_text(text) {
+            return Self::Refused(refusal.to_owned());
+        }
+        // without the capability `authentication_failure_close`, which amqprs does not announce,
+        // RabbitMQ hangs up on a wrong password without a word
+        let hung_up = ["peer shutdown", "connection interrupted", "Connection reset"];
+        if hung_up.iter().any(|hint| text.contains(hint)) {
+            return Self::Login {
+                user: user.to_owned(),
+            };
+        }
+        Self::Unreachable(
+            text.trim_start_matches("AMQP network error: ")
+                .trim_start_matches("network io error: ")
+                .to_owned(),
+        )
+    }
+}
+
+/// The broker's own words in `… reply_text: ShortStr(30, "NOT_ALLOWED - vhost x not found") …`.
+fn reply_text(text: &str) -> Option<&str> {
+    let (_, rest) = text.split_once("reply_text: ShortStr(")?;
+    let (_, rest) = rest.split_once('"')?;
+    rest.split_once("\")").map(|(text, _)| text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_the_brokers_words() {
+        let text = "AMQP connection open error: failed to open connection, reason: \
+                    Close(MethodHeader { class_id: 10, method_id: 50 }, Close { reply_code: 530, \
+                    reply_text: ShortStr(30, \"NOT_ALLOWED - vhost x not found\"), class_id: 10 })";
+        assert_eq!(
+            Fault::from_amqprs(text, "guest").to_string(),
+            "the broker refused: NOT_ALLOWED - vhost x not found"
+        );
+    }
+
+    #[test]
+    fn a_hang_up_during_the_login_names_the_user() {
+        let fault = Fault::from_amqprs("AMQP network error: peer shutdown", "shop").to_string();
+        assert!(fault.contains("access is refused for user `shop`"), "{fault}");
+    }
+}

@@ -1,0 +1,233 @@
+use std::{sync::Arc, time::Duration};
+
+use amqprs::channel::{BasicPublishArguments, Channel, ConfirmSelectArguments, QueueDeclareArguments};
+use thiserror::Error;
+use tokio::{
+    sync::Mutex,
+    time::{error::Elapsed, timeout},
+};
+use tracing::warn;
+
+use self::confirms::Confirms;
+use super::{
+    connection::{ANSWER_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
+    url::RabbitUrl,
+};
+use crate::message::{Message, Properties, PropertyError, Value};
+
+mod confirms;
+
+/// How long a confirm may take; the broker may have to write to disk, on several nodes.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a content header takes beside its properties: the frame, class, weight and body size.
+const HEADER_FRAME_OVERHEAD: usize = 8 + 2 + 2 + 8;
+
+/// Publishes to queues and waits until the broker has taken responsibility.
+///
+/// It has a connection of its own: RabbitMQ stops reading from connections that publish while it
+/// is short of memory or disk, and acknowledgements must not wait behind that.
+#[derive(Debug)]
+pub(crate) struct ConfirmedPublisher {
+    connection: SharedConnection,
+    channel: Mutex<Option<ConfirmChannel>>,
+}
+
+struct ConfirmChannel {
+    channel: Channel,
+    confirms: Arc<Confirms>,
+    frame_max: usize,
+}
+
+impl ConfirmedPublisher {
+    /// The connection is opened by the first message.
+    pub(crate) fn new(url: RabbitUrl) -> Self {
+        Self {
+            connection: SharedConnection::new(url, "publisher"),
+            channel: Mutex::default(),
+        }
+    }
+
+    /// Opens the connection, to learn at once whether it can be.
+    pub(crate) async fn connect(&self) -> Result<(), RabbitPublishError> {
+        let mut channel = self.channel.lock().await;
+        if channel.is_none() {
+            *channel = Some(self.open().await?);
+        }
+        Ok(())
+    }
+
+    /// Publishes to a queue, through the default exchange.
+    ///
+    /// # Errors
+    ///
+    /// The message may not be in the queue; after [`RabbitPublishError::TimedOut`] and
+    /// [`RabbitPublishError::Lost`] it may be there all the same.
+    pub(crate) async fn publish(&self, queue: &str, message: Message) -> Result<(), RabbitPublishError> {
+        let (properties, body) = message.into_parts();
+        // one limit for all: a broker without memory takes neither channels nor messages
+        timeout(CONFIRM_TIMEOUT, async {
+            self.send(queue, properties, body.into()).await?.await
+        })
+        .await?
+    }
+
+    /// Publishes the copy of a consumed message, and declares the queue again where it is gone.
+    pub(super) async fn keep(&self, queue: &str, copy: Message) -> Result<(), RabbitPublishError> {
+        let copy = self.own(copy)?;
+        match self.publish(queue, copy.clone()).await {
+            Err(RabbitPublishError::Unroutable(_)) => {
+                warn!(queue, "the queue is gone, declaring it again");
+                self.declare(queue).await?;
+                self.publish(queue, copy).await
+            }
+            published => published,
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        let channel = self.channel.lock().await.take();
+        if let Some(ConfirmChannel { channel, .. }) = channel {
+            if !matches!(timeout(ANSWER_TIMEOUT, channel.close()).await, Ok(Ok(()))) {
+                warn!("the publishing channel was not closed in order");
+            }
+        }
+        self.connection.close().await;
+    }
+
+    /// RabbitMQ refuses messages in the name of another user than the connection's, with an error
+    /// that closes the channel. The copy tells the user in a header.
+    fn own(&self, copy: Message) -> Result<Message, PropertyError> {
+        match copy.properties.get_user_id() {
+            Some(user) if user != self.connection.user() => {
+                let mut headers = header_list(&copy.properties);
+                headers.push(("ploomby-user-id".to_owned(), user.into()));
+                Ok(Message {
+                    properties: copy.properties.for_copy(&headers, false)?,
+                    body: copy.body,
+                })
+            }
+            _ => Ok(copy),
+        }
+    }
+
+    /// Hands the message to the connection; the future that is returned waits for the confirm.
+    async fn send(
+        &self,
+        queue: &str,
+        properties: Properties,
+        body: Vec<u8>,
+    ) -> Result<impl Future<Output = Result<(), RabbitPublishError>> + use<>, RabbitPublishError> {
+        if queue.len() > 255 {
+            return Err(RabbitPublishError::QueueName);
+        }
+        let mut slot = self.channel.lock().await;
+        // out of the slot while it is used: a send that is dropped halfway would leave the count
+        // of messages wrong, and so leaves no channel
+        let open = match slot.take() {
+            Some(open) if open.confirms.is_open() && open.channel.is_open() => open,
+            _ => self.open().await?,
+        };
+        let properties = fit(properties, open.frame_max)?;
+        let arguments = BasicPublishArguments::new("", queue).mandatory(true).finish();
+        let confirm = open.confirms.expect(queue);
+        open.channel
+            .basic_publish(properties.into_wire(), body, arguments)
+            .await
+            .map_err(|error| RabbitPublishError::Lost(error.to_string()))?;
+        *slot = Some(open);
+        Ok(confirm)
+    }
+
+    async fn open(&self) -> Result<ConfirmChannel, RabbitPublishError> {
+        let OpenChannel {
+            channel,
+            frame_max,
+        } = self.connection.channel().await?;
+        let confirms = Arc::new(Confirms::default());
+        let lost = |error: amqprs::error::Error| RabbitPublishError::Lost(error.to_string());
+        channel
+            .register_callback(confirms.callback())
+            .await
+            .map_err(lost)?;
+        timeout(ANSWER_TIMEOUT, channel.confirm_select(ConfirmSelectArguments::new(false)))
+            .await?
+            .map_err(lost)?;
+        Ok(ConfirmChannel {
+            channel,
+            confirms,
+            frame_max,
+        })
+    }
+
+    /// On a channel of its own, which the broker closes where it does not agree.
+    async fn declare(&self, queue: &str) -> Result<(), RabbitPublishError> {
+        let OpenChannel { channel, .. } = self.connection.channel().await?;
+        let arguments = QueueDeclareArguments::durable_client_named(queue);
+        let declared = timeout(ANSWER_TIMEOUT, channel.queue_declare(arguments)).await?;
+        declared.map_err(|error| RabbitPublishError::Lost(error.to_string()))?;
+        let _ = timeout(ANSWER_TIMEOUT, channel.close()).await;
+        Ok(())
+    }
+}
+
+/// Properties have to fit into one frame: the broker closes the connection on a longer one. The
+/// words of the error give way first, then whatever else ploomby added.
+fn fit(properties: Properties, frame_max: usize) -> Result<Properties, RabbitPublishError> {
+    let room = frame_max.saturating_sub(HEADER_FRAME_OVERHEAD);
+    if properties.encoded_len() <= room {
+        return Ok(properties);
+    }
+    let keep_user_id = properties.get_user_id().is_some();
+    for dropped in ["ploomby-error", "ploomby-"] {
+        let mut headers = header_list(&properties);
+        headers.retain(|(name, _)| !name.starts_with(dropped));
+        let fitted = properties.for_copy(&headers, keep_user_id)?;
+        if fitted.encoded_len() <= room {
+            return Ok(fitted);
+        }
+    }
+    Err(RabbitPublishError::PropertiesTooLong { room })
+}
+
+fn header_list(properties: &Properties) -> Vec<(String, Value)> {
+    properties
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
+}
+
+impl std::fmt::Debug for ConfirmChannel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConfirmChannel").finish_non_exhaustive()
+    }
+}
+
+/// Why a message is not known to be in its queue.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub(crate) enum RabbitPublishError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Property(#[from] PropertyError),
+    #[error("the name of a queue has at most 255 bytes")]
+    QueueName,
+    #[error("properties and headers take more than the {room} bytes that fit into a frame")]
+    PropertiesTooLong { room: usize },
+    #[error("there is no queue `{0}`")]
+    Unroutable(String),
+    #[error("the broker did not take the message: the queue is full or cannot write")]
+    Refused,
+    #[error("the channel was lost before the broker confirmed: {0}")]
+    Lost(String),
+    #[error("the broker did not confirm within {CONFIRM_TIMEOUT:?}")]
+    TimedOut,
+}
+
+impl From<Elapsed> for RabbitPublishError {
+    fn from(_: Elapsed) -> Self {
+        Self::TimedOut
+    }
+}

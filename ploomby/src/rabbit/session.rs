@@ -1,0 +1,223 @@
+use std::{pin::pin, sync::Arc};
+
+use amqprs::channel::{
+    BasicCancelArguments, BasicConsumeArguments, BasicQosArguments, Channel, ConsumerMessage,
+};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, error::TryRecvError},
+    time::timeout,
+};
+use tracing::{debug, warn};
+
+use self::events::ChannelEvents;
+use super::{
+    acknowledger::RabbitAcknowledger,
+    connection::{ANSWER_TIMEOUT, OpenChannel, SharedConnection},
+    publisher::ConfirmedPublisher,
+    topology::TopologyError,
+};
+use crate::{
+    delivery::Delivery,
+    dispatcher::Dispatcher,
+    message::{Message, Properties},
+};
+
+pub(super) mod events;
+
+/// One channel that consumes, from its opening to its end, with all that is only good for it.
+pub(super) struct Session {
+    channel: Channel,
+    events: ChannelEvents,
+    consumer_tag: String,
+    /// Bounded by the prefetch.
+    deliveries: UnboundedReceiver<ConsumerMessage>,
+    acknowledger: Arc<RabbitAcknowledger>,
+    cancelled: bool,
+}
+
+/// What a session needs to know of its queue.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    pub(super) queue: String,
+    pub(super) prefetch: u16,
+    pub(super) dead_letter_queue: String,
+}
+
+impl Session {
+    /// Opens a channel and subscribes: deliveries come from here on.
+    pub(super) async fn open(
+        connection: &SharedConnection,
+        subscription: &Subscription,
+        dead_letters: &Arc<ConfirmedPublisher>,
+    ) -> Result<Self, TopologyError> {
+        let OpenChannel { channel, .. } = connection.channel().await?;
+        let events = ChannelEvents::register(&channel)
+            .await
+            .map_err(|error| TopologyError::Lost(error.to_string()))?;
+        let subscribed = timeout(ANSWER_TIMEOUT, subscribe(&channel, subscription)).await;
+        let (consumer_tag, deliveries) = subscribed
+            .map_err(|_| TopologyError::NoAnswer)?
+            .map_err(|error| match events.closed() {
+                Some(closed) => TopologyError::Queue {
+                    queue: subscription.queue.clone(),
+                    closed,
+                },
+                None => TopologyError::Lost(error.to_string()),
+            })?;
+        let acknowledger = RabbitAcknowledger::new(
+            channel.clone(),
+            subscription.prefetch,
+            dead_letters.clone(),
+            subscription.dead_letter_queue.clone(),
+        );
+        Ok(Self {
+            channel,
+            events,
+            consumer_tag,
+            deliveries,
+            acknowledger: Arc::new(acknowledger),
+            cancelled: false,
+        })
+    }
+
+    /// Dispatches and acknowledges until the channel is lost, and says why it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// A delivery that was taken and not started stays unsettled, as all that were not taken.
+    pub(super) async fn run(&mut self, dispatcher: &Dispatcher) -> Lost {
+        loop {
+            match self.deliveries.try_recv() {
+                Ok(message) => {
+                    if let Err(lost) = self.dispatch(message, dispatcher).await {
+                        return lost;
+                    }
+                    continue;
+                }
+                Err(TryRecvError::Disconnected) if !self.cancelled => return self.lost(),
+                Err(_) => {}
+            }
+            // nothing more is at hand, so nothing is held back
+            if let Err(lost) = self.flush().await {
+                return lost;
+            }
+            // cancel safety: a message that was received is dispatched before anything is awaited
+            tokio::select! {
+                received = self.deliveries.recv(), if !self.cancelled => match received {
+                    Some(message) => {
+                        if let Err(lost) = self.dispatch(message, dispatcher).await {
+                            return lost;
+                        }
+                    }
+                    None => return self.lost(),
+                },
+                () = self.acknowledger.settled() => {}
+                () = dispatcher.stopped(), if !self.cancelled => self.cancel().await,
+            }
+        }
+    }
+
+    /// Dispatches one message. While that waits for a handler to finish, what is settled meanwhile
+    /// is acknowledged.
+    async fn dispatch(
+        &mut self,
+        message: ConsumerMessage,
+        dispatcher: &Dispatcher,
+    ) -> Result<(), Lost> {
+        let Some(delivery) = delivery(message) else {
+            warn!("amqprs handed over half a message, opening the channel again");
+            return Err(self.lost());
+        };
+        {
+            let acknowledger = &self.acknowledger;
+            let mut dispatching = pin!(dispatcher.dispatch(delivery, acknowledger));
+            let mut cancelled = self.cancelled;
+            loop {
+                // cancel safety: `dispatching` goes on, `settled` loses nothing
+                tokio::select! {
+                    biased;
+                    () = &mut dispatching => break,
+                    () = acknowledger.settled() => {
+                        acknowledger.flush().await.map_err(|error| Lost(error.to_string()))?;
+                    }
+                    () = dispatcher.stopped(), if !cancelled => {
+                        // never resolves again: only acknowledgements are left to do
+                        cancelled = true;
+                        cancel(&self.channel, &self.consumer_tag).await;
+                    }
+                }
+            }
+        }
+        if self.acknowledger.is_due() {
+            self.flush().await?;
+        }
+        Ok(())
+    }
+
+    async fn flush(&self) -> Result<(), Lost> {
+        self.acknowledger
+            .flush()
+            .await
+            .map_err(|error| Lost(error.to_string()))
+    }
+
+    async fn cancel(&mut self) {
+        self.cancelled = true;
+        cancel(&self.channel, &self.consumer_tag).await;
+    }
+
+    /// Nothing of this session reaches the broker any more.
+    fn lost(&self) -> Lost {
+        self.acknowledger.lose();
+        Lost(match self.events.closed() {
+            Some(closed) => closed.to_string(),
+            None => "the connection was lost".to_owned(),
+        })
+    }
+
+    /// Sends what is held back and closes the channel; the broker requeues what is unsettled.
+    pub(super) async fn close(self) {
+        if let Err(Lost(reason)) = self.flush().await {
+            debug!(reason, "acknowledgements were lost");
+        }
+        self.acknowledger.lose();
+        if timeout(ANSWER_TIMEOUT, self.channel.close()).await.is_err() {
+            warn!("the broker did not answer the closing of the channel");
+        }
+    }
+}
+
+/// Why a channel consumes no more.
+#[derive(Debug)]
+pub(super) struct Lost(pub(super) String);
+
+async fn subscribe(
+    channel: &Channel,
+    subscription: &Subscription,
+) -> Result<(String, UnboundedReceiver<ConsumerMessage>), amqprs::error::Error> {
+    let qos = BasicQosArguments::new(0, subscription.prefetch, false);
+    channel.basic_qos(qos).await?;
+    // the broker chooses the consumer tag
+    let consume = BasicConsumeArguments::new(&subscription.queue, "");
+    channel.basic_consume_rx(consume).await
+}
+
+/// Asks the broker to send nothing more. What is under way stays unsettled.
+async fn cancel(channel: &Channel, consumer_tag: &str) {
+    let arguments = BasicCancelArguments::new(consumer_tag);
+    match timeout(ANSWER_TIMEOUT, channel.basic_cancel(arguments)).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => debug!(%error, "not cancelled: the channel is gone"),
+        Err(_) => warn!("the broker did not answer the cancelling of the consumer"),
+    }
+}
+
+fn delivery(message: ConsumerMessage) -> Option<Delivery> {
+    let message = (message.deliver?, message.basic_properties?, message.content?);
+    let (deliver, properties, content) = message;
+    let message = Message {
+        properties: Properties::from_wire(properties),
+        body: content.into(),
+    };
+    Some(Delivery::from_wire(message, deliver))
+}

@@ -1,0 +1,86 @@
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use amqprs::{
+    Ack, BasicProperties, Cancel, CloseChannel, Nack, Return, callbacks::ChannelCallback,
+    channel::Channel, error::Error,
+};
+use async_trait::async_trait;
+
+/// Why the broker ended a channel or a consumer, once it did.
+#[derive(Clone, Debug, Default)]
+pub(in crate::rabbit) struct ChannelEvents(Arc<Mutex<Option<Closed>>>);
+
+/// The broker's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::rabbit) struct Closed {
+    pub(in crate::rabbit) code: u16,
+    pub(in crate::rabbit) text: String,
+}
+
+impl Closed {
+    /// AMQP's reply code for what does not exist.
+    pub(in crate::rabbit) const NOT_FOUND: u16 = 404;
+
+    /// The queue exists, but the node that holds it is down: RabbitMQ says 404 to that, too.
+    pub(in crate::rabbit) fn is_home_down(&self) -> bool {
+        self.code == Self::NOT_FOUND && self.text.contains("home node")
+    }
+}
+
+impl fmt::Display for Closed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl ChannelEvents {
+    pub(in crate::rabbit) async fn register(channel: &Channel) -> Result<Self, Error> {
+        let events = Self::default();
+        channel.register_callback(events.clone()).await?;
+        Ok(events)
+    }
+
+    /// What the broker said, where it did.
+    pub(in crate::rabbit) fn closed(&self) -> Option<Closed> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn set(&self, closed: Closed) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(closed);
+    }
+}
+
+#[async_trait]
+impl ChannelCallback for ChannelEvents {
+    async fn close(&mut self, _: &Channel, close: CloseChannel) -> Result<(), Error> {
+        self.set(Closed {
+            code: close.reply_code(),
+            text: close.reply_text().clone(),
+        });
+        Ok(())
+    }
+
+    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> {
+        self.set(Closed {
+            code: 0,
+            text: "the broker cancelled the consumer: the queue was deleted or moved".to_owned(),
+        });
+        Ok(())
+    }
+
+    async fn flow(&mut self, _: &Channel, active: bool) -> Result<bool, Error> {
+        Ok(active)
+    }
+
+    async fn publish_ack(&mut self, _: &Channel, _: Ack) {}
+
+    async fn publish_nack(&mut self, _: &Channel, _: Nack) {}
+
+    async fn publish_return(&mut self, _: &Channel, _: Return, _: BasicProperties, _: Vec<u8>) {}
+}

@@ -1,0 +1,125 @@
+use amqprs::channel::{Channel, QueueDeclareArguments};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use super::{
+    connection::{ANSWER_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
+    session::events::{ChannelEvents, Closed},
+};
+use crate::message::{PropertyError, Value, properties::field_table};
+
+/// Makes sure that the consumed queue and its dead-letter queue are there.
+///
+/// The broker answers what it does not like by closing the channel, so each question has a channel
+/// of its own.
+pub(super) async fn ensure(
+    connection: &SharedConnection,
+    queue: &str,
+    arguments: &[(String, Value)],
+    dead_letter_queue: &str,
+) -> Result<(), TopologyError> {
+    if !exists(connection, queue).await? {
+        let mut declare = QueueDeclareArguments::durable_client_named(queue);
+        declare.arguments(field_table(arguments)?);
+        ask(connection, declare).await.map_err(|fault| match fault {
+            Fault::Refused(closed) => TopologyError::Queue {
+                queue: queue.to_owned(),
+                closed,
+            },
+            Fault::Other(error) => error,
+        })?;
+    }
+    let declare = QueueDeclareArguments::durable_client_named(dead_letter_queue);
+    ask(connection, declare).await.map_err(|fault| match fault {
+        Fault::Refused(closed) => TopologyError::DeadLetterQueue {
+            queue: dead_letter_queue.to_owned(),
+            closed,
+        },
+        Fault::Other(error) => error,
+    })
+}
+
+async fn exists(connection: &SharedConnection, queue: &str) -> Result<bool, TopologyError> {
+    let mut declare = QueueDeclareArguments::new(queue);
+    declare.passive(true);
+    match ask(connection, declare).await {
+        Ok(()) => Ok(true),
+        Err(Fault::Refused(closed)) if closed.code == Closed::NOT_FOUND && !closed.is_home_down() => {
+            Ok(false)
+        }
+        Err(Fault::Refused(closed)) => Err(TopologyError::Queue {
+            queue: queue.to_owned(),
+            closed,
+        }),
+        Err(Fault::Other(error)) => Err(error),
+    }
+}
+
+/// Declares on a channel of its own.
+async fn ask(connection: &SharedConnection, declare: QueueDeclareArguments) -> Result<(), Fault> {
+    let OpenChannel { channel, .. } = connection.channel().await.map_err(TopologyError::from)?;
+    let events = ChannelEvents::register(&channel)
+        .await
+        .map_err(|error| TopologyError::Lost(error.to_string()))?;
+    let declared = timeout(ANSWER_TIMEOUT, channel.queue_declare(declare))
+        .await
+        .map_err(|_| TopologyError::NoAnswer)?;
+    match declared {
+        Ok(_) => {
+            close(channel).await;
+            Ok(())
+        }
+        Err(error) => Err(match events.closed() {
+            Some(closed) => Fault::Refused(closed),
+            None => Fault::Other(TopologyError::Lost(error.to_string())),
+        }),
+    }
+}
+
+async fn close(channel: Channel) {
+    // the broker forgets the channel with the connection at the latest
+    let _ = timeout(ANSWER_TIMEOUT, channel.close()).await;
+}
+
+/// Why one declaration failed.
+enum Fault {
+    Refused(Closed),
+    Other(TopologyError),
+}
+
+impl From<TopologyError> for Fault {
+    fn from(error: TopologyError) -> Self {
+        Self::Other(error)
+    }
+}
+
+/// Why a queue that must be there is not.
+#[derive(Debug, Error)]
+pub(super) enum TopologyError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("an argument of the queue cannot be sent: {0}")]
+    Argument(#[from] PropertyError),
+    #[error("queue `{queue}`: {closed}")]
+    Queue { queue: String, closed: Closed },
+    #[error(
+        "dead-letter queue `{queue}` exists with other arguments, and might drop what it is given: \
+         move its messages and delete it, or name another with `dead_letter_queue` ({closed})"
+    )]
+    DeadLetterQueue { queue: String, closed: Closed },
+    #[error("the connection was lost while queues were declared: {0}")]
+    Lost(String),
+    #[error("the broker did not answer within {ANSWER_TIMEOUT:?} while queues were declared")]
+    NoAnswer,
+}
+
+impl TopologyError {
+    /// Whether a later try may go better, without anybody's help.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::Lost(_) | Self::NoAnswer => true,
+            Self::Queue { closed, .. } => closed.is_home_down(),
+            Self::Argument(_) | Self::DeadLetterQueue { .. } => false,
+        }
+    }
+}

@@ -1,0 +1,156 @@
+use std::collections::VecDeque;
+
+/// Which deliveries of a channel are settled, and which of these the broker was told of.
+///
+/// Tags count up from 1 on each channel. What is settled without a gap is acknowledged with one
+/// frame (`multiple`); what lies behind a handler that still runs goes one by one. Entries are
+/// kept until the broker knows, so there are never more than the prefetch and what is held back.
+#[derive(Debug)]
+pub(super) struct Window {
+    /// Rising tags.
+    entries: VecDeque<(u64, State)>,
+    /// The first tag that was not seen yet.
+    next: u64,
+    /// How many entries are `Acked`.
+    untold: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// With its handler.
+    Open,
+    /// Acknowledged here, and the broker does not know yet.
+    Acked,
+}
+
+/// What to tell the broker.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Flush {
+    /// Acknowledge all up to this tag.
+    pub(super) up_to: Option<u64>,
+    /// Then acknowledge each of these.
+    pub(super) single: Vec<u64>,
+}
+
+impl Window {
+    pub(super) fn new() -> Self {
+        Self {
+            entries: VecDeque::new(),
+            next: 1,
+            untold: 0,
+        }
+    }
+
+    /// Notes an acknowledgement and returns how many the broker does not know of.
+    pub(super) fn ack(&mut self, tag: u64) -> usize {
+        if let Some(index) = self.find(tag) {
+            let (_, state) = &mut self.entries[index];
+            if *state == State::Open {
+                *state = State::Acked;
+                self.untold += 1;
+            }
+        }
+        self.untold
+    }
+
+    /// Notes that the broker was told already, by a negative acknowledgement.
+    pub(super) fn told(&mut self, tag: u64) {
+        if let Some(index) = self.find(tag) {
+            self.entries.remove(index);
+        }
+    }
+
+    fn find(&mut self, tag: u64) -> Option<usize> {
+        while self.next <= tag {
+            self.entries.push_back((self.next, State::Open));
+            self.next += 1;
+        }
+        self.entries.binary_search_by_key(&tag, |(tag, _)| *tag).ok()
+    }
+
+    /// What the broker does not know of; it counts as told from here on.
+    pub(super) fn flush(&mut self) -> Flush {
+        let mut flush = Flush::default();
+        while let Some(&(tag, State::Acked)) = self.entries.front() {
+            flush.up_to = Some(tag);
+            self.untold -= 1;
+            self.entries.pop_front();
+        }
+        if self.untold > 0 {
+            self.entries.retain(|&(tag, state)| {
+                if state == State::Acked {
+                    flush.single.push(tag);
+                }
+                state == State::Open
+            });
+            self.untold = 0;
+        }
+        flush
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flush(up_to: Option<u64>, single: &[u64]) -> Flush {
+        Flush {
+            up_to,
+            single: single.to_vec(),
+        }
+    }
+
+    #[test]
+    fn what_is_settled_without_a_gap_is_one_frame() {
+        let mut window = Window::new();
+        for tag in [2, 1, 3] {
+            window.ack(tag);
+        }
+        assert_eq!(window.flush(), flush(Some(3), &[]));
+        assert_eq!(window.flush(), flush(None, &[]));
+    }
+
+    #[test]
+    fn what_lies_behind_an_open_delivery_goes_one_by_one_and_only_once() {
+        let mut window = Window::new();
+        for tag in [1, 3, 5] {
+            window.ack(tag);
+        }
+        assert_eq!(window.flush(), flush(Some(1), &[3, 5]));
+        window.ack(2);
+        assert_eq!(window.flush(), flush(Some(2), &[]));
+        window.ack(4);
+        assert_eq!(window.flush(), flush(Some(4), &[]));
+    }
+
+    #[test]
+    fn a_rejected_tag_never_ends_a_range() {
+        let mut window = Window::new();
+        window.ack(1);
+        window.told(2);
+        assert_eq!(window.flush(), flush(Some(1), &[]));
+        window.told(3);
+        assert_eq!(window.flush(), flush(None, &[]));
+        window.ack(4);
+        assert_eq!(window.flush(), flush(Some(4), &[]));
+    }
+
+    #[test]
+    fn a_handler_that_never_returns_does_not_make_the_window_grow() {
+        let mut window = Window::new();
+        for tag in 2..10_000 {
+            window.ack(tag);
+            assert_eq!(window.flush(), flush(None, &[tag]));
+        }
+        assert_eq!(window.entries.len(), 1);
+    }
+
+    #[test]
+    fn a_tag_that_was_settled_is_not_settled_again() {
+        let mut window = Window::new();
+        assert_eq!(window.ack(1), 1);
+        assert_eq!(window.ack(1), 1);
+        assert_eq!(window.flush(), flush(Some(1), &[]));
+        assert_eq!(window.ack(1), 0);
+    }
+}

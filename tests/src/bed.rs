@@ -1,0 +1,274 @@
+use std::future::Future;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use amqprs::BasicProperties;
+use amqprs::channel::{
+    BasicGetArguments, BasicPublishArguments, QueueDeclareArguments, QueueDeleteArguments,
+};
+use amqprs::connection::Connection;
+use futures_util::FutureExt;
+use ploomby::memory::MemoryBroker;
+use ploomby::{App, HandlerRegistry, KeySource, Message, Publisher, Queue, Running, Value};
+use tokio::sync::OnceCell;
+
+use crate::received::Received;
+use crate::{Rabbit, eventually, eventually_some, rabbit, unique_name};
+
+/// How long a test waits for what has to happen.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// The header that names the handler in the tests.
+pub const KEY: &str = "task_name";
+
+/// A broker to test against, and the queues that one test uses on it.
+#[derive(Debug)]
+pub struct Bed {
+    broker: Broker,
+    url: String,
+    queues: Mutex<Vec<String>>,
+    publisher: OnceCell<Publisher>,
+}
+
+enum Broker {
+    Memory(MemoryBroker),
+    Rabbit(Connection),
+}
+
+impl std::fmt::Debug for Broker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Memory(_) => "memory",
+            Self::Rabbit(_) => "rabbit",
+        })
+    }
+}
+
+impl Bed {
+    /// The embedded broker, one for each test.
+    pub async fn memory() -> Self {
+        let name = unique_name("contract");
+        Self::new(Broker::Memory(MemoryBroker::named(&name)), format!("memory://{name}"))
+    }
+
+    /// The RabbitMQ of this process.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none.
+    pub async fn rabbit() -> Self {
+        Self::on(rabbit().await).await
+    }
+
+    /// This RabbitMQ.
+    ///
+    /// # Panics
+    ///
+    /// Where it lets nobody in.
+    pub async fn on(rabbit: &Rabbit) -> Self {
+        let connection = rabbit.connect().await.expect("the broker lets the tests in");
+        Self::new(Broker::Rabbit(connection), rabbit.url().to_owned())
+    }
+
+    fn new(broker: Broker, url: String) -> Self {
+        Self {
+            broker,
+            url,
+            queues: Mutex::default(),
+            publisher: OnceCell::new(),
+        }
+    }
+
+    /// Runs a test and removes its queues, also when it failed.
+    pub async fn run<Fut>(self, test: impl FnOnce(Arc<Self>) -> Fut)
+    where
+        Fut: Future<Output = ()>,
+    {
+        let bed = Arc::new(self);
+        let result = AssertUnwindSafe(test(bed.clone())).catch_unwind().await;
+        bed.clean_up().await;
+        if let Err(panic) = result {
+            panic::resume_unwind(panic);
+        }
+    }
+
+    /// Whether this is the embedded broker.
+    pub fn is_memory(&self) -> bool {
+        matches!(self.broker, Broker::Memory(_))
+    }
+
+    /// The URL for `App` and `Publisher`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A queue name of the test's own; the queue and its dead-letter queue are removed at the end.
+    pub fn queue_name(&self) -> String {
+        let name = unique_name("contract");
+        self.remove_later(&name);
+        self.remove_later(&format!("{name}_dlq"));
+        name
+    }
+
+    /// Has one more queue removed at the end.
+    pub fn remove_later(&self, queue: &str) {
+        self.queues
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(queue.to_owned());
+    }
+
+    /// An app that consumes one queue with these handlers, by the header [`KEY`].
+    pub async fn start(&self, queue: &str, handlers: HandlerRegistry) -> Running {
+        self.start_queue(Queue::new(queue).key(KeySource::header(KEY)), handlers)
+            .await
+    }
+
+    /// An app that consumes one queue as it is set up.
+    pub async fn start_queue(&self, queue: Queue, handlers: HandlerRegistry) -> Running {
+        App::new(self.url())
+            .handlers(handlers)
+            .queue(queue)
+            .start()
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Publishes to a queue that exists.
+    pub async fn publish(&self, queue: &str, message: Message) {
+        let publisher = self
+            .publisher
+            .get_or_init(async || Publisher::connect(self.url()).await.unwrap())
+            .await;
+        publisher.publish(queue, message).await.unwrap();
+    }
+
+    /// Publishes a body with a key in the header.
+    pub async fn send(&self, queue: &str, key: &str, body: impl Into<Vec<u8>>) {
+        let message = Message::new(body.into()).with_header(KEY, key).unwrap();
+        self.publish(queue, message).await;
+    }
+
+    /// Publishes to RabbitMQ what ploomby's own types do not build.
+    ///
+    /// # Panics
+    ///
+    /// On the embedded broker.
+    pub async fn publish_raw(&self, queue: &str, properties: BasicProperties, body: Vec<u8>) {
+        let Broker::Rabbit(connection) = &self.broker else {
+            panic!("only on RabbitMQ");
+        };
+        let channel = connection.open_channel(None).await.unwrap();
+        let arguments = BasicPublishArguments::new("", queue);
+        channel.basic_publish(properties, body, arguments).await.unwrap();
+        channel.close().await.unwrap();
+    }
+
+    /// Declares a queue beforehand.
+    pub async fn declare(&self, queue: &str, arguments: &[(&str, Value)]) {
+        match &self.broker {
+            Broker::Memory(broker) => {
+                let arguments = arguments
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), value.clone()));
+                broker.declare_queue(queue, arguments).unwrap();
+            }
+            Broker::Rabbit(connection) => {
+                let mut table = amqprs::FieldTable::new();
+                for (name, value) in arguments {
+                    let field = match value {
+                        Value::Text(text) => text.clone().into(),
+                        Value::I32(number) => amqprs::FieldValue::I(*number),
+                        other => panic!("no argument is a {other:?}"),
+                    };
+                    table.insert((*name).try_into().unwrap(), field);
+                }
+                let mut declare = QueueDeclareArguments::durable_client_named(queue);
+                declare.arguments(table);
+                let channel = connection.open_channel(None).await.unwrap();
+                channel.queue_declare(declare).await.unwrap();
+                channel.close().await.unwrap();
+            }
+        }
+    }
+
+    /// Deletes a queue, whatever is in it.
+    pub async fn delete(&self, queue: &str) {
+        match &self.broker {
+            Broker::Memory(broker) => {
+                broker.delete_queue(queue);
+            }
+            Broker::Rabbit(connection) => {
+                let channel = connection.open_channel(None).await.unwrap();
+                channel
+                    .queue_delete(QueueDeleteArguments::new(queue))
+                    .await
+                    .unwrap();
+                channel.close().await.unwrap();
+            }
+        }
+    }
+
+    /// Waits until a queue exists.
+    pub async fn until_exists(&self, queue: &str) {
+        eventually(DEADLINE, async || match &self.broker {
+            Broker::Memory(broker) => broker.queue_exists(queue),
+            Broker::Rabbit(connection) => {
+                // RabbitMQ closes the channel where the queue does not exist
+                let channel = connection.open_channel(None).await.unwrap();
+                let declare = QueueDeclareArguments::new(queue).passive(true).finish();
+                let exists = channel.queue_declare(declare).await.is_ok();
+                let _ = channel.close().await;
+                exists
+            }
+        })
+        .await;
+    }
+
+    /// Takes the next message, where one is ready.
+    pub async fn get(&self, queue: &str) -> Option<Received> {
+        match &self.broker {
+            Broker::Memory(broker) => broker.get(queue).map(Received::from),
+            Broker::Rabbit(connection) => {
+                let channel = connection.open_channel(None).await.unwrap();
+                let got = channel
+                    .basic_get(BasicGetArguments::new(queue).no_ack(true).finish())
+                    .await
+                    .unwrap();
+                channel.close().await.unwrap();
+                let (_, properties, body) = got?;
+                Some(Received::from((properties, body)))
+            }
+        }
+    }
+
+    /// Waits for the next message of a queue.
+    pub async fn next(&self, queue: &str) -> Received {
+        eventually_some(DEADLINE, async || self.get(queue).await).await
+    }
+
+    /// Waits for the next dead letter of a queue.
+    pub async fn dead_letter(&self, queue: &str) -> Received {
+        self.next(&format!("{queue}_dlq")).await
+    }
+
+    /// Whether nothing is left in a queue, after its consumers are gone.
+    pub async fn is_empty(&self, queue: &str) -> bool {
+        self.get(queue).await.is_none()
+    }
+
+    async fn clean_up(&self) {
+        let queues = std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner));
+        for queue in queues {
+            self.delete(&queue).await;
+        }
+        if let Some(publisher) = self.publisher.get() {
+            publisher.clone().close().await;
+        }
+        if let Broker::Rabbit(connection) = &self.broker {
+            // an error would only say that it is closed already
+            let _ = connection.clone().close().await;
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What the tests of ploomby share.
+//!
+//! - [`rabbit`]: the RabbitMQ broker that the tests of a process run against
+//! - [`Bed`]: a broker, embedded or RabbitMQ, and the queues that a test uses on it
+//! - [`seen`]: what handlers note, and a test waits for
+//! - [`eventually`], [`eventually_some`]: waiting for a condition, with a deadline
+//! - [`unique_name`]: names that no other test uses
+
+mod bed;
+mod name;
+mod rabbit;
+mod received;
+mod seen;
+mod wait;
+
+pub use bed::{Bed, DEADLINE, KEY};
+pub use name::unique_name;
+pub use rabbit::{Rabbit, rabbit};
+pub use received::Received;
+pub use seen::{Handled, Seen, seen};
+pub use wait::{eventually, eventually_some};

@@ -1,0 +1,83 @@
+//! What every source of messages must do, run against the embedded broker and against RabbitMQ.
+
+mod consuming;
+mod keys;
+mod queues;
+mod settlement;
+mod shutdown;
+mod startup;
+
+/// Runs each test against both brokers.
+macro_rules! contract {
+    ($($module:ident: $($test:ident),+ $(,)?;)+) => {
+        mod memory {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    ploomby_tests::Bed::memory().await.run(super::$module::$test).await;
+                }
+            )+)+
+        }
+
+        mod rabbit {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    ploomby_tests::Bed::rabbit().await.run(super::$module::$test).await;
+                }
+            )+)+
+        }
+    };
+}
+
+contract! {
+    keys:
+        text_in_a_header_names_the_handler,
+        a_number_in_a_header_reads_as_its_digits,
+        bytes_in_a_header_read_as_text,
+        the_property_type_names_the_handler,
+        the_routing_key_names_the_handler,
+        the_default_handler_takes_keys_that_no_other_has,
+        each_message_reaches_the_handler_of_its_key;
+    settlement:
+        a_handled_message_is_gone,
+        a_message_without_a_key_goes_to_the_dead_letter_queue,
+        a_key_that_no_handler_has_goes_to_the_dead_letter_queue,
+        a_key_of_an_odd_type_goes_to_the_dead_letter_queue,
+        an_undecodable_body_goes_to_the_dead_letter_queue_and_names_the_field,
+        an_error_goes_to_the_dead_letter_queue_with_all_its_causes,
+        a_panic_is_one_failed_message,
+        an_error_of_ten_megabytes_is_cut,
+        a_dead_letter_is_the_message_as_it_was,
+        a_dead_letter_does_not_expire,
+        a_dead_letter_goes_nowhere_else,
+        a_dead_letter_that_is_moved_back_is_handled_and_fails_anew,
+        a_deleted_dead_letter_queue_is_declared_again,
+        the_handler_decides_by_its_outcome,
+        a_requeued_message_comes_back_redelivered;
+    consuming:
+        handlers_run_concurrently_up_to_the_prefetch,
+        concurrency_limits_all_consumers_together,
+        one_at_a_time_keeps_the_order,
+        several_consumers_share_the_work,
+        a_slow_handler_does_not_hold_up_the_others,
+        every_kind_of_header_arrives,
+        an_empty_body_and_a_large_one_arrive,
+        a_payload_that_borrows_from_the_message_arrives;
+    queues:
+        a_queue_that_exists_is_used_as_it_is,
+        a_dead_letter_queue_with_other_arguments_is_an_error,
+        a_name_of_255_bytes_works_and_one_more_is_an_error,
+        a_deleted_queue_is_declared_and_consumed_again,
+        another_dead_letter_queue_can_be_named;
+    startup:
+        duplicate_keys_are_one_error_that_names_all_functions,
+        no_handler_is_an_error,
+        a_queue_is_registered_once,
+        no_consumers_are_an_error,
+        an_unlimited_prefetch_is_an_error;
+    shutdown:
+        running_handlers_finish_and_the_rest_goes_back,
+        a_handler_past_the_deadline_is_cut_off_and_named,
+        what_was_handled_is_acknowledged;
+}

@@ -1,0 +1,87 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use ploomby::{App, Error, HandlerRegistry, KeySource, Queue, RunError};
+use ploomby_tests::{Bed, KEY, seen};
+use tokio::sync::Semaphore;
+
+pub(crate) async fn running_handlers_finish_and_the_rest_goes_back(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+    let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
+        seen.note(format!("begun {number}"));
+        gate.acquire().await.unwrap().forget();
+        seen.note(format!("done {number}"));
+    });
+    let set_up = Queue::new(&queue).key(KeySource::header(KEY)).concurrency(2);
+    let app = bed.start_queue(set_up, handlers).await;
+    for number in 0..10 {
+        bed.send(&queue, "work", number.to_string()).await;
+    }
+    for number in 0..2 {
+        assert_eq!(handled.next().await, format!("begun {number}"));
+    }
+    let shut_down = tokio::spawn(app.shut_down());
+    // the consumer is told to stop before the handlers are let go
+    tokio::time::timeout(Duration::from_millis(300), handled.next())
+        .await
+        .expect_err("nothing begins");
+    gate.add_permits(10);
+    shut_down.await.unwrap().unwrap();
+    let mut done = [handled.next().await, handled.next().await];
+    done.sort();
+    assert_eq!(done, ["done 0", "done 1"]);
+    assert!(handled.is_empty(), "nothing else began");
+    for number in 2..10 {
+        let message = bed.get(&queue).await.expect("it went back");
+        assert_eq!(message.body, number.to_string().as_bytes());
+    }
+    assert!(bed.is_empty(&queue).await);
+}
+
+pub(crate) async fn a_handler_past_the_deadline_is_cut_off_and_named(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new().register("never", move || async move {
+        seen.note("begun");
+        std::future::pending::<()>().await;
+    });
+    let app = App::new(bed.url())
+        .handlers(handlers)
+        .queue(Queue::new(&queue).key(KeySource::header(KEY)))
+        .shutdown_deadline(Duration::from_millis(100))
+        .start()
+        .await
+        .unwrap();
+    bed.send(&queue, "never", "").await;
+    assert_eq!(handled.next().await, "begun");
+    match app.shut_down().await {
+        Err(Error::Run(RunError::DeadlineExceeded { handlers, .. })) => {
+            assert_eq!(handlers.len(), 1);
+            assert!(handlers[0].contains("shutdown"), "{handlers:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(bed.get(&queue).await.is_some(), "the message went back");
+}
+
+pub(crate) async fn what_was_handled_is_acknowledged(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
+        if number % 3 == 0 {
+            tokio::task::yield_now().await;
+        }
+        seen.note("done");
+    });
+    let app = bed.start(&queue, handlers).await;
+    for number in 0..500 {
+        bed.send(&queue, "work", number.to_string()).await;
+    }
+    for _ in 0..500 {
+        handled.next().await;
+    }
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await, "no message is delivered again");
+}

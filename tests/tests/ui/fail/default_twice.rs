@@ -1,0 +1,4 @@
+#[ploomby::handler(default, "create_user", default)]
+async fn unknown() {}
+
+fn main() {}

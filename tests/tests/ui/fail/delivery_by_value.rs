@@ -1,0 +1,6 @@
+#[ploomby::handler("create_user")]
+async fn create_user(delivery: ploomby::Delivery) {
+    drop(delivery);
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[ploomby::handler("")]
+async fn create_user() {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[ploomby::handler("create_user")]
+async fn create_user(name: &mut String) {
+    name.clear();
+}
+
+fn main() {}

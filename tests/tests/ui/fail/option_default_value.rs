@@ -1,0 +1,4 @@
+#[ploomby::handler(default = true)]
+async fn unknown() {}
+
+fn main() {}

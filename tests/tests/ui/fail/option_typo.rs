@@ -1,0 +1,6 @@
+#[ploomby::handler(defualt)]
+async fn unknown() {}
+
+fn main() {
+    drop(unknown());
+}

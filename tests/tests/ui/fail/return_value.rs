@@ -1,0 +1,6 @@
+#[ploomby::handler("count")]
+async fn count(name: String) -> usize {
+    name.len()
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+#[ploomby::handler("create_user")]
+async unsafe fn create_user(name: String) {
+    drop(name);
+}
+
+fn main() {}
