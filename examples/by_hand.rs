@@ -7,7 +7,8 @@
 
 use ploomby::{
     HandlerRegistry, KeySource, Message, MessageConsumerFactory, MessageConsumerRegistry,
-    Publisher, extract::Key,
+    Publisher,
+    extract::Key,
     memory::{MemoryConsumerFactory, MemoryOptions},
     rabbit::{RabbitConsumerFactory, RabbitOptions},
 };
@@ -39,7 +40,9 @@ async fn unknown(Key(key): Key) {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let handlers = HandlerRegistry::new()
         .register("create_user", create_user)
         .register("add", add)

@@ -32,16 +32,22 @@ async fn greet(name: String) {
 
 #[ploomby::handler("add")]
 async fn add((a, b): (i64, i64)) -> anyhow::Result<()> {
-    let sum = a.checked_add(b).ok_or_else(|| anyhow::anyhow!("too large"))?;
+    let sum = a
+        .checked_add(b)
+        .ok_or_else(|| anyhow::anyhow!("too large"))?;
     println!("{a} + {b} = {sum}");
     Ok(())
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let file = std::env::args_os().nth(1).map(PathBuf::from);
-    let name = file.as_ref().map_or("-".into(), |file| file.to_string_lossy());
+    let name = file
+        .as_ref()
+        .map_or("-".into(), |file| file.to_string_lossy());
     let mut consumers = MessageConsumerRegistry::new(HandlerRegistry::linked(), JsonLines);
     consumers
         .register(&name, KeySource::MessageType, 1, LinesOptions)
@@ -88,7 +94,10 @@ impl MessageConsumer for LinesConsumer {
     }
 
     async fn consume(&mut self, dispatcher: Dispatcher) -> Result<(), ConsumerError> {
-        let lines = self.lines.as_mut().ok_or_else(|| ConsumerError::new("not connected"))?;
+        let lines = self
+            .lines
+            .as_mut()
+            .ok_or_else(|| ConsumerError::new("not connected"))?;
         let mut number = 0;
         while let Some(line) = lines.next_line().await? {
             number += 1;

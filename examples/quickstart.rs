@@ -39,7 +39,9 @@ async fn send_mail(mail: SendMail<'_>) {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .init();
     let url = std::env::var("PLOOMBY_URL").unwrap_or_else(|_| "memory://quickstart".to_owned());
 
     // the header `task_name` of each message on `quickstart` names the handler
@@ -58,7 +60,10 @@ async fn publish(url: &str) -> anyhow::Result<()> {
     let publisher = Publisher::connect(url).await?;
     for (key, body) in [
         ("create_user", r#"{"name": "Ada"}"#),
-        ("send_mail", r#"{"to": "ada@example.org", "subject": "welcome"}"#),
+        (
+            "send_mail",
+            r#"{"to": "ada@example.org", "subject": "welcome"}"#,
+        ),
         ("create_user", r#"{"name": "Grace"}"#),
         // the name is not text
         ("create_user", r#"{"name": 42}"#),

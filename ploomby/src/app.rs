@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tracing::{error, info};
 
-pub use self::{error::Error, queue::Queue, running::Running};
 use self::{broker_url::BrokerUrl, running::Consumers};
+pub use self::{error::Error, queue::Queue, running::Running};
 use crate::{
     consumer::{MessageConsumerFactory, MessageConsumerRegistry, RegisterError},
     handler::HandlerRegistry,
@@ -48,7 +48,7 @@ pub async fn run(url: &str, queue: &str, key_header: &str) -> Result<(), Error> 
 
 /// A program that handles messages of one or several queues.
 ///
-/// ```
+/// ```standalone_crate
 /// use ploomby::{App, KeySource, Queue};
 ///
 /// #[ploomby::handler("create_user")]

@@ -3,11 +3,7 @@
 
 use std::{fmt, future::Future};
 
-use crate::{
-    delivery::DeliveryTag,
-    dispatcher::Dispatcher,
-    message::Message,
-};
+use crate::{delivery::DeliveryTag, dispatcher::Dispatcher, message::Message};
 
 pub use self::registry::{MessageConsumerRegistry, RegisterError, RunError};
 
@@ -97,10 +93,7 @@ pub trait Acknowledger: Send + Sync + 'static {
     /// # Errors
     ///
     /// The copy may not be safe. The original is then requeued after a pause.
-    fn dead_letter(
-        &self,
-        copy: Message,
-    ) -> impl Future<Output = Result<(), ConsumerError>> + Send;
+    fn dead_letter(&self, copy: Message) -> impl Future<Output = Result<(), ConsumerError>> + Send;
 }
 
 /// What went wrong at a source of messages.

@@ -149,7 +149,10 @@ impl Dispatcher {
             abort,
         } = &*self.consumer;
         tasks.close();
-        if tokio::time::timeout_at(deadline, tasks.wait()).await.is_ok() {
+        if tokio::time::timeout_at(deadline, tasks.wait())
+            .await
+            .is_ok()
+        {
             return Vec::new();
         }
         let cut_off = in_flight.names();

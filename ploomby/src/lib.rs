@@ -33,17 +33,17 @@ pub use ploomby_macros::handler;
 
 mod app;
 mod consumer;
-pub mod rabbit;
+mod delivery;
+mod dispatcher;
+pub mod extract;
+mod handler;
+mod key;
 pub mod memory;
 mod message;
-mod delivery;
-mod key;
-mod dispatcher;
-mod handler;
-pub mod extract;
 mod outcome;
-mod settle;
 mod publisher;
+pub mod rabbit;
+mod settle;
 
 #[doc(hidden)]
 pub mod __private;

@@ -73,26 +73,23 @@
 //! [default of RabbitMQ 4]: https://www.rabbitmq.com/docs/limits
 
 pub use self::{
-    broker::MemoryBroker,
-    consumer::MemoryConsumer,
-    error::MemoryError,
-    factory::MemoryConsumerFactory,
-    options::MemoryOptions,
+    broker::MemoryBroker, consumer::MemoryConsumer, error::MemoryError,
+    factory::MemoryConsumerFactory, options::MemoryOptions,
 };
 
+mod acknowledger;
+mod arguments;
 mod broker;
+mod consumer;
+mod error;
 mod factory;
 mod options;
-mod consumer;
-mod subscription;
-mod acknowledger;
-mod state;
 mod queue;
-mod unacked;
-mod arguments;
+mod state;
 mod stored;
+mod subscription;
 mod timer;
-mod error;
+mod unacked;
 
 #[cfg(test)]
 mod tests;

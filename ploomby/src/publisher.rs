@@ -13,7 +13,7 @@ use crate::{
 
 /// Sends messages to queues of a broker. Cheap to clone: all clones share a connection.
 ///
-/// ```
+/// ```standalone_crate
 /// use ploomby::{App, KeySource, Message, Publisher, Queue};
 ///
 /// #[ploomby::handler("greet")]
@@ -131,6 +131,9 @@ impl From<RabbitPublishError> for PublishError {
 
 impl From<MemoryError> for PublishError {
     fn from(error: MemoryError) -> Self {
-        Self::Refused(error.to_string())
+        match error {
+            MemoryError::Unroutable(queue) => Self::Unroutable(queue),
+            other => Self::Refused(other.to_string()),
+        }
     }
 }

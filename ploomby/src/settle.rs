@@ -49,7 +49,9 @@ async fn dead_letter<A: Acknowledger>(
     stop: &CancellationToken,
 ) {
     let queue = delivery.queue().to_owned();
-    let key = delivery.key().map(|key| failure::cut(key.into_owned(), copy::MAX_KEY));
+    let key = delivery
+        .key()
+        .map(|key| failure::cut(key.into_owned(), copy::MAX_KEY));
     let copied = match copy::dead_letter(&delivery, failure) {
         Ok(copy) => acknowledger.dead_letter(copy).await,
         Err(error) => Err(ConsumerError::new(error)),
@@ -64,7 +66,8 @@ async fn dead_letter<A: Acknowledger>(
                 queue, key, reason = %failure.reason, %error,
                 "the dead-letter copy was not kept, requeueing the message in {REQUEUE_PAUSE:?}"
             );
-            stop.run_until_cancelled(tokio::time::sleep(REQUEUE_PAUSE)).await;
+            stop.run_until_cancelled(tokio::time::sleep(REQUEUE_PAUSE))
+                .await;
             acknowledger.requeue(delivery.tag).await;
         }
     }

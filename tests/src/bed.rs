@@ -49,7 +49,10 @@ impl Bed {
     /// The embedded broker, one for each test.
     pub async fn memory() -> Self {
         let name = unique_name("contract");
-        Self::new(Broker::Memory(MemoryBroker::named(&name)), format!("memory://{name}"))
+        Self::new(
+            Broker::Memory(MemoryBroker::named(&name)),
+            format!("memory://{name}"),
+        )
     }
 
     /// The RabbitMQ of this process.
@@ -67,7 +70,10 @@ impl Bed {
     ///
     /// Where it lets nobody in.
     pub async fn on(rabbit: &Rabbit) -> Self {
-        let connection = rabbit.connect().await.expect("the broker lets the tests in");
+        let connection = rabbit
+            .connect()
+            .await
+            .expect("the broker lets the tests in");
         Self::new(Broker::Rabbit(connection), rabbit.url().to_owned())
     }
 
@@ -161,7 +167,10 @@ impl Bed {
         };
         let channel = connection.open_channel(None).await.unwrap();
         let arguments = BasicPublishArguments::new("", queue);
-        channel.basic_publish(properties, body, arguments).await.unwrap();
+        channel
+            .basic_publish(properties, body, arguments)
+            .await
+            .unwrap();
         channel.close().await.unwrap();
     }
 
@@ -259,7 +268,8 @@ impl Bed {
     }
 
     async fn clean_up(&self) {
-        let queues = std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner));
+        let queues =
+            std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner));
         for queue in queues {
             self.delete(&queue).await;
         }

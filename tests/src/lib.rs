@@ -2,12 +2,15 @@
 //!
 //! - [`rabbit`]: the RabbitMQ broker that the tests of a process run against
 //! - [`Bed`]: a broker, embedded or RabbitMQ, and the queues that a test uses on it
+//! - [`Proxy`]: cuts the connections to a broker
 //! - [`seen`]: what handlers note, and a test waits for
 //! - [`eventually`], [`eventually_some`]: waiting for a condition, with a deadline
 //! - [`unique_name`]: names that no other test uses
 
 mod bed;
+pub mod linked;
 mod name;
+mod proxy;
 mod rabbit;
 mod received;
 mod seen;
@@ -15,6 +18,7 @@ mod wait;
 
 pub use bed::{Bed, DEADLINE, KEY};
 pub use name::unique_name;
+pub use proxy::Proxy;
 pub use rabbit::{Rabbit, rabbit};
 pub use received::Received;
 pub use seen::{Handled, Seen, seen};

@@ -82,7 +82,9 @@ impl From<(BasicProperties, Vec<u8>)> for Received {
 
 fn table(table: &FieldTable) -> BTreeMap<String, Value> {
     let fields = table.as_ref().iter();
-    fields.map(|(name, field)| (name.to_string(), value(field))).collect()
+    fields
+        .map(|(name, field)| (name.to_string(), value(field)))
+        .collect()
 }
 
 fn value(field: &FieldValue) -> Value {
@@ -112,7 +114,9 @@ fn value(field: &FieldValue) -> Value {
 
 /// `Decimal(scale, unscaled)`.
 fn decimal(text: &str) -> Value {
-    let numbers = text.strip_prefix("Decimal(").and_then(|rest| rest.strip_suffix(')'));
+    let numbers = text
+        .strip_prefix("Decimal(")
+        .and_then(|rest| rest.strip_suffix(')'));
     let (scale, unscaled) = numbers.and_then(|n| n.split_once(", ")).unwrap();
     Value::Decimal {
         scale: scale.parse().unwrap(),
@@ -124,7 +128,9 @@ fn decimal(text: &str) -> Value {
 fn sorted(value: Value) -> Value {
     match value {
         Value::Table(members) => {
-            let members = members.into_iter().map(|(name, value)| (name, sorted(value)));
+            let members = members
+                .into_iter()
+                .map(|(name, value)| (name, sorted(value)));
             Value::Table(members.collect::<BTreeMap<_, _>>().into_iter().collect())
         }
         Value::Array(values) => Value::Array(values.into_iter().map(sorted).collect()),

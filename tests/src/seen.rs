@@ -34,7 +34,7 @@ impl Handled {
     ///
     /// Where none comes within the deadline.
     #[track_caller]
-    pub fn next(&mut self) -> impl Future<Output = String> {
+    pub fn next_note(&mut self) -> impl Future<Output = String> {
         let caller = std::panic::Location::caller();
         async move {
             match timeout(DEADLINE, self.0.recv()).await {

@@ -109,7 +109,10 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             let run = run(consumer, dispatcher.for_consumer(), self.deadline);
             self.tasks.spawn(run);
         }
-        info!(queue = listen_for, consumers_count, concurrency, "consuming");
+        info!(
+            queue = listen_for,
+            consumers_count, concurrency, "consuming"
+        );
         self.queues.insert(listen_for.to_owned(), dispatcher);
         Ok(())
     }

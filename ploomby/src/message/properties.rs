@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use amqprs::{BasicProperties, DELIVERY_MODE_PERSISTENT, FieldName, FieldTable, ShortStr};
 use thiserror::Error;
@@ -22,7 +22,7 @@ use super::{Headers, Value};
 /// # Ok::<(), ploomby::PropertyError>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Properties(BasicProperties);
+pub struct Properties(Arc<BasicProperties>);
 
 /// A property, a header or a name that AMQP cannot carry.
 #[derive(Debug, Error)]
@@ -55,7 +55,7 @@ macro_rules! texts {
         /// Text over 255 bytes.
         pub fn $name(mut self, text: &str) -> Result<Self, PropertyError> {
             short_str($what, text)?;
-            self.0.$with(text);
+            Arc::make_mut(&mut self.0).$with(text);
             Ok(self)
         }
 
@@ -95,7 +95,7 @@ impl Properties {
     /// How long the message may wait in a queue; RabbitMQ counts in milliseconds.
     #[must_use]
     pub fn expiration(mut self, after: std::time::Duration) -> Self {
-        self.0.with_expiration(&after.as_millis().to_string());
+        Arc::make_mut(&mut self.0).with_expiration(&after.as_millis().to_string());
         self
     }
 
@@ -107,7 +107,7 @@ impl Properties {
     /// The priority in queues that were declared with `x-max-priority`.
     #[must_use]
     pub fn priority(mut self, priority: u8) -> Self {
-        self.0.with_priority(priority);
+        Arc::make_mut(&mut self.0).with_priority(priority);
         self
     }
 
@@ -119,7 +119,7 @@ impl Properties {
     /// When it was sent, in seconds since 1970.
     #[must_use]
     pub fn timestamp(mut self, seconds: u64) -> Self {
-        self.0.with_timestamp(seconds);
+        Arc::make_mut(&mut self.0).with_timestamp(seconds);
         self
     }
 
@@ -131,7 +131,7 @@ impl Properties {
     /// Makes the message survive the broker's restart, where its queue is durable.
     #[must_use]
     pub fn persistent(mut self) -> Self {
-        self.0.with_delivery_mode(DELIVERY_MODE_PERSISTENT);
+        Arc::make_mut(&mut self.0).with_delivery_mode(DELIVERY_MODE_PERSISTENT);
         self
     }
 
@@ -162,16 +162,16 @@ impl Properties {
         // `insert` counts a replaced entry twice
         table.remove(&name);
         table.insert(name, value);
-        self.0.with_headers(table);
+        Arc::make_mut(&mut self.0).with_headers(table);
         Ok(())
     }
 
     pub(crate) fn from_wire(properties: BasicProperties) -> Self {
-        Self(properties)
+        Self(Arc::new(properties))
     }
 
     pub(crate) fn into_wire(self) -> BasicProperties {
-        self.0
+        Arc::unwrap_or_clone(self.0)
     }
 
     /// The same properties with other headers, without the expiration and, on request, the user.
@@ -185,7 +185,7 @@ impl Properties {
     ) -> Result<Self, PropertyError> {
         let table = field_table(headers)?;
         let old = &self.0;
-        Ok(Self(BasicProperties::new(
+        Ok(Self(Arc::new(BasicProperties::new(
             old.content_type().cloned(),
             old.content_encoding().cloned(),
             Some(table),
@@ -200,7 +200,7 @@ impl Properties {
             old.user_id().filter(|_| keep_user_id).cloned(),
             old.app_id().cloned(),
             old.cluster_id().cloned(),
-        )))
+        ))))
     }
 
     /// The size of all properties on the wire, at most.

@@ -118,7 +118,10 @@ impl Acknowledger for RabbitAcknowledger {
 
     async fn requeue(&self, tag: DeliveryTag) {
         if !self.is_open() {
-            debug!(tag = tag.get(), "not requeued: the channel is gone, the broker did it");
+            debug!(
+                tag = tag.get(),
+                "not requeued: the channel is gone, the broker did it"
+            );
             return;
         }
         let arguments = BasicNackArguments::new(tag.get(), false, true);

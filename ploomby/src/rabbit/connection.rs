@@ -157,7 +157,11 @@ impl Fault {
         }
         // without the capability `authentication_failure_close`, which amqprs does not announce,
         // RabbitMQ hangs up on a wrong password without a word
-        let hung_up = ["peer shutdown", "connection interrupted", "Connection reset"];
+        let hung_up = [
+            "peer shutdown",
+            "connection interrupted",
+            "Connection reset",
+        ];
         if hung_up.iter().any(|hint| text.contains(hint)) {
             return Self::Login {
                 user: user.to_owned(),
@@ -196,6 +200,9 @@ mod tests {
     #[test]
     fn a_hang_up_during_the_login_names_the_user() {
         let fault = Fault::from_amqprs("AMQP network error: peer shutdown", "shop").to_string();
-        assert!(fault.contains("access is refused for user `shop`"), "{fault}");
+        assert!(
+            fault.contains("access is refused for user `shop`"),
+            "{fault}"
+        );
     }
 }

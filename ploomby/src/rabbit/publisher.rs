@@ -1,6 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
-use amqprs::channel::{BasicPublishArguments, Channel, ConfirmSelectArguments, QueueDeclareArguments};
+use amqprs::channel::{
+    BasicPublishArguments, Channel, ConfirmSelectArguments, QueueDeclareArguments,
+};
 use thiserror::Error;
 use tokio::{
     sync::Mutex,
@@ -63,7 +65,11 @@ impl ConfirmedPublisher {
     ///
     /// The message may not be in the queue; after [`RabbitPublishError::TimedOut`] and
     /// [`RabbitPublishError::Lost`] it may be there all the same.
-    pub(crate) async fn publish(&self, queue: &str, message: Message) -> Result<(), RabbitPublishError> {
+    pub(crate) async fn publish(
+        &self,
+        queue: &str,
+        message: Message,
+    ) -> Result<(), RabbitPublishError> {
         let (properties, body) = message.into_parts();
         // one limit for all: a broker without memory takes neither channels nor messages
         timeout(CONFIRM_TIMEOUT, async {
@@ -117,7 +123,8 @@ impl ConfirmedPublisher {
         queue: &str,
         properties: Properties,
         body: Vec<u8>,
-    ) -> Result<impl Future<Output = Result<(), RabbitPublishError>> + use<>, RabbitPublishError> {
+    ) -> Result<impl Future<Output = Result<(), RabbitPublishError>> + use<>, RabbitPublishError>
+    {
         if queue.len() > 255 {
             return Err(RabbitPublishError::QueueName);
         }
@@ -128,8 +135,16 @@ impl ConfirmedPublisher {
             Some(open) if open.confirms.is_open() && open.channel.is_open() => open,
             _ => self.open().await?,
         };
-        let properties = fit(properties, open.frame_max)?;
-        let arguments = BasicPublishArguments::new("", queue).mandatory(true).finish();
+        let properties = match fit(properties, open.frame_max) {
+            Ok(properties) => properties,
+            Err(error) => {
+                *slot = Some(open);
+                return Err(error);
+            }
+        };
+        let arguments = BasicPublishArguments::new("", queue)
+            .mandatory(true)
+            .finish();
         let confirm = open.confirms.expect(queue);
         open.channel
             .basic_publish(properties.into_wire(), body, arguments)
@@ -140,19 +155,19 @@ impl ConfirmedPublisher {
     }
 
     async fn open(&self) -> Result<ConfirmChannel, RabbitPublishError> {
-        let OpenChannel {
-            channel,
-            frame_max,
-        } = self.connection.channel().await?;
+        let OpenChannel { channel, frame_max } = self.connection.channel().await?;
         let confirms = Arc::new(Confirms::default());
         let lost = |error: amqprs::error::Error| RabbitPublishError::Lost(error.to_string());
         channel
             .register_callback(confirms.callback())
             .await
             .map_err(lost)?;
-        timeout(ANSWER_TIMEOUT, channel.confirm_select(ConfirmSelectArguments::new(false)))
-            .await?
-            .map_err(lost)?;
+        timeout(
+            ANSWER_TIMEOUT,
+            channel.confirm_select(ConfirmSelectArguments::new(false)),
+        )
+        .await?
+        .map_err(lost)?;
         Ok(ConfirmChannel {
             channel,
             confirms,
@@ -179,9 +194,15 @@ fn fit(properties: Properties, frame_max: usize) -> Result<Properties, RabbitPub
         return Ok(properties);
     }
     let keep_user_id = properties.get_user_id().is_some();
-    for dropped in ["ploomby-error", "ploomby-"] {
+    let is_ours = |name: &str| name.starts_with("ploomby-");
+    let keeps: [&dyn Fn(&str) -> bool; 3] = [
+        &|name| name != "ploomby-error",
+        &|name| !is_ours(name) || name == "ploomby-reason",
+        &|name| !is_ours(name),
+    ];
+    for keep in keeps {
         let mut headers = header_list(&properties);
-        headers.retain(|(name, _)| !name.starts_with(dropped));
+        headers.retain(|(name, _)| keep(name));
         let fitted = properties.for_copy(&headers, keep_user_id)?;
         if fitted.encoded_len() <= room {
             return Ok(fitted);

@@ -17,7 +17,8 @@ use super::{
     topology::TopologyError,
 };
 use crate::{
-    delivery::Delivery,
+    consumer::Acknowledger,
+    delivery::{Delivery, DeliveryTag},
     dispatcher::Dispatcher,
     message::{Message, Properties},
 };
@@ -55,15 +56,16 @@ impl Session {
             .await
             .map_err(|error| TopologyError::Lost(error.to_string()))?;
         let subscribed = timeout(ANSWER_TIMEOUT, subscribe(&channel, subscription)).await;
-        let (consumer_tag, deliveries) = subscribed
-            .map_err(|_| TopologyError::NoAnswer)?
-            .map_err(|error| match events.closed() {
-                Some(closed) => TopologyError::Queue {
-                    queue: subscription.queue.clone(),
-                    closed,
-                },
-                None => TopologyError::Lost(error.to_string()),
-            })?;
+        let (consumer_tag, deliveries) =
+            subscribed
+                .map_err(|_| TopologyError::NoAnswer)?
+                .map_err(|error| match events.closed() {
+                    Some(closed) => TopologyError::Queue {
+                        queue: subscription.queue.clone(),
+                        closed,
+                    },
+                    None => TopologyError::Lost(error.to_string()),
+                })?;
         let acknowledger = RabbitAcknowledger::new(
             channel.clone(),
             subscription.prefetch,
@@ -80,7 +82,8 @@ impl Session {
         })
     }
 
-    /// Dispatches and acknowledges until the channel is lost, and says why it was.
+    /// Dispatches and acknowledges until the channel is lost, and says why it was. Once shutdown
+    /// has begun, what was not started goes back to the queue.
     ///
     /// # Cancel safety
     ///
@@ -89,7 +92,7 @@ impl Session {
         loop {
             match self.deliveries.try_recv() {
                 Ok(message) => {
-                    if let Err(lost) = self.dispatch(message, dispatcher).await {
+                    if let Err(lost) = self.take(message, dispatcher).await {
                         return lost;
                     }
                     continue;
@@ -105,7 +108,7 @@ impl Session {
             tokio::select! {
                 received = self.deliveries.recv(), if !self.cancelled => match received {
                     Some(message) => {
-                        if let Err(lost) = self.dispatch(message, dispatcher).await {
+                        if let Err(lost) = self.take(message, dispatcher).await {
                             return lost;
                         }
                     }
@@ -117,41 +120,49 @@ impl Session {
         }
     }
 
-    /// Dispatches one message. While that waits for a handler to finish, what is settled meanwhile
-    /// is acknowledged.
-    async fn dispatch(
+    async fn take(
         &mut self,
         message: ConsumerMessage,
         dispatcher: &Dispatcher,
     ) -> Result<(), Lost> {
         let Some(delivery) = delivery(message) else {
-            warn!("amqprs handed over half a message, opening the channel again");
+            warn!("the client handed over half a message, opening the channel again");
             return Err(self.lost());
         };
-        {
-            let acknowledger = &self.acknowledger;
-            let mut dispatching = pin!(dispatcher.dispatch(delivery, acknowledger));
-            let mut cancelled = self.cancelled;
-            loop {
-                // cancel safety: `dispatching` goes on, `settled` loses nothing
-                tokio::select! {
-                    biased;
-                    () = &mut dispatching => break,
-                    () = acknowledger.settled() => {
-                        acknowledger.flush().await.map_err(|error| Lost(error.to_string()))?;
-                    }
-                    () = dispatcher.stopped(), if !cancelled => {
-                        // never resolves again: only acknowledgements are left to do
-                        cancelled = true;
-                        cancel(&self.channel, &self.consumer_tag).await;
-                    }
-                }
+        if self.cancelled {
+            self.acknowledger.requeue(delivery.tag).await;
+            return Ok(());
+        }
+        let tag = delivery.tag.get();
+        match self.dispatch(delivery, dispatcher).await? {
+            Dispatched::Started if self.acknowledger.is_due() => self.flush().await,
+            Dispatched::Started => Ok(()),
+            Dispatched::Stopped => {
+                self.cancel().await;
+                self.acknowledger.requeue(DeliveryTag::new(tag)).await;
+                Ok(())
             }
         }
-        if self.acknowledger.is_due() {
-            self.flush().await?;
+    }
+
+    /// Dispatches one delivery. While that waits for a handler to finish, what is settled meanwhile
+    /// is acknowledged.
+    async fn dispatch(
+        &self,
+        delivery: Delivery,
+        dispatcher: &Dispatcher,
+    ) -> Result<Dispatched, Lost> {
+        let mut dispatching = pin!(dispatcher.dispatch(delivery, &self.acknowledger));
+        loop {
+            // cancel safety: `dispatching` goes on, or was not started; the others lose nothing
+            tokio::select! {
+                biased;
+                () = &mut dispatching => return Ok(Dispatched::Started),
+                () = self.acknowledger.settled() => self.flush().await?,
+                () = self.events.ended() => return Err(self.lost()),
+                () = dispatcher.stopped() => return Ok(Dispatched::Stopped),
+            }
         }
-        Ok(())
     }
 
     async fn flush(&self) -> Result<(), Lost> {
@@ -161,9 +172,15 @@ impl Session {
             .map_err(|error| Lost(error.to_string()))
     }
 
+    /// Asks the broker to send nothing more. What is under way is given back as it comes.
     async fn cancel(&mut self) {
         self.cancelled = true;
-        cancel(&self.channel, &self.consumer_tag).await;
+        let arguments = BasicCancelArguments::new(&self.consumer_tag);
+        match timeout(ANSWER_TIMEOUT, self.channel.basic_cancel(arguments)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => debug!(%error, "not cancelled: the channel is gone"),
+            Err(_) => warn!("the broker did not answer the cancelling of the consumer"),
+        }
     }
 
     /// Nothing of this session reaches the broker any more.
@@ -187,6 +204,14 @@ impl Session {
     }
 }
 
+/// What became of a delivery.
+enum Dispatched {
+    /// It is with its handler, or settled.
+    Started,
+    /// Shutdown began before there was room for it.
+    Stopped,
+}
+
 /// Why a channel consumes no more.
 #[derive(Debug)]
 pub(super) struct Lost(pub(super) String);
@@ -202,18 +227,12 @@ async fn subscribe(
     channel.basic_consume_rx(consume).await
 }
 
-/// Asks the broker to send nothing more. What is under way stays unsettled.
-async fn cancel(channel: &Channel, consumer_tag: &str) {
-    let arguments = BasicCancelArguments::new(consumer_tag);
-    match timeout(ANSWER_TIMEOUT, channel.basic_cancel(arguments)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => debug!(%error, "not cancelled: the channel is gone"),
-        Err(_) => warn!("the broker did not answer the cancelling of the consumer"),
-    }
-}
-
 fn delivery(message: ConsumerMessage) -> Option<Delivery> {
-    let message = (message.deliver?, message.basic_properties?, message.content?);
+    let message = (
+        message.deliver?,
+        message.basic_properties?,
+        message.content?,
+    );
     let (deliver, properties, content) = message;
     let message = Message {
         properties: Properties::from_wire(properties),

@@ -21,13 +21,15 @@ pub(super) async fn ensure(
     if !exists(connection, queue).await? {
         let mut declare = QueueDeclareArguments::durable_client_named(queue);
         declare.arguments(field_table(arguments)?);
-        ask(connection, declare).await.map_err(|fault| match fault {
-            Fault::Refused(closed) => TopologyError::Queue {
-                queue: queue.to_owned(),
-                closed,
-            },
-            Fault::Other(error) => error,
-        })?;
+        ask(connection, declare)
+            .await
+            .map_err(|fault| match fault {
+                Fault::Refused(closed) => TopologyError::Queue {
+                    queue: queue.to_owned(),
+                    closed,
+                },
+                Fault::Other(error) => error,
+            })?;
     }
     let declare = QueueDeclareArguments::durable_client_named(dead_letter_queue);
     ask(connection, declare).await.map_err(|fault| match fault {
@@ -44,7 +46,9 @@ async fn exists(connection: &SharedConnection, queue: &str) -> Result<bool, Topo
     declare.passive(true);
     match ask(connection, declare).await {
         Ok(()) => Ok(true),
-        Err(Fault::Refused(closed)) if closed.code == Closed::NOT_FOUND && !closed.is_home_down() => {
+        Err(Fault::Refused(closed))
+            if closed.code == Closed::NOT_FOUND && !closed.is_home_down() =>
+        {
             Ok(false)
         }
         Err(Fault::Refused(closed)) => Err(TopologyError::Queue {

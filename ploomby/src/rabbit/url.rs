@@ -117,15 +117,14 @@ impl RabbitUrl {
             }
             "connection_name" | "name" => value.clone_into(&mut self.connection_name),
             "connection_timeout" => {
-                let milliseconds =
-                    value
-                        .parse()
-                        .ok()
-                        .filter(|&ms| ms > 0)
-                        .ok_or(Fault::Value {
-                            name: "connection_timeout",
-                            expected: "a number of milliseconds above 0",
-                        })?;
+                let milliseconds = value
+                    .parse()
+                    .ok()
+                    .filter(|&ms| ms > 0)
+                    .ok_or(Fault::Value {
+                        name: "connection_timeout",
+                        expected: "a number of milliseconds above 0",
+                    })?;
                 self.connect_timeout = Duration::from_millis(milliseconds);
             }
             other => return Err(Fault::Parameter(other.to_owned())),
@@ -146,10 +145,7 @@ fn host(text: &str) -> Result<(String, u16), Fault> {
     let host = url
         .host_str()
         .ok_or_else(|| fault(url::ParseError::EmptyHost))?;
-    Ok((
-        decode("host", host)?,
-        url.port().unwrap_or(DEFAULT_PORT),
-    ))
+    Ok((decode("host", host)?, url.port().unwrap_or(DEFAULT_PORT)))
 }
 
 fn vhost(path: &str) -> Result<String, Fault> {
@@ -161,7 +157,11 @@ fn vhost(path: &str) -> Result<String, Fault> {
     if name.len() > 255 {
         return Err(Fault::TooLong("virtual host"));
     }
-    Ok(if name.is_empty() { "/".to_owned() } else { name })
+    Ok(if name.is_empty() {
+        "/".to_owned()
+    } else {
+        name
+    })
 }
 
 fn decode(what: &'static str, text: &str) -> Result<String, Fault> {
@@ -193,7 +193,10 @@ mod tests {
     fn what_is_left_out_has_a_default() {
         let url = parse("amqp://");
         assert_eq!(url.hosts, [("localhost".to_owned(), 5672)]);
-        assert_eq!((url.user.as_str(), url.password.as_str()), ("guest", "guest"));
+        assert_eq!(
+            (url.user.as_str(), url.password.as_str()),
+            ("guest", "guest")
+        );
         assert_eq!(url.vhost, "/");
         assert_eq!(url.heartbeat, 20);
         assert_eq!(parse("amqp://rabbit/").vhost, "/");
@@ -202,7 +205,10 @@ mod tests {
     #[test]
     fn every_part_is_percent_decoded() {
         let url = parse("amqp://us%40er:p%3Ass%2F@h:1/a%2Fb%20c?connection_name=my%20shop");
-        assert_eq!((url.user.as_str(), url.password.as_str()), ("us@er", "p:ss/"));
+        assert_eq!(
+            (url.user.as_str(), url.password.as_str()),
+            ("us@er", "p:ss/")
+        );
         assert_eq!(url.vhost, "a/b c");
         assert_eq!(url.connection_name, "my shop");
     }
@@ -241,7 +247,10 @@ mod tests {
             ("amqp://u:secret@h/%ff", "virtual host"),
             ("amqp://u:secret@h?heartbeat=0", "heartbeat"),
             ("amqp://u:secret@h?heartbeat=fast", "heartbeat"),
-            ("amqp://u:secret@h?connection_timeout=0", "connection_timeout"),
+            (
+                "amqp://u:secret@h?connection_timeout=0",
+                "connection_timeout",
+            ),
             ("amqp://u:secret@h?ssl=1", "unknown parameter `ssl`"),
         ] {
             let error = RabbitUrl::parse(text).expect_err(text).to_string();

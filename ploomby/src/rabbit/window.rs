@@ -65,7 +65,9 @@ impl Window {
             self.entries.push_back((self.next, State::Open));
             self.next += 1;
         }
-        self.entries.binary_search_by_key(&tag, |(tag, _)| *tag).ok()
+        self.entries
+            .binary_search_by_key(&tag, |(tag, _)| *tag)
+            .ok()
     }
 
     /// What the broker does not know of; it counts as told from here on.

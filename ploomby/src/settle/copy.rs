@@ -33,7 +33,10 @@ pub(super) const MAX_KEY: usize = 255;
 
 /// The copy of a message that goes to the dead-letter queue: body and properties as they were, the
 /// reason added.
-pub(super) fn dead_letter(delivery: &Delivery, failure: &Failure) -> Result<Message, PropertyError> {
+pub(super) fn dead_letter(
+    delivery: &Delivery,
+    failure: &Failure,
+) -> Result<Message, PropertyError> {
     let properties = delivery.properties();
     let mut table: Vec<(String, Value)> = properties
         .headers()

@@ -1,5 +1,5 @@
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ploomby::{HandlerRegistry, KeySource, Message, Properties, Queue, Value};
@@ -59,12 +59,12 @@ async fn most_that_run(bed: &Bed, set_up: Queue, queue: &str, most: usize) {
         bed.send(queue, "work", number.to_string()).await;
     }
     for _ in 0..most {
-        assert_eq!(handled.next().await, "begun");
+        assert_eq!(handled.next_note().await, "begun");
     }
     // a handler too many would have begun by the time that others are let go
     gate.open.add_permits(20);
     for _ in 0..(20 + 20 - most) {
-        handled.next().await;
+        handled.next_note().await;
     }
     assert_eq!(gate.most.load(Ordering::SeqCst), most);
     app.shut_down().await.unwrap();
@@ -76,7 +76,7 @@ pub(crate) async fn one_at_a_time_keeps_the_order(bed: Arc<Bed>) {
     let (seen, mut handled) = seen();
     let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
         // the even ones would be overtaken
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         seen.note(number.to_string());
@@ -88,7 +88,7 @@ pub(crate) async fn one_at_a_time_keeps_the_order(bed: Arc<Bed>) {
         bed.send(&queue, "work", number.to_string()).await;
     }
     for number in 0..100 {
-        assert_eq!(handled.next().await, number.to_string());
+        assert_eq!(handled.next_note().await, number.to_string());
     }
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
@@ -108,11 +108,14 @@ pub(crate) async fn several_consumers_share_the_work(bed: Arc<Bed>) {
     }
     let mut numbers = Vec::new();
     for _ in 0..200 {
-        numbers.push(handled.next().await.parse::<u32>().unwrap());
+        numbers.push(handled.next_note().await.parse::<u32>().unwrap());
     }
     app.shut_down().await.unwrap();
     numbers.sort_unstable();
-    assert!(numbers.into_iter().eq(0..200), "each message is handled once");
+    assert!(
+        numbers.into_iter().eq(0..200),
+        "each message is handled once"
+    );
     assert!(bed.is_empty(&queue).await);
 }
 
@@ -134,7 +137,7 @@ pub(crate) async fn a_slow_handler_does_not_hold_up_the_others(bed: Arc<Bed>) {
         bed.send(&queue, "fast", number.to_string()).await;
     }
     for _ in 0..100 {
-        handled.next().await;
+        handled.next_note().await;
     }
     gate.open.add_permits(1);
     app.shut_down().await.unwrap();
@@ -164,28 +167,32 @@ pub(crate) async fn every_kind_of_header_arrives(bed: Arc<Bed>) {
         Value::Bytes(Vec::new()),
         Value::Timestamp(1_700_000_000),
         Value::Array(vec![Value::Array(Vec::new()), Value::Void, 1_i32.into()]),
-        Value::Table(vec![("t".into(), Value::Table(vec![("u".into(), Value::Void)]))]),
+        Value::Table(vec![(
+            "t".into(),
+            Value::Table(vec![("u".into(), Value::Void)]),
+        )]),
         Value::Table(Vec::new()),
     ];
     let queue = bed.queue_name();
     let (seen, mut handled) = seen();
     let expected: &'static [Value] = Box::leak(Box::new(values.clone()));
-    let handlers = HandlerRegistry::new().register("check", move |properties: Properties| async move {
-        for (number, value) in expected.iter().enumerate() {
-            let name = format!("h{number}");
-            let matches = properties.headers().get(&name).as_ref() == Some(value);
-            anyhow::ensure!(matches, "{name} is not {value:?}");
-        }
-        seen.note("all");
-        Ok(())
-    });
+    let handlers =
+        HandlerRegistry::new().register("check", move |properties: Properties| async move {
+            for (number, value) in expected.iter().enumerate() {
+                let name = format!("h{number}");
+                let matches = properties.headers().get(&name).as_ref() == Some(value);
+                anyhow::ensure!(matches, "{name} is not {value:?}");
+            }
+            seen.note("all");
+            Ok(())
+        });
     let app = bed.start(&queue, handlers).await;
     let mut message = Message::new("").with_header(KEY, "check").unwrap();
     for (number, value) in values.into_iter().enumerate() {
         message = message.with_header(&format!("h{number}"), value).unwrap();
     }
     bed.publish(&queue, message).await;
-    assert_eq!(handled.next().await, "all");
+    assert_eq!(handled.next_note().await, "all");
     app.shut_down().await.unwrap();
 }
 
@@ -195,7 +202,10 @@ pub(crate) async fn an_empty_body_and_a_large_one_arrive(bed: Arc<Bed>) {
     let handlers = HandlerRegistry::new().register(
         "measure",
         move |ploomby::extract::RawBody(body): ploomby::extract::RawBody| async move {
-            let rising = body.iter().enumerate().all(|(at, byte)| at % 251 == usize::from(*byte));
+            let rising = body
+                .iter()
+                .enumerate()
+                .all(|(at, byte)| at % 251 == usize::from(*byte));
             seen.note(format!("{} {rising}", body.len()));
         },
     );
@@ -204,7 +214,7 @@ pub(crate) async fn an_empty_body_and_a_large_one_arrive(bed: Arc<Bed>) {
     for len in [0, 1, 131_063, 131_064, 131_065, 262_128, 1_000_000] {
         let body: Vec<u8> = (0..251).cycle().take(len).collect();
         bed.send(&queue, "measure", body).await;
-        assert_eq!(handled.next().await, format!("{len} true"));
+        assert_eq!(handled.next_note().await, format!("{len} true"));
     }
     app.shut_down().await.unwrap();
 }
@@ -227,7 +237,8 @@ async fn borrow(payload: Borrowing<'_>) {
 pub(crate) async fn a_payload_that_borrows_from_the_message_arrives(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let app = bed.start(&queue, HandlerRegistry::linked()).await;
-    bed.send(&queue, "borrow", format!(r#"{{"name": "{queue}"}}"#)).await;
+    bed.send(&queue, "borrow", format!(r#"{{"name": "{queue}"}}"#))
+        .await;
     eventually(DEADLINE, async || BORROWED.lock().unwrap().contains(&queue)).await;
     app.shut_down().await.unwrap();
 }

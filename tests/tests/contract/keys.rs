@@ -27,26 +27,27 @@ pub(crate) async fn bytes_in_a_header_read_as_text(bed: Arc<Bed>) {
 async fn handles_by_header(bed: Arc<Bed>, header: Value, key: &str) {
     let queue = bed.queue_name();
     let (seen, mut handled) = seen();
-    let handlers = HandlerRegistry::new().register(key, move |Key(key): Key| async move { seen.note(key) });
+    let handlers =
+        HandlerRegistry::new().register(key, move |Key(key): Key| async move { seen.note(key) });
     let app = bed.start(&queue, handlers).await;
     let message = Message::new("null").with_header(KEY, header).unwrap();
     bed.publish(&queue, message).await;
-    assert_eq!(handled.next().await, key);
+    assert_eq!(handled.next_note().await, key);
     app.shut_down().await.unwrap();
 }
 
 pub(crate) async fn the_property_type_names_the_handler(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let (seen, mut handled) = seen();
-    let handlers =
-        HandlerRegistry::new().register("greet", move |name: String| async move { seen.note(name) });
+    let handlers = HandlerRegistry::new()
+        .register("greet", move |name: String| async move { seen.note(name) });
     let app = bed
         .start_queue(Queue::new(&queue).key(KeySource::MessageType), handlers)
         .await;
     let properties = Properties::new().message_type("greet").unwrap();
     let message = Message::new(r#""Ada""#).with_properties(properties);
     bed.publish(&queue, message).await;
-    assert_eq!(handled.next().await, "Ada");
+    assert_eq!(handled.next_note().await, "Ada");
     app.shut_down().await.unwrap();
 }
 
@@ -60,7 +61,7 @@ pub(crate) async fn the_routing_key_names_the_handler(bed: Arc<Bed>) {
         .start_queue(Queue::new(&queue).key(KeySource::RoutingKey), handlers)
         .await;
     bed.publish(&queue, Message::new(r#""Ada""#)).await;
-    assert_eq!(handled.next().await, "Ada");
+    assert_eq!(handled.next_note().await, "Ada");
     app.shut_down().await.unwrap();
 }
 
@@ -74,9 +75,9 @@ pub(crate) async fn the_default_handler_takes_keys_that_no_other_has(bed: Arc<Be
         });
     let app = bed.start(&queue, handlers).await;
     bed.send(&queue, "known", "").await;
-    assert_eq!(handled.next().await, "the known one");
+    assert_eq!(handled.next_note().await, "the known one");
     bed.send(&queue, "other", "").await;
-    assert_eq!(handled.next().await, "default: other");
+    assert_eq!(handled.next_note().await, "default: other");
     app.shut_down().await.unwrap();
 }
 
@@ -91,10 +92,11 @@ pub(crate) async fn each_message_reaches_the_handler_of_its_key(bed: Arc<Bed>) {
     }
     let app = bed.start(&queue, handlers).await;
     for number in (0..50).chain((0..50).rev()) {
-        bed.send(&queue, &format!("key-{number}"), number.to_string()).await;
+        bed.send(&queue, &format!("key-{number}"), number.to_string())
+            .await;
     }
     for _ in 0..100 {
-        let noted = handled.next().await;
+        let noted = handled.next_note().await;
         let (handler, payload) = noted.split_once(' ').unwrap();
         assert_eq!(handler, payload);
     }

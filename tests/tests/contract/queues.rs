@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ploomby::{App, HandlerRegistry, KeySource, Queue};
-use ploomby_tests::{Bed, KEY, eventually, seen, DEADLINE};
+use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
 
 fn greeting(seen: &'static ploomby_tests::Seen) -> HandlerRegistry {
     HandlerRegistry::new().register("greet", move |name: String| async move {
@@ -11,20 +11,23 @@ fn greeting(seen: &'static ploomby_tests::Seen) -> HandlerRegistry {
 
 pub(crate) async fn a_queue_that_exists_is_used_as_it_is(bed: Arc<Bed>) {
     let queue = bed.queue_name();
-    bed.declare(&queue, &[("x-max-length", 1000_i32.into())]).await;
+    bed.declare(&queue, &[("x-max-length", 1000_i32.into())])
+        .await;
     let (seen, mut handled) = seen();
     let app = bed.start(&queue, greeting(seen)).await;
     bed.send(&queue, "greet", r#""Ada""#).await;
-    assert_eq!(handled.next().await, "Ada");
+    assert_eq!(handled.next_note().await, "Ada");
     app.shut_down().await.unwrap();
     // and it is there still, with its arguments
-    bed.declare(&queue, &[("x-max-length", 1000_i32.into())]).await;
+    bed.declare(&queue, &[("x-max-length", 1000_i32.into())])
+        .await;
 }
 
 pub(crate) async fn a_dead_letter_queue_with_other_arguments_is_an_error(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let dead_letters = format!("{queue}_dlq");
-    bed.declare(&dead_letters, &[("x-message-ttl", 86_400_i32.into())]).await;
+    bed.declare(&dead_letters, &[("x-message-ttl", 86_400_i32.into())])
+        .await;
     let (seen, _) = seen();
     let error = App::new(bed.url())
         .handlers(greeting(seen))
@@ -33,7 +36,12 @@ pub(crate) async fn a_dead_letter_queue_with_other_arguments_is_an_error(bed: Ar
         .await
         .expect_err("it might drop what it is given")
         .to_string();
-    for part in [dead_letters.as_str(), "x-message-ttl", "delete it", "dead_letter_queue"] {
+    for part in [
+        dead_letters.as_str(),
+        "x-message-ttl",
+        "delete it",
+        "dead_letter_queue",
+    ] {
         assert!(error.contains(part), "{error}");
     }
 }
@@ -53,7 +61,7 @@ pub(crate) async fn a_name_of_255_bytes_works_and_one_more_is_an_error(bed: Arc<
     };
     let app = bed.start_queue(set_up(&name), greeting(seen)).await;
     bed.send(&name, "greet", r#""Ada""#).await;
-    assert_eq!(handled.next().await, "Ada");
+    assert_eq!(handled.next_note().await, "Ada");
     app.shut_down().await.unwrap();
 
     name.push('x');
@@ -71,11 +79,11 @@ pub(crate) async fn a_deleted_queue_is_declared_and_consumed_again(bed: Arc<Bed>
     let (seen, mut handled) = seen();
     let app = bed.start(&queue, greeting(seen)).await;
     bed.send(&queue, "greet", r#""Ada""#).await;
-    assert_eq!(handled.next().await, "Ada");
+    assert_eq!(handled.next_note().await, "Ada");
     bed.delete(&queue).await;
     bed.until_exists(&queue).await;
     bed.send(&queue, "greet", r#""Grace""#).await;
-    assert_eq!(handled.next().await, "Grace");
+    assert_eq!(handled.next_note().await, "Grace");
     app.shut_down().await.unwrap();
 }
 

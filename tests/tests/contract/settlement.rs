@@ -48,11 +48,11 @@ fn failing() -> HandlerRegistry {
 pub(crate) async fn a_handled_message_is_gone(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let (seen, mut handled) = seen();
-    let handlers =
-        HandlerRegistry::new().register("greet", move |name: String| async move { seen.note(name) });
+    let handlers = HandlerRegistry::new()
+        .register("greet", move |name: String| async move { seen.note(name) });
     let app = bed.start(&queue, handlers).await;
     bed.send(&queue, "greet", r#""Ada""#).await;
-    assert_eq!(handled.next().await, "Ada");
+    assert_eq!(handled.next_note().await, "Ada");
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
     assert!(bed.is_empty(&format!("{queue}_dlq")).await);
@@ -61,14 +61,20 @@ pub(crate) async fn a_handled_message_is_gone(bed: Arc<Bed>) {
 
 pub(crate) async fn a_message_without_a_key_goes_to_the_dead_letter_queue(bed: Arc<Bed>) {
     let dead_letter = dead_letter_of(&bed, failing(), Message::new("1")).await;
-    assert_eq!(dead_letter.text("ploomby-reason"), Reason::MissingKey.as_str());
+    assert_eq!(
+        dead_letter.text("ploomby-reason"),
+        Reason::MissingKey.as_str()
+    );
     assert!(dead_letter.text("ploomby-error").contains(KEY));
     assert!(!dead_letter.headers.contains_key("ploomby-key"));
 }
 
 pub(crate) async fn a_key_that_no_handler_has_goes_to_the_dead_letter_queue(bed: Arc<Bed>) {
     let dead_letter = dead_letter_of(&bed, failing(), with_key("nobody", "1")).await;
-    assert_eq!(dead_letter.text("ploomby-reason"), Reason::UnknownKey.as_str());
+    assert_eq!(
+        dead_letter.text("ploomby-reason"),
+        Reason::UnknownKey.as_str()
+    );
     assert!(dead_letter.text("ploomby-error").contains("nobody"));
     assert_eq!(dead_letter.text("ploomby-key"), "nobody");
 }
@@ -84,7 +90,10 @@ pub(crate) async fn a_key_of_an_odd_type_goes_to_the_dead_letter_queue(bed: Arc<
     ] {
         let message = Message::new("1").with_header(KEY, odd.clone()).unwrap();
         let dead_letter = dead_letter_of(&bed, failing(), message).await;
-        assert_eq!(dead_letter.text("ploomby-reason"), Reason::InvalidKey.as_str());
+        assert_eq!(
+            dead_letter.text("ploomby-reason"),
+            Reason::InvalidKey.as_str()
+        );
         assert!(dead_letter.text("ploomby-error").contains(KEY));
         assert_eq!(dead_letter.headers[KEY], odd);
     }
@@ -102,7 +111,10 @@ pub(crate) async fn an_undecodable_body_goes_to_the_dead_letter_queue_and_names_
     ] {
         let handlers = HandlerRegistry::new().register("user", |_: User| async {});
         let dead_letter = dead_letter_of(&bed, handlers, with_key("user", body)).await;
-        assert_eq!(dead_letter.text("ploomby-reason"), Reason::Undecodable.as_str());
+        assert_eq!(
+            dead_letter.text("ploomby-reason"),
+            Reason::Undecodable.as_str()
+        );
         let text = dead_letter.text("ploomby-error");
         assert!(text.contains(error), "{body:?}: {text}");
         assert_eq!(dead_letter.body, body.as_bytes());
@@ -114,7 +126,10 @@ pub(crate) async fn an_error_goes_to_the_dead_letter_queue_with_all_its_causes(b
         Err::<(), _>(anyhow!("no route")).context("cannot reach the database")
     });
     let dead_letter = dead_letter_of(&bed, handlers, with_key("fail", "1")).await;
-    assert_eq!(dead_letter.text("ploomby-reason"), Reason::HandlerError.as_str());
+    assert_eq!(
+        dead_letter.text("ploomby-reason"),
+        Reason::HandlerError.as_str()
+    );
     assert_eq!(
         dead_letter.text("ploomby-error"),
         "cannot reach the database: no route"
@@ -146,16 +161,21 @@ pub(crate) async fn a_panic_is_one_failed_message(bed: Arc<Bed>) {
         assert_eq!(dead_letter.body, body.as_bytes());
     }
     bed.send(&queue, "greet", r#""Ada""#).await;
-    assert_eq!(handled.next().await, "Ada");
+    assert_eq!(handled.next_note().await, "Ada");
     app.shut_down().await.unwrap();
 }
 
 pub(crate) async fn an_error_of_ten_megabytes_is_cut(bed: Arc<Bed>) {
-    let handlers = HandlerRegistry::new()
-        .register("fail", || async { Err::<(), _>(anyhow!("é".repeat(5_000_000))) });
+    let handlers = HandlerRegistry::new().register("fail", || async {
+        Err::<(), _>(anyhow!("é".repeat(5_000_000)))
+    });
     let dead_letter = dead_letter_of(&bed, handlers, with_key("fail", "1")).await;
     let error = dead_letter.text("ploomby-error");
-    assert!(error.starts_with('é') && error.len() < 10_000, "{}", error.len());
+    assert!(
+        error.starts_with('é') && error.len() < 10_000,
+        "{}",
+        error.len()
+    );
 }
 
 pub(crate) async fn a_dead_letter_is_the_message_as_it_was(bed: Arc<Bed>) {
@@ -173,7 +193,10 @@ pub(crate) async fn a_dead_letter_is_the_message_as_it_was(bed: Arc<Bed>) {
     let message = Message::new(body.clone()).with_properties(properties);
     let dead_letter = dead_letter_of(&bed, handlers, message).await;
     assert_eq!(dead_letter.body, body);
-    assert_eq!(dead_letter.content_type.as_deref(), Some("application/octet-stream"));
+    assert_eq!(
+        dead_letter.content_type.as_deref(),
+        Some("application/octet-stream")
+    );
     assert_eq!(dead_letter.correlation_id.as_deref(), Some("c-1"));
     assert_eq!(dead_letter.message_id.as_deref(), Some("m-1"));
     assert_eq!(dead_letter.priority, Some(3));
@@ -185,7 +208,10 @@ pub(crate) async fn a_dead_letter_is_the_message_as_it_was(bed: Arc<Bed>) {
 
 fn nested() -> Value {
     Value::Table(vec![
-        ("array".into(), Value::Array(vec![Value::Void, 1_i64.into()])),
+        (
+            "array".into(),
+            Value::Array(vec![Value::Void, 1_i64.into()]),
+        ),
         ("table".into(), Value::Table(vec![("x".into(), "y".into())])),
     ])
 }
@@ -211,7 +237,12 @@ pub(crate) async fn a_dead_letter_goes_nowhere_else(bed: Arc<Bed>) {
     let dead_letter = dead_letter_of(&bed, failing(), message).await;
     assert_eq!(dead_letter.headers["ploomby-CC"], carbon_copy);
     // the sender's copy, and no second one of the dead letter
-    assert!(!bed.next(&other).await.headers.contains_key("ploomby-reason"));
+    assert!(
+        !bed.next(&other)
+            .await
+            .headers
+            .contains_key("ploomby-reason")
+    );
     assert!(bed.is_empty(&other).await);
     bed.delete(&other).await;
 }
@@ -249,14 +280,19 @@ pub(crate) async fn a_deleted_dead_letter_queue_is_declared_again(bed: Arc<Bed>)
 pub(crate) async fn the_handler_decides_by_its_outcome(bed: Arc<Bed>) {
     let handlers = HandlerRegistry::new()
         .register("dead-letter", || async { Outcome::DeadLetter })
-        .register("discard", || async { Ok::<_, anyhow::Error>(Outcome::Discard) });
+        .register("discard", || async {
+            Ok::<_, anyhow::Error>(Outcome::Discard)
+        });
     let queue = bed.queue_name();
     let app = bed.start(&queue, handlers).await;
     bed.send(&queue, "discard", "1").await;
     bed.send(&queue, "dead-letter", "2").await;
     let dead_letter = bed.dead_letter(&queue).await;
     assert_eq!(dead_letter.body, b"2");
-    assert_eq!(dead_letter.text("ploomby-reason"), Reason::Rejected.as_str());
+    assert_eq!(
+        dead_letter.text("ploomby-reason"),
+        Reason::Rejected.as_str()
+    );
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
     assert!(bed.is_empty(&format!("{queue}_dlq")).await);
@@ -269,13 +305,17 @@ pub(crate) async fn a_requeued_message_comes_back_redelivered(bed: Arc<Bed>) {
         "again",
         move |Redelivered(redelivered): Redelivered| async move {
             seen.note(format!("{redelivered}"));
-            if redelivered { Outcome::Ack } else { Outcome::Requeue }
+            if redelivered {
+                Outcome::Ack
+            } else {
+                Outcome::Requeue
+            }
         },
     );
     let app = bed.start(&queue, handlers).await;
     bed.send(&queue, "again", "1").await;
-    assert_eq!(handled.next().await, "false");
-    assert_eq!(handled.next().await, "true");
+    assert_eq!(handled.next_note().await, "false");
+    assert_eq!(handled.next_note().await, "true");
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
 }

@@ -14,22 +14,24 @@ pub(crate) async fn running_handlers_finish_and_the_rest_goes_back(bed: Arc<Bed>
         gate.acquire().await.unwrap().forget();
         seen.note(format!("done {number}"));
     });
-    let set_up = Queue::new(&queue).key(KeySource::header(KEY)).concurrency(2);
+    let set_up = Queue::new(&queue)
+        .key(KeySource::header(KEY))
+        .concurrency(2);
     let app = bed.start_queue(set_up, handlers).await;
     for number in 0..10 {
         bed.send(&queue, "work", number.to_string()).await;
     }
     for number in 0..2 {
-        assert_eq!(handled.next().await, format!("begun {number}"));
+        assert_eq!(handled.next_note().await, format!("begun {number}"));
     }
     let shut_down = tokio::spawn(app.shut_down());
     // the consumer is told to stop before the handlers are let go
-    tokio::time::timeout(Duration::from_millis(300), handled.next())
+    tokio::time::timeout(Duration::from_millis(300), handled.next_note())
         .await
         .expect_err("nothing begins");
     gate.add_permits(10);
     shut_down.await.unwrap().unwrap();
-    let mut done = [handled.next().await, handled.next().await];
+    let mut done = [handled.next_note().await, handled.next_note().await];
     done.sort();
     assert_eq!(done, ["done 0", "done 1"]);
     assert!(handled.is_empty(), "nothing else began");
@@ -55,7 +57,7 @@ pub(crate) async fn a_handler_past_the_deadline_is_cut_off_and_named(bed: Arc<Be
         .await
         .unwrap();
     bed.send(&queue, "never", "").await;
-    assert_eq!(handled.next().await, "begun");
+    assert_eq!(handled.next_note().await, "begun");
     match app.shut_down().await {
         Err(Error::Run(RunError::DeadlineExceeded { handlers, .. })) => {
             assert_eq!(handlers.len(), 1);
@@ -70,7 +72,7 @@ pub(crate) async fn what_was_handled_is_acknowledged(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let (seen, mut handled) = seen();
     let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             tokio::task::yield_now().await;
         }
         seen.note("done");
@@ -80,7 +82,7 @@ pub(crate) async fn what_was_handled_is_acknowledged(bed: Arc<Bed>) {
         bed.send(&queue, "work", number.to_string()).await;
     }
     for _ in 0..500 {
-        handled.next().await;
+        handled.next_note().await;
     }
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await, "no message is delivered again");

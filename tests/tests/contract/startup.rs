@@ -34,7 +34,10 @@ pub(crate) async fn duplicate_keys_are_one_error_that_names_all_functions(bed: A
         assert!(error.contains(part), "{error}");
     }
     for line in first..first + 4 {
-        assert!(error.contains(&format!("startup.rs:{line}")), "{line}: {error}");
+        assert!(
+            error.contains(&format!("startup.rs:{line}")),
+            "{line}: {error}"
+        );
     }
     assert!(!error.contains("three"), "{error}");
 }

@@ -6,10 +6,8 @@ use std::{
 };
 
 use amqprs::{
-    Ack, BasicProperties, Cancel, CloseChannel, Nack, Return,
-    callbacks::ChannelCallback,
-    channel::Channel,
-    error::Error,
+    Ack, BasicProperties, Cancel, CloseChannel, Nack, Return, callbacks::ChannelCallback,
+    channel::Channel, error::Error,
 };
 use async_trait::async_trait;
 use tokio::sync::oneshot;
@@ -65,9 +63,11 @@ impl Confirms {
         }
         drop(state);
         async {
-            confirmed
-                .await
-                .unwrap_or_else(|_| Err(RabbitPublishError::Lost("the channel was closed".to_owned())))
+            confirmed.await.unwrap_or_else(|_| {
+                Err(RabbitPublishError::Lost(
+                    "the channel was closed".to_owned(),
+                ))
+            })
         }
     }
 
@@ -84,7 +84,12 @@ impl Confirms {
             state.waiting.remove_entry(&number).into_iter().collect()
         };
         drop(state);
-        for Waiting { queue, returned, confirm } in settled.into_values() {
+        for Waiting {
+            queue,
+            returned,
+            confirm,
+        } in settled.into_values()
+        {
             // whoever waited may have given up
             let _ = confirm.send(match (returned, confirmed) {
                 (true, _) => Err(RabbitPublishError::Unroutable(queue)),
@@ -102,7 +107,10 @@ impl Confirms {
 
     fn close(&self, reason: &str) {
         let mut state = self.lock();
-        let reason = state.closed.get_or_insert_with(|| reason.to_owned()).clone();
+        let reason = state
+            .closed
+            .get_or_insert_with(|| reason.to_owned())
+            .clone();
         let waiting = mem::take(&mut state.waiting);
         drop(state);
         for Waiting { confirm, .. } in waiting.into_values() {
@@ -128,7 +136,10 @@ impl Drop for ConfirmCallback {
 #[async_trait]
 impl ChannelCallback for ConfirmCallback {
     async fn close(&mut self, _: &Channel, close: CloseChannel) -> Result<(), Error> {
-        warn!(reason = close.reply_text(), "the broker closed the publishing channel");
+        warn!(
+            reason = close.reply_text(),
+            "the broker closed the publishing channel"
+        );
         self.0.close(close.reply_text());
         Ok(())
     }
@@ -167,8 +178,11 @@ mod tests {
     #[tokio::test]
     async fn a_range_confirms_all_up_to_its_number() {
         let confirms = Confirms::default();
-        let (first, second, third) =
-            (confirms.expect("q"), confirms.expect("q"), confirms.expect("q"));
+        let (first, second, third) = (
+            confirms.expect("q"),
+            confirms.expect("q"),
+            confirms.expect("q"),
+        );
         confirms.settle(2, true, true);
         assert!(first.await.is_ok());
         assert!(second.await.is_ok());

@@ -8,10 +8,14 @@ use amqprs::{
     channel::Channel, error::Error,
 };
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 
-/// Why the broker ended a channel or a consumer, once it did.
+/// The end of a channel or of its consumer, and why the broker brought it about, where it did.
 #[derive(Clone, Debug, Default)]
-pub(in crate::rabbit) struct ChannelEvents(Arc<Mutex<Option<Closed>>>);
+pub(in crate::rabbit) struct ChannelEvents {
+    ended: CancellationToken,
+    reason: Arc<Mutex<Option<Closed>>>,
+}
 
 /// The broker's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,27 +43,47 @@ impl fmt::Display for Closed {
 impl ChannelEvents {
     pub(in crate::rabbit) async fn register(channel: &Channel) -> Result<Self, Error> {
         let events = Self::default();
-        channel.register_callback(events.clone()).await?;
+        channel.register_callback(Callback(events.clone())).await?;
         Ok(events)
+    }
+
+    /// Resolves when nothing more will come.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and called again.
+    pub(in crate::rabbit) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// What the broker said, where it did.
     pub(in crate::rabbit) fn closed(&self) -> Option<Closed> {
-        self.0
+        self.reason
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    fn set(&self, closed: Closed) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(closed);
+    fn end(&self, reason: Closed) {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        self.ended.cancel();
+    }
+}
+
+/// What amqprs tells of a channel. It is dropped with the channel's task, also when that one ends
+/// without a word.
+struct Callback(ChannelEvents);
+
+impl Drop for Callback {
+    fn drop(&mut self) {
+        self.0.ended.cancel();
     }
 }
 
 #[async_trait]
-impl ChannelCallback for ChannelEvents {
+impl ChannelCallback for Callback {
     async fn close(&mut self, _: &Channel, close: CloseChannel) -> Result<(), Error> {
-        self.set(Closed {
+        self.0.end(Closed {
             code: close.reply_code(),
             text: close.reply_text().clone(),
         });
@@ -67,7 +91,7 @@ impl ChannelCallback for ChannelEvents {
     }
 
     async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> {
-        self.set(Closed {
+        self.0.end(Closed {
             code: 0,
             text: "the broker cancelled the consumer: the queue was deleted or moved".to_owned(),
         });

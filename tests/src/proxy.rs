@@ -1,0 +1,69 @@
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
+
+/// A proxy before a broker, whose connections a test can cut.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    connections: Arc<Mutex<JoinSet<()>>>,
+    accepting: JoinHandle<()>,
+}
+
+impl Proxy {
+    /// A proxy before the AMQP port at `target`.
+    ///
+    /// # Panics
+    ///
+    /// Where the machine has no port left.
+    pub async fn before(target: (String, u16)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(Mutex::new(JoinSet::new()));
+        let accepted = connections.clone();
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let target = target.clone();
+                let mut connections = accepted.lock().unwrap_or_else(PoisonError::into_inner);
+                connections.spawn(forward(client, target));
+            }
+        });
+        Self {
+            address,
+            connections,
+            accepting,
+        }
+    }
+
+    /// Where the proxy listens, as `host:port`.
+    pub fn address(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Cuts all connections, wherever they are in a frame. New ones are let through.
+    pub fn cut(&self) {
+        let mut connections = self
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // dropped at once: the sockets are closed with what they still hold
+        connections.abort_all();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn forward(mut client: TcpStream, target: (String, u16)) {
+    let Ok(mut broker) = TcpStream::connect(target).await else {
+        return;
+    };
+    // an error is the end of the connection, which is all that a proxy has to know
+    let _ = copy_bidirectional(&mut client, &mut broker).await;
+}
