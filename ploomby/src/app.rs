@@ -1,13 +1,15 @@
 //! From settings to a running program.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use tracing::{error, info};
 
 use self::{broker_url::BrokerUrl, running::Consumers};
 pub use self::{error::Error, queue::Queue, running::Running};
 use crate::{
-    consumer::{MessageConsumerFactory, MessageConsumerRegistry, RegisterError},
+    consumer::{
+        MessageConsumerFactory, MessageConsumerRegistry, RegisterError, options::QueueOptions,
+    },
     handler::HandlerRegistry,
     key::KeySource,
     memory::MemoryConsumerFactory,
@@ -67,7 +69,6 @@ pub async fn run(url: &str, queue: &str, key_header: &str) -> Result<(), Error> 
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug)]
 #[must_use = "an app does nothing until it is run"]
 pub struct App {
     url: String,
@@ -140,29 +141,28 @@ impl App {
         let consumers = match url {
             BrokerUrl::Rabbit(url) => {
                 let factory = RabbitConsumerFactory::from_url(url).reconnect(self.reconnect);
-                Consumers::Rabbit(self.consume(factory, Queue::rabbit_options).await?)
+                Consumers::Rabbit(self.consume(factory).await?)
             }
-            BrokerUrl::Memory(_) => {
-                let factory = MemoryConsumerFactory::new(&self.url)?;
-                Consumers::Memory(self.consume(factory, Queue::memory_options).await?)
+            BrokerUrl::Memory(broker) => {
+                let factory = MemoryConsumerFactory::of(broker);
+                Consumers::Memory(self.consume(factory).await?)
             }
         };
         info!("started");
         Ok(Running::new(consumers))
     }
 
-    async fn consume<F: MessageConsumerFactory>(
-        &mut self,
-        factory: F,
-        options: fn(&Queue) -> F::Options,
-    ) -> Result<MessageConsumerRegistry<F>, Error> {
+    async fn consume<F>(&mut self, factory: F) -> Result<MessageConsumerRegistry<F>, Error>
+    where
+        F: MessageConsumerFactory<Options: From<QueueOptions>>,
+    {
         let handlers = self.handlers.take().unwrap_or_else(HandlerRegistry::linked);
         let mut consumers = MessageConsumerRegistry::new(handlers, factory);
         if let Some(deadline) = self.deadline {
             consumers = consumers.with_deadline(deadline);
         }
         for queue in &self.queues {
-            if let Err(error) = register(&mut consumers, queue, options(queue)).await {
+            if let Err(error) = register(&mut consumers, queue).await {
                 if let Err(error) = consumers.disconnect_consumers().await {
                     error!(%error, "shutting down after a failed start");
                 }
@@ -173,12 +173,25 @@ impl App {
     }
 }
 
-async fn register<F: MessageConsumerFactory>(
+async fn register<F>(
     consumers: &mut MessageConsumerRegistry<F>,
     queue: &Queue,
-    options: F::Options,
-) -> Result<(), RegisterError> {
+) -> Result<(), RegisterError>
+where
+    F: MessageConsumerFactory<Options: From<QueueOptions>>,
+{
+    let options = queue.options.clone().into();
     consumers
         .register(&queue.name, queue.key.clone(), queue.consumers, options)
         .await
+}
+
+/// The URL holds a password.
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("queues", &self.queues)
+            .field("reconnect", &self.reconnect)
+            .finish_non_exhaustive()
+    }
 }

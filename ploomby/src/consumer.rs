@@ -7,6 +7,7 @@ use crate::{delivery::DeliveryTag, dispatcher::Dispatcher, message::Message};
 
 pub use self::registry::{MessageConsumerRegistry, RegisterError, RunError};
 
+pub(crate) mod options;
 mod registry;
 
 /// Makes consumers of one kind, that share what they can, such as a connection.

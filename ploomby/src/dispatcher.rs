@@ -1,6 +1,6 @@
 //! From a delivery to its handler: the one place where a message meets a function.
 
-use std::{fmt, future::poll_fn, sync::Arc, task::Poll};
+use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
 
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -11,7 +11,7 @@ use crate::{
     delivery::{Delivery, Source},
     handler::{Completed, Entry, HandlerFuture, HandlerRegistry},
     key::{KeyError, KeyReader},
-    settle::{Failure, Reason, settle},
+    settle::{Failure, Reason, RequeuePause, settle},
 };
 
 mod in_flight;
@@ -34,6 +34,9 @@ struct Queue {
     slots: Semaphore,
     /// No delivery is started any more.
     stop: CancellationToken,
+    /// Nobody waits for the handlers any more.
+    abandoned: CancellationToken,
+    pause: RequeuePause,
 }
 
 /// What belongs to one consumer.
@@ -61,6 +64,8 @@ impl Dispatcher {
                 handlers,
                 slots: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),
                 stop: CancellationToken::new(),
+                abandoned: CancellationToken::new(),
+                pause: RequeuePause::default(),
             }),
             consumer: Arc::default(),
         }
@@ -70,7 +75,10 @@ impl Dispatcher {
     pub(crate) fn for_consumer(&self) -> Self {
         Self {
             queue: self.queue.clone(),
-            consumer: Arc::default(),
+            consumer: Arc::new(Consumer {
+                abort: self.queue.abandoned.child_token(),
+                ..Consumer::default()
+            }),
         }
     }
 
@@ -111,8 +119,14 @@ impl Dispatcher {
             }
         };
         match poll_fn(|cx| Poll::Ready(handler.as_mut().poll(cx))).await {
-            Poll::Ready(completed) if completed.result.is_ok() => {
-                settle(completed, &**acknowledger, &self.queue.stop).await;
+            Poll::Ready(completed) if completed.is_settled_at_once() => {
+                settle(
+                    completed,
+                    &**acknowledger,
+                    &self.queue.pause,
+                    &self.queue.stop,
+                )
+                .await;
             }
             Poll::Ready(completed) => {
                 slot.forget();
@@ -140,6 +154,12 @@ impl Dispatcher {
         self.queue.stop.cancel();
     }
 
+    /// Drops the handlers of all consumers of the queue where they wait next.
+    pub(crate) fn abandon(&self) {
+        self.queue.stop.cancel();
+        self.queue.abandoned.cancel();
+    }
+
     /// Waits for this consumer's handlers in flight; drops those that are not done within the deadline and
     /// returns their functions' names.
     pub(crate) async fn drain(&self, deadline: tokio::time::Instant) -> Vec<&'static str> {
@@ -157,7 +177,8 @@ impl Dispatcher {
         }
         let cut_off = in_flight.names();
         abort.cancel();
-        tasks.wait().await;
+        // a handler that blocks its thread cannot be dropped, and must not keep the rest
+        let _ = tokio::time::timeout(ABORT_TIME, tasks.wait()).await;
         cut_off
     }
 
@@ -176,7 +197,7 @@ impl Dispatcher {
         self.consumer.tasks.spawn(async move {
             let Dispatcher { queue, consumer } = &slot.dispatcher;
             let work = async {
-                settle(handler.await, &*acknowledger, &queue.stop).await;
+                settle(handler.await, &*acknowledger, &queue.pause, &queue.stop).await;
             };
             consumer.abort.run_until_cancelled(work).await;
         });
@@ -192,6 +213,9 @@ impl Dispatcher {
         self.run_on(name, Box::pin(std::future::ready(completed)), acknowledger);
     }
 }
+
+/// How long handlers that are cut off may take to come to a place where they can be dropped.
+const ABORT_TIME: Duration = Duration::from_secs(1);
 
 const NO_HANDLER: &str = "(no handler)";
 

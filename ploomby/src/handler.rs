@@ -31,6 +31,14 @@ impl Completed {
     pub fn new(delivery: Delivery, result: Result<Outcome, Failure>) -> Self {
         Self { delivery, result }
     }
+
+    /// Whether settling it takes no more than a word to the source, and no wait for a copy.
+    pub(crate) fn is_settled_at_once(&self) -> bool {
+        matches!(
+            self.result,
+            Ok(Outcome::Ack | Outcome::Discard | Outcome::Requeue)
+        )
+    }
 }
 
 /// A function in the registry, and where it was written.

@@ -10,8 +10,8 @@
 ///
 /// #[ploomby::handler("rebuild_index")]
 /// async fn rebuild_index() -> Outcome {
-///     // another instance is at it
-///     Outcome::Requeue
+///     // one that was built a moment ago is new enough
+///     Outcome::Discard
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::{
     app::broker_url::BrokerUrl,
     memory::{MemoryBroker, MemoryError},
     message::Message,
-    rabbit::{ConfirmedPublisher, RabbitPublishError, UrlError},
+    rabbit::{ConfirmedPublisher, RabbitPublishError},
 };
 
 /// Sends messages to queues of a broker. Cheap to clone: all clones share a connection.
@@ -51,18 +51,21 @@ impl Publisher {
     ///
     /// A URL that cannot be used, or a broker that is not there or does not let the program in.
     pub async fn connect(url: &str) -> Result<Self, PublishError> {
-        Ok(Self(match BrokerUrl::parse(url)? {
-            BrokerUrl::Rabbit(url) => {
-                let publisher = ConfirmedPublisher::new(url);
-                publisher.connect().await?;
-                Broker::Rabbit(Arc::new(publisher))
-            }
-            BrokerUrl::Memory(name) => Broker::Memory(MemoryBroker::named(name)),
-        }))
+        Ok(Self(
+            match BrokerUrl::parse(url).map_err(|error| PublishError::Url(error.into()))? {
+                BrokerUrl::Rabbit(url) => {
+                    let publisher = ConfirmedPublisher::new(url);
+                    publisher.connect().await?;
+                    Broker::Rabbit(Arc::new(publisher))
+                }
+                BrokerUrl::Memory(broker) => Broker::Memory(broker),
+            },
+        ))
     }
 
     /// Publishes to a queue, through the default exchange and `mandatory`, and waits until the
-    /// broker has confirmed that the message is there.
+    /// broker has confirmed that the message is there. It is persistent, unless its properties
+    /// say [`transient`](crate::Properties::transient).
     ///
     /// A connection that was lost is opened again by the next call.
     ///
@@ -74,6 +77,8 @@ impl Publisher {
     ///
     /// Dropped before it is done, the message may be in the queue or not.
     pub async fn publish(&self, queue: &str, message: Message) -> Result<(), PublishError> {
+        let (properties, body) = message.into_parts();
+        let message = Message::new(body).with_properties(properties.persistent_by_default());
         match &self.0 {
             Broker::Rabbit(publisher) => publisher.publish(queue, message).await?,
             Broker::Memory(broker) => broker.publish(queue, message)?,
@@ -95,36 +100,39 @@ impl fmt::Debug for Publisher {
     }
 }
 
+/// What is behind a [`PublishError`].
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a message is not known to be in its queue.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum PublishError {
     /// The broker's URL cannot be used.
-    #[error(transparent)]
-    Url(#[from] UrlError),
+    #[error("{0}")]
+    Url(Source),
     /// There is no such queue.
-    #[error("there is no queue `{0}`")]
+    #[error("there is no queue `{0}`: declare it first, or start what consumes it")]
     Unroutable(String),
     /// The broker did not take it: the queue is full, the message too large, or not allowed.
     #[error("the broker did not take the message: {0}")]
-    Refused(String),
+    Refused(Source),
     /// The broker did not say in time that it has the message, and may have it.
     #[error("the broker did not confirm the message: {0}")]
-    Unconfirmed(String),
+    Unconfirmed(Source),
     /// There is no connection to the broker.
     #[error("{0}")]
-    Connect(String),
+    Connect(Source),
 }
 
 impl From<RabbitPublishError> for PublishError {
     fn from(error: RabbitPublishError) -> Self {
         match error {
             RabbitPublishError::Unroutable(queue) => Self::Unroutable(queue),
-            RabbitPublishError::Connect(error) => Self::Connect(error.to_string()),
+            RabbitPublishError::Connect(error) => Self::Connect(error.into()),
             RabbitPublishError::Lost(_) | RabbitPublishError::TimedOut => {
-                Self::Unconfirmed(error.to_string())
+                Self::Unconfirmed(error.into())
             }
-            _ => Self::Refused(error.to_string()),
+            other => Self::Refused(other.into()),
         }
     }
 }
@@ -133,7 +141,7 @@ impl From<MemoryError> for PublishError {
     fn from(error: MemoryError) -> Self {
         match error {
             MemoryError::Unroutable(queue) => Self::Unroutable(queue),
-            other => Self::Refused(other.to_string()),
+            other => Self::Refused(other.into()),
         }
     }
 }

@@ -14,8 +14,14 @@
 //!
 //! amqprs reads text in message headers and properties as UTF-8 and closes the connection on
 //! anything else. A message with such text, which RabbitMQ itself accepts, cannot be consumed: it
-//! is redelivered after each reconnect. Bytes belong in a header of type byte array, which ploomby
-//! reads like any other.
+//! is redelivered after each reconnect, with growing pauses, until it is taken from the queue by
+//! hand. Bytes belong in a header of type byte array, which ploomby reads like any other.
+//!
+//! amqprs reads nested headers without a limit on their depth: some thousand levels overflow the
+//! stack of a thread, which ends the process.
+//!
+//! A channel that the broker closes keeps its number until the connection ends. Each missing queue
+//! costs one such channel at startup, of the 2,047 that RabbitMQ allows by default.
 
 pub use self::{
     consumer::{Connections, RabbitConsumer, RabbitConsumerFactory},

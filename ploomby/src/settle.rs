@@ -3,11 +3,10 @@
 //! A message that cannot be handled is copied to the dead-letter queue first and acknowledged once
 //! the copy is safe, so that a crash between the two duplicates and never loses.
 
-use std::time::Duration;
-
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+pub(crate) use self::pause::RequeuePause;
 pub use self::{failure::Failure, reason::Reason};
 use crate::{
     consumer::{Acknowledger, ConsumerError},
@@ -18,16 +17,14 @@ use crate::{
 
 mod copy;
 mod failure;
+mod pause;
 mod reason;
-
-/// How long a message whose copy could not be kept is held before it is requeued: without a pause
-/// it would come back at once, as often as the broker can deliver.
-const REQUEUE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Tells the source what came of a delivery. `stop` cuts the pause short.
 pub(crate) async fn settle<A: Acknowledger>(
     completed: Completed,
     acknowledger: &A,
+    pause: &RequeuePause,
     stop: &CancellationToken,
 ) {
     let Completed { delivery, result } = completed;
@@ -36,9 +33,9 @@ pub(crate) async fn settle<A: Acknowledger>(
         Ok(Outcome::Requeue) => acknowledger.requeue(delivery.tag).await,
         Ok(Outcome::DeadLetter) => {
             let failure = Failure::new(Reason::Rejected, "the handler asked for it".to_owned());
-            dead_letter(delivery, &failure, acknowledger, stop).await;
+            dead_letter(delivery, &failure, acknowledger, pause, stop).await;
         }
-        Err(failure) => dead_letter(delivery, &failure, acknowledger, stop).await,
+        Err(failure) => dead_letter(delivery, &failure, acknowledger, pause, stop).await,
     }
 }
 
@@ -46,6 +43,7 @@ async fn dead_letter<A: Acknowledger>(
     delivery: Delivery,
     failure: &Failure,
     acknowledger: &A,
+    pause: &RequeuePause,
     stop: &CancellationToken,
 ) {
     let queue = delivery.queue().to_owned();
@@ -59,15 +57,16 @@ async fn dead_letter<A: Acknowledger>(
     match copied {
         Ok(()) => {
             warn!(queue, key, reason = %failure.reason, error = failure.log_text(), "dead-lettered");
+            pause.reset();
             acknowledger.ack(delivery.tag).await;
         }
         Err(error) => {
+            let pause = pause.next();
             error!(
                 queue, key, reason = %failure.reason, %error,
-                "the dead-letter copy was not kept, requeueing the message in {REQUEUE_PAUSE:?}"
+                "the dead-letter copy was not kept, requeueing the message in {pause:?}"
             );
-            stop.run_until_cancelled(tokio::time::sleep(REQUEUE_PAUSE))
-                .await;
+            stop.run_until_cancelled(tokio::time::sleep(pause)).await;
             acknowledger.requeue(delivery.tag).await;
         }
     }

@@ -235,6 +235,20 @@ impl Bed {
         .await;
     }
 
+    /// How many consumers a queue has.
+    pub async fn consumer_count(&self, queue: &str) -> u32 {
+        match &self.broker {
+            Broker::Memory(broker) => broker.consumer_count(queue).try_into().unwrap(),
+            Broker::Rabbit(connection) => {
+                let channel = connection.open_channel(None).await.unwrap();
+                let declare = QueueDeclareArguments::new(queue).passive(true).finish();
+                let (_, _, consumers) = channel.queue_declare(declare).await.unwrap().unwrap();
+                channel.close().await.unwrap();
+                consumers
+            }
+        }
+    }
+
     /// Takes the next message, where one is ready.
     pub async fn get(&self, queue: &str) -> Option<Received> {
         match &self.broker {

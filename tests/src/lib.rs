@@ -8,7 +8,7 @@
 //! - [`unique_name`]: names that no other test uses
 
 mod bed;
-pub mod linked;
+mod linked;
 mod name;
 mod proxy;
 mod rabbit;
@@ -17,6 +17,7 @@ mod seen;
 mod wait;
 
 pub use bed::{Bed, DEADLINE, KEY};
+pub use linked::from_another_crate;
 pub use name::unique_name;
 pub use proxy::Proxy;
 pub use rabbit::{Rabbit, rabbit};

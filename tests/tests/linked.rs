@@ -46,6 +46,14 @@ fn handlers_of_every_module_are_linked() {
 }
 
 #[test]
+fn handlers_of_another_crate_are_linked() {
+    // the crate's name is all that it takes
+    use ploomby_tests as _;
+
+    assert!(HandlerRegistry::linked().contains("from another crate"));
+}
+
+#[test]
 fn every_duplicate_is_named_with_file_and_line() {
     let file = file!();
     let line = line!();

@@ -6,7 +6,8 @@ use std::time::Duration;
 use amqprs::{BasicProperties, FieldTable, FieldValue};
 use ploomby::rabbit::Reconnect;
 use ploomby::{
-    App, Error, HandlerRegistry, KeySource, Message, PublishError, Publisher, Queue, RunError,
+    App, Error, HandlerRegistry, KeySource, Message, Outcome, PublishError, Publisher, Queue,
+    RunError,
 };
 use ploomby_tests::{Bed, DEADLINE, KEY, Proxy, eventually, rabbit, seen, unique_name};
 use tokio::sync::Semaphore;
@@ -329,4 +330,87 @@ async fn a_publisher_tells_what_is_wrong() {
         publisher.close().await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_slot_is_not_handled_after_the_connection_is_lost() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let queue = bed.queue_name();
+            let (seen, mut handled) = seen();
+            let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+            let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
+                seen.note(number.to_string());
+                gate.acquire().await.unwrap().forget();
+            });
+            let app = App::new(url)
+                .handlers(handlers)
+                .queue(
+                    Queue::new(&queue)
+                        .key(KeySource::header(KEY))
+                        .concurrency(1),
+                )
+                .start()
+                .await
+                .unwrap();
+            for number in 0..5 {
+                bed.send(&queue, "work", number.to_string()).await;
+            }
+            assert_eq!(handled.next_note().await, "0");
+            proxy.cut();
+            // the consumer is back while the handler of the lost connection still has the only slot
+            eventually(DEADLINE, async || bed.consumer_count(&queue).await == 1).await;
+            gate.add_permits(10);
+            // once more the one that was running, and each of the others once
+            for number in 0..5 {
+                assert_eq!(handled.next_note().await, number.to_string());
+            }
+            app.shut_down().await.unwrap();
+            assert!(handled.is_empty());
+            assert!(bed.is_empty(&queue).await);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_quorum_queue_gives_up_is_kept() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let handlers = HandlerRegistry::new().register("again", || async { Outcome::Requeue });
+            let set_up = Queue::new(&queue)
+                .key(KeySource::header(KEY))
+                .queue_argument("x-queue-type", "quorum")
+                // RabbitMQ counts from 4.0 on also where no limit is set; 3.10 where one is
+                .queue_argument("x-dead-letter-exchange", "")
+                .queue_argument("x-dead-letter-routing-key", format!("{queue}_dlq"))
+                .queue_argument("x-delivery-limit", 5);
+            let app = bed.start_queue(set_up, handlers).await;
+            bed.send(&queue, "again", "1").await;
+            assert_eq!(bed.dead_letter(&queue).await.body, b"1");
+            app.shut_down().await.unwrap();
+
+            let defaults = bed.queue_name();
+            let handlers = HandlerRegistry::new().register("again", || async {});
+            let set_up = Queue::new(&defaults).queue_argument("x-queue-type", "quorum");
+            let app = bed.start_queue(set_up, handlers).await;
+            app.shut_down().await.unwrap();
+            // declared again with what ploomby adds: other arguments would be an error
+            bed.declare(
+                &defaults,
+                &[
+                    ("x-queue-type", "quorum".into()),
+                    ("x-dead-letter-exchange", "".into()),
+                    (
+                        "x-dead-letter-routing-key",
+                        format!("{defaults}_dlq").into(),
+                    ),
+                ],
+            )
+            .await;
+        })
+        .await;
 }

@@ -1,17 +1,22 @@
-use crate::rabbit::{RabbitUrl, UrlError};
+use super::Error;
+use crate::{
+    memory::{MemoryBroker, MemoryConsumerFactory},
+    rabbit::RabbitUrl,
+};
 
 /// Which broker a URL means.
 #[derive(Debug)]
 pub(crate) enum BrokerUrl {
     Rabbit(RabbitUrl),
-    Memory(String),
+    Memory(MemoryBroker),
 }
 
 impl BrokerUrl {
-    pub(crate) fn parse(url: &str) -> Result<Self, UrlError> {
-        match url.strip_prefix("memory://") {
-            Some(name) => Ok(Self::Memory(name.to_owned())),
-            None => RabbitUrl::parse(url).map(Self::Rabbit),
+    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
+        if url.starts_with("memory://") {
+            let factory = MemoryConsumerFactory::new(url)?;
+            return Ok(Self::Memory(factory.broker().clone()));
         }
+        Ok(Self::Rabbit(RabbitUrl::parse(url)?))
     }
 }

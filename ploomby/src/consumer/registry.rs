@@ -20,6 +20,8 @@ const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The consumers of a program: each queue is registered once and consumed from then on.
 ///
+/// Dropped, it stops at once: what is not settled is delivered again.
+///
 /// [`App`](crate::App) is built on it. By hand:
 ///
 /// ```
@@ -165,7 +167,8 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it is done, the consumers go on shutting down.
+    /// Dropped before it is done, the consumers go on shutting down; call it again to wait for
+    /// them.
     pub async fn disconnect_consumers(&mut self) -> Result<(), RunError> {
         for dispatcher in self.queues.values() {
             dispatcher.stop();
@@ -184,6 +187,15 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             result
         } else {
             Err(RunError::DeadlineExceeded { handlers: cut_off })
+        }
+    }
+}
+
+/// Handlers are dropped, and with them what keeps the source's connection open.
+impl<F: MessageConsumerFactory> Drop for MessageConsumerRegistry<F> {
+    fn drop(&mut self) {
+        for dispatcher in self.queues.values() {
+            dispatcher.abandon();
         }
     }
 }

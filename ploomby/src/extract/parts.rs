@@ -1,3 +1,5 @@
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::{Argument, Extracting, Part};
@@ -31,8 +33,16 @@ impl<'d> Argument<'d, Part> for Key {
 }
 
 /// The body of the message, as it was sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// `Debug` prints its length alone.
+#[derive(Clone, PartialEq, Eq)]
 pub struct RawBody(pub Bytes);
+
+impl fmt::Debug for RawBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RawBody({} bytes)", self.0.len())
+    }
+}
 
 #[diagnostic::do_not_recommend]
 impl<'d> Argument<'d, Part> for RawBody {

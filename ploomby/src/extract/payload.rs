@@ -28,8 +28,8 @@ pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failur
             _ => String::new(),
         };
         let place = format!("line {} column {}", error.line(), error.column());
-        Failure::new(Reason::Undecodable, format!("{field}{error}")).logged_as(format!(
-            "{field}the body does not fit the payload at {place}"
-        ))
+        // the path holds keys of maps, which are part of the body
+        Failure::new(Reason::Undecodable, format!("{field}{error}"))
+            .logged_as(format!("the body does not fit the payload at {place}"))
     })
 }

@@ -1,5 +1,3 @@
-use thiserror::Error;
-
 use super::{
     arguments::QueueArguments, broker::MemoryBroker, consumer::MemoryConsumer, error::MemoryError,
     options::MemoryOptions,
@@ -31,11 +29,16 @@ impl MemoryConsumerFactory {
     pub fn new(url: &str) -> Result<Self, MemoryError> {
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         match url.strip_prefix("memory://") {
-            Some(name) if !name.is_empty() && name.bytes().all(is_allowed) => Ok(Self {
-                broker: MemoryBroker::named(name),
-            }),
+            Some(name) if !name.is_empty() && name.bytes().all(is_allowed) => {
+                Ok(Self::of(MemoryBroker::named(name)))
+            }
             _ => Err(MemoryError::InvalidUrl),
         }
+    }
+
+    /// A factory for this broker.
+    pub(crate) fn of(broker: MemoryBroker) -> Self {
+        Self { broker }
     }
 
     /// The broker that the consumers are of.
@@ -54,19 +57,8 @@ impl MessageConsumerFactory for MemoryConsumerFactory {
         listen_for: &str,
         options: &MemoryOptions,
     ) -> Result<MemoryConsumer, ConsumerError> {
-        if options.prefetch == 0 {
-            return Err(ConsumerError::new(OptionError::Prefetch));
-        }
-        if options.concurrency == Some(0) {
-            return Err(ConsumerError::new(OptionError::Concurrency));
-        }
-        let dead_letter_queue = match &options.dead_letter_queue {
-            Some(name) => name.clone(),
-            None => format!("{listen_for}_dlq"),
-        };
-        if dead_letter_queue == listen_for {
-            return Err(ConsumerError::new(OptionError::OwnDeadLetters));
-        }
+        let options = &options.options;
+        let dead_letter_queue = options.check(listen_for).map_err(ConsumerError::new)?;
         QueueArguments::new(&dead_letter_queue, []).map_err(ConsumerError::new)?;
         let arguments = QueueArguments::new(listen_for, options.arguments.iter().cloned())
             .map_err(ConsumerError::new)?;
@@ -80,20 +72,8 @@ impl MessageConsumerFactory for MemoryConsumerFactory {
     }
 
     fn concurrency(&self, options: &MemoryOptions, consumers_count: usize) -> usize {
-        options
-            .concurrency
-            .unwrap_or_else(|| consumers_count.saturating_mul(options.prefetch.into()))
+        options.options.concurrency(consumers_count)
     }
-}
-
-#[derive(Debug, Error)]
-enum OptionError {
-    #[error("a prefetch of 0 would be no limit at all: choose one of 1 or more")]
-    Prefetch,
-    #[error("a concurrency of 0 would let no handler run: choose one of 1 or more")]
-    Concurrency,
-    #[error("a queue cannot be its own dead-letter queue: choose another name")]
-    OwnDeadLetters,
 }
 
 #[cfg(test)]

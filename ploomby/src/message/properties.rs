@@ -1,6 +1,9 @@
 use std::{fmt, sync::Arc};
 
-use amqprs::{BasicProperties, DELIVERY_MODE_PERSISTENT, FieldName, FieldTable, ShortStr};
+use amqprs::{
+    BasicProperties, DELIVERY_MODE_PERSISTENT, DELIVERY_MODE_TRANSIENT, FieldName, FieldTable,
+    ShortStr,
+};
 use thiserror::Error;
 
 use super::{Headers, Value};
@@ -128,11 +131,27 @@ impl Properties {
         self.0.timestamp()
     }
 
-    /// Makes the message survive the broker's restart, where its queue is durable.
+    /// Makes the message survive the broker's restart, where its queue is durable. A
+    /// [`Publisher`](crate::Publisher) does so by default.
     #[must_use]
     pub fn persistent(mut self) -> Self {
         Arc::make_mut(&mut self.0).with_delivery_mode(DELIVERY_MODE_PERSISTENT);
         self
+    }
+
+    /// Lets the message be lost when the broker restarts, which is faster.
+    #[must_use]
+    pub fn transient(mut self) -> Self {
+        Arc::make_mut(&mut self.0).with_delivery_mode(DELIVERY_MODE_TRANSIENT);
+        self
+    }
+
+    /// What is sent survives the broker's restart, unless the sender says otherwise.
+    pub(crate) fn persistent_by_default(self) -> Self {
+        match self.0.delivery_mode() {
+            Some(_) => self,
+            None => self.persistent(),
+        }
     }
 
     /// Whether the message survives the broker's restart.
@@ -174,10 +193,24 @@ impl Properties {
         Arc::unwrap_or_clone(self.0)
     }
 
-    /// The same properties with other headers, without the expiration and, on request, the user.
+    /// The same properties with a table of headers that was built here.
     ///
-    /// The table is built anew: one that came with a name twice would be written with a wrong
-    /// length, since amqprs keeps the length that it read.
+    /// One that was read with a name twice would be written with a wrong length, which closes the
+    /// connection: amqprs keeps the length that it read.
+    pub(crate) fn rebuilt(mut self) -> Result<Self, PropertyError> {
+        if !self.headers().is_empty() {
+            let headers: Vec<_> = self
+                .headers()
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect();
+            let table = field_table(&headers)?;
+            Arc::make_mut(&mut self.0).with_headers(table);
+        }
+        Ok(self)
+    }
+
+    /// The same properties with other headers, without the expiration and, on request, the user.
     pub(crate) fn for_copy(
         &self,
         headers: &[(String, Value)],

@@ -1,8 +1,8 @@
 use std::fmt;
 
-use amqprs::{DecimalValue, FieldArray, FieldTable, FieldValue, LongStr};
+use amqprs::{DecimalValue, FieldArray, FieldValue, LongStr};
 
-use super::properties::{PropertyError, short_str};
+use super::properties::{PropertyError, field_table};
 
 /// The value of a header: one of the field types that RabbitMQ knows.
 ///
@@ -130,13 +130,7 @@ impl Value {
                     FieldArray::try_from(fields).map_err(|_| PropertyError::value_too_long())?,
                 )
             }
-            Self::Table(v) => {
-                let mut table = FieldTable::new();
-                for (name, value) in v {
-                    table.insert(short_str("header name", &name)?, value.into_field()?);
-                }
-                FieldValue::F(table)
-            }
+            Self::Table(v) => FieldValue::F(field_table(&v)?),
         })
     }
 

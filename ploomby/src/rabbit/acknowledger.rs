@@ -72,23 +72,27 @@ impl RabbitAcknowledger {
     ///
     /// # Cancel safety
     ///
-    /// Dropped halfway, some acknowledgements are lost and their messages delivered again.
+    /// Dropped halfway, the next call sends the rest.
     pub(super) async fn flush(&self) -> Result<(), amqprs::error::Error> {
-        let flush = {
-            let mut window = self.window();
-            self.untold.store(0, Ordering::Relaxed);
-            window.flush()
-        };
+        let untold = self.window().untold();
         if !self.is_open() {
             return Ok(());
         }
-        if let Some(tag) = flush.up_to {
+        if let Some(tag) = untold.up_to {
             let arguments = BasicAckArguments::new(tag, true);
             self.channel.basic_ack(arguments).await?;
+            self.window().told_up_to(tag);
         }
-        for tag in flush.single {
+        for tag in untold.single {
             let arguments = BasicAckArguments::new(tag, false);
             self.channel.basic_ack(arguments).await?;
+            self.window().told(tag);
+        }
+        let untold = self.window().len_untold();
+        self.untold.store(untold, Ordering::Relaxed);
+        if untold > 0 {
+            // settled while this was sent, maybe without a wake-up of its own
+            self.settled.notify_one();
         }
         Ok(())
     }

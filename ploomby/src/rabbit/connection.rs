@@ -3,15 +3,23 @@ use std::time::Duration;
 use amqprs::{
     channel::Channel,
     connection::{Connection, OpenConnectionArguments},
+    error::Error,
 };
-use thiserror::Error;
-use tokio::{sync::Mutex, time::timeout};
+use thiserror::Error as ThisError;
+use tokio::{
+    sync::Mutex,
+    time::{error::Elapsed, timeout},
+};
 use tracing::{info, warn};
 
 use super::url::RabbitUrl;
 
 /// How long the broker may take to answer.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the broker may take to answer the closing of a channel or a connection. There is
+/// nothing left to lose by then.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One connection that several channels share. It is opened when a channel is asked for, and
 /// opened again, at the next host, when it is lost.
@@ -62,7 +70,7 @@ impl SharedConnection {
         // a connection may be dead without knowing it: then a new one has the second try
         for _ in 0..2 {
             let connection = self.connection(&mut state).await?;
-            match timeout(ANSWER_TIMEOUT, connection.open_channel(None)).await {
+            match open_channel(connection.clone()).await {
                 Ok(Ok(channel)) => {
                     return Ok(OpenChannel {
                         frame_max: usize::try_from(connection.frame_max()).unwrap_or(usize::MAX),
@@ -80,7 +88,7 @@ impl SharedConnection {
     pub(super) async fn close(&self) {
         let current = self.state.lock().await.current.take();
         if let Some(connection) = current {
-            match timeout(ANSWER_TIMEOUT, connection.close()).await {
+            match timeout(CLOSE_TIMEOUT, connection.close()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => warn!(%error, "the connection was not closed in order"),
                 Err(_) => warn!("the broker did not answer the closing of the connection"),
@@ -124,8 +132,18 @@ impl SharedConnection {
     }
 }
 
+/// Opens a channel on a task that goes on when this future is dropped: amqprs gives up the whole
+/// connection, with everybody's channels, where nobody waits for the answer any more.
+async fn open_channel(connection: Connection) -> Result<Result<Channel, Error>, Elapsed> {
+    let opening =
+        tokio::spawn(async move { timeout(ANSWER_TIMEOUT, connection.open_channel(None)).await });
+    opening
+        .await
+        .unwrap_or_else(|panic| Ok(Err(Error::ChannelOpenError(panic.to_string()))))
+}
+
 /// Why there is no channel.
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 pub(crate) enum ConnectError {
     #[error("cannot connect to the broker at {0}")]
     NoHost(String),
@@ -134,7 +152,7 @@ pub(crate) enum ConnectError {
 }
 
 /// Why one host did not let us in.
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 enum Fault {
     #[error("{0}")]
     Unreachable(String),

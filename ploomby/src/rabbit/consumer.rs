@@ -1,4 +1,8 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tracing::{error, info, warn};
 
@@ -18,6 +22,9 @@ use crate::{
 
 /// The pauses between two tries to connect: the first is this long, at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// A channel that lived as long counts as a success: the pauses and the tries start anew.
+const GOOD_LIFE: Duration = Duration::from_secs(30);
 
 /// No pause is longer, so that a broker that is back is found soon.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
@@ -105,22 +112,8 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
         listen_for: &str,
         options: &RabbitOptions,
     ) -> Result<RabbitConsumer, ConsumerError> {
-        let dead_letter_queue = options
-            .dead_letter_queue
-            .clone()
-            .unwrap_or_else(|| format!("{listen_for}_dlq"));
-        for name in [listen_for, &dead_letter_queue] {
-            if name.is_empty() || name.len() > 255 {
-                return Err(ConsumerError::new(format!(
-                    "`{name}` cannot name a queue: it takes 1 to 255 bytes"
-                )));
-            }
-        }
-        if options.prefetch == 0 {
-            return Err(ConsumerError::new(
-                "a prefetch of 0 would mean no limit: ask for 1 or more",
-            ));
-        }
+        let options = &options.options;
+        let dead_letter_queue = options.check(listen_for).map_err(ConsumerError::new)?;
         let connection = match self.connections {
             Connections::Shared => self.connection.clone(),
             Connections::PerConsumer => {
@@ -131,21 +124,20 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
             connection,
             connections: self.connections,
             dead_letters: self.dead_letters.clone(),
+            queue_arguments: topology::arguments(&options.arguments, &dead_letter_queue),
             subscription: Subscription {
                 queue: listen_for.to_owned(),
                 prefetch: options.prefetch,
                 dead_letter_queue,
             },
-            queue_arguments: options.queue_arguments.clone(),
             reconnect: self.reconnect,
+            attempt: 0,
             session: None,
         })
     }
 
     fn concurrency(&self, options: &RabbitOptions, consumers_count: usize) -> usize {
-        options
-            .concurrency
-            .unwrap_or(usize::from(options.prefetch) * consumers_count)
+        options.options.concurrency(consumers_count)
     }
 
     async fn close(&self) {
@@ -162,6 +154,8 @@ pub struct RabbitConsumer {
     subscription: Subscription,
     queue_arguments: Vec<(String, Value)>,
     reconnect: Reconnect,
+    /// Tries to connect since the last channel that lived for a while.
+    attempt: u32,
     session: Option<Session>,
 }
 
@@ -178,24 +172,32 @@ impl RabbitConsumer {
     }
 
     /// Opens a session again, however long the broker stays away, unless told otherwise.
-    async fn reopen(&self) -> Result<Session, ConsumerError> {
-        let queue = &self.subscription.queue;
-        let mut attempt = 0;
-        let mut longest = FIRST_PAUSE;
+    ///
+    /// The tries are counted from the last channel that lived for a while: a message that kills
+    /// every connection must not make the broker's log and the other queues suffer without a
+    /// pause.
+    async fn reopen(&mut self, dispatcher: &Dispatcher) -> Result<Option<Session>, ConsumerError> {
         loop {
-            attempt += 1;
+            self.attempt += 1;
+            let attempt = self.attempt;
             if !self.reconnect.allows(attempt) {
                 return Err(ConsumerError::new(format!(
-                    "the connection was lost and not opened again in {} tries",
+                    "the connection was lost and not kept open again in {} tries",
                     attempt - 1
                 )));
             }
-            tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
-            longest = (longest * 2).min(LONGEST_PAUSE);
+            let longest = FIRST_PAUSE * 2_u32.saturating_pow((attempt - 1).min(8));
+            let pause = longest.min(LONGEST_PAUSE).mul_f64(fastrand::f64());
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                // there is nothing to give back, and no reason to come back
+                () = dispatcher.stopped() => return Ok(None),
+            }
+            let queue = &self.subscription.queue;
             match self.open().await {
                 Ok(session) => {
                     info!(queue, attempt, "consuming again");
-                    return Ok(session);
+                    return Ok(Some(session));
                 }
                 Err(error) if error.is_passing() => warn!(queue, attempt, %error, "not consuming"),
                 Err(error) => error!(queue, attempt, %error, "not consuming"),
@@ -212,22 +214,22 @@ impl MessageConsumer for RabbitConsumer {
 
     async fn consume(&mut self, dispatcher: Dispatcher) -> Result<(), ConsumerError> {
         loop {
-            let session = match &mut self.session {
-                Some(session) => session,
-                None => {
-                    let session = tokio::select! {
-                        session = self.reopen() => session?,
-                        // there is nothing to give back, and no reason to come back
-                        () = dispatcher.stopped() => return Ok(()),
-                    };
-                    self.session.insert(session)
+            if self.session.is_none() {
+                match self.reopen(&dispatcher).await? {
+                    Some(session) => self.session = Some(session),
+                    None => return Ok(()),
                 }
-            };
+            }
+            let session = self.session.as_mut().expect("there is one");
+            let opened = Instant::now();
             let Lost(reason) = session.run(&dispatcher).await;
             error!(
                 queue = self.subscription.queue,
                 reason, "not consuming, opening the channel again"
             );
+            if opened.elapsed() >= GOOD_LIFE {
+                self.attempt = 0;
+            }
             if let Some(session) = self.session.take() {
                 session.close().await;
             }

@@ -1,7 +1,4 @@
-use crate::message::Value;
-
-/// How many unsettled messages the broker may send ahead where nothing else is said.
-const DEFAULT_PREFETCH: u16 = 64;
+use crate::consumer::options::{QueueOptions, queue_option_setters};
 
 /// What can be chosen for each queue on RabbitMQ.
 ///
@@ -13,23 +10,17 @@ const DEFAULT_PREFETCH: u16 = 64;
 ///     .queue_argument("x-queue-type", "quorum")
 ///     .dead_letter_queue("users_failed");
 /// ```
-#[derive(Clone, Debug)]
+///
+/// A quorum queue that is declared with neither a dead-letter exchange nor a delivery limit gets
+/// its dead-letter queue for the messages that the broker itself gives up: from RabbitMQ 4.0 on it
+/// drops a message that came back 20 times otherwise. A quorum queue that exists is used as it is,
+/// so give it a dead-letter exchange by a policy.
+///
+/// Source: [poison message
+/// handling](https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling).
+#[derive(Clone, Debug, Default)]
 pub struct RabbitOptions {
-    pub(super) prefetch: u16,
-    pub(super) concurrency: Option<usize>,
-    pub(super) queue_arguments: Vec<(String, Value)>,
-    pub(super) dead_letter_queue: Option<String>,
-}
-
-impl Default for RabbitOptions {
-    fn default() -> Self {
-        Self {
-            prefetch: DEFAULT_PREFETCH,
-            concurrency: None,
-            queue_arguments: Vec::new(),
-            dead_letter_queue: None,
-        }
-    }
+    pub(super) options: QueueOptions,
 }
 
 impl RabbitOptions {
@@ -39,40 +30,12 @@ impl RabbitOptions {
         Self::default()
     }
 
-    /// How many unsettled messages the broker may send ahead to each consumer (default: 64). This
-    /// bounds the memory that a queue takes. Zero, which means no limit to RabbitMQ, is refused.
-    ///
-    /// Source: [consumer prefetch](https://www.rabbitmq.com/docs/consumer-prefetch).
-    #[must_use]
-    pub fn prefetch(mut self, messages: u16) -> Self {
-        self.prefetch = messages;
-        self
-    }
+    queue_option_setters!();
+}
 
-    /// How many handlers of the queue may run at the same time in this program (default: as many
-    /// as messages can be there, prefetch times consumers). With one consumer, 1 keeps the order
-    /// of the queue.
-    #[must_use]
-    pub fn concurrency(mut self, handlers: usize) -> Self {
-        self.concurrency = Some(handlers);
-        self
-    }
-
-    /// An argument for declaring the queue, such as `x-queue-type`. A queue that exists is used as
-    /// it is.
-    ///
-    /// Source: [optional queue arguments](https://www.rabbitmq.com/docs/queues#optional-arguments).
-    #[must_use]
-    pub fn queue_argument(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.queue_arguments.push((name.into(), value.into()));
-        self
-    }
-
-    /// Where messages go that cannot be handled (default: the queue's name with `_dlq`).
-    #[must_use]
-    pub fn dead_letter_queue(mut self, name: impl Into<String>) -> Self {
-        self.dead_letter_queue = Some(name.into());
-        self
+impl From<QueueOptions> for RabbitOptions {
+    fn from(options: QueueOptions) -> Self {
+        Self { options }
     }
 }
 

@@ -1,8 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use amqprs::channel::{
-    BasicPublishArguments, Channel, ConfirmSelectArguments, QueueDeclareArguments,
-};
+use amqprs::channel::{BasicPublishArguments, Channel, ConfirmSelectArguments};
 use thiserror::Error;
 use tokio::{
     sync::Mutex,
@@ -12,7 +10,8 @@ use tracing::warn;
 
 use self::confirms::Confirms;
 use super::{
-    connection::{ANSWER_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
+    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
+    topology::{self, TopologyError},
     url::RabbitUrl,
 };
 use crate::message::{Message, Properties, PropertyError, Value};
@@ -72,10 +71,20 @@ impl ConfirmedPublisher {
     ) -> Result<(), RabbitPublishError> {
         let (properties, body) = message.into_parts();
         // one limit for all: a broker without memory takes neither channels nor messages
-        timeout(CONFIRM_TIMEOUT, async {
+        let published = timeout(CONFIRM_TIMEOUT, async {
             self.send(queue, properties, body.into()).await?.await
-        })
-        .await?
+        });
+        match published.await {
+            Ok(published) => published,
+            Err(elapsed) => {
+                // a channel that does not confirm is of no use to the next message either, and
+                // would remember this one for ever
+                if let Ok(mut channel) = self.channel.try_lock() {
+                    channel.take();
+                }
+                Err(elapsed.into())
+            }
+        }
     }
 
     /// Publishes the copy of a consumed message, and declares the queue again where it is gone.
@@ -84,7 +93,7 @@ impl ConfirmedPublisher {
         match self.publish(queue, copy.clone()).await {
             Err(RabbitPublishError::Unroutable(_)) => {
                 warn!(queue, "the queue is gone, declaring it again");
-                self.declare(queue).await?;
+                topology::declare(&self.connection, queue).await?;
                 self.publish(queue, copy).await
             }
             published => published,
@@ -94,7 +103,7 @@ impl ConfirmedPublisher {
     pub(crate) async fn close(&self) {
         let channel = self.channel.lock().await.take();
         if let Some(ConfirmChannel { channel, .. }) = channel {
-            if !matches!(timeout(ANSWER_TIMEOUT, channel.close()).await, Ok(Ok(()))) {
+            if !matches!(timeout(CLOSE_TIMEOUT, channel.close()).await, Ok(Ok(()))) {
                 warn!("the publishing channel was not closed in order");
             }
         }
@@ -135,7 +144,9 @@ impl ConfirmedPublisher {
             Some(open) if open.confirms.is_open() && open.channel.is_open() => open,
             _ => self.open().await?,
         };
-        let properties = match fit(properties, open.frame_max) {
+        let fitted =
+            fit(properties, open.frame_max).and_then(|properties| Ok(properties.rebuilt()?));
+        let properties = match fitted {
             Ok(properties) => properties,
             Err(error) => {
                 *slot = Some(open);
@@ -173,16 +184,6 @@ impl ConfirmedPublisher {
             confirms,
             frame_max,
         })
-    }
-
-    /// On a channel of its own, which the broker closes where it does not agree.
-    async fn declare(&self, queue: &str) -> Result<(), RabbitPublishError> {
-        let OpenChannel { channel, .. } = self.connection.channel().await?;
-        let arguments = QueueDeclareArguments::durable_client_named(queue);
-        let declared = timeout(ANSWER_TIMEOUT, channel.queue_declare(arguments)).await?;
-        declared.map_err(|error| RabbitPublishError::Lost(error.to_string()))?;
-        let _ = timeout(ANSWER_TIMEOUT, channel.close()).await;
-        Ok(())
     }
 }
 
@@ -231,6 +232,8 @@ impl std::fmt::Debug for ConfirmChannel {
 pub(crate) enum RabbitPublishError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
     #[error(transparent)]
     Property(#[from] PropertyError),
     #[error("the name of a queue has at most 255 bytes")]

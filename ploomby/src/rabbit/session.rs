@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use self::events::ChannelEvents;
 use super::{
     acknowledger::RabbitAcknowledger,
-    connection::{ANSWER_TIMEOUT, OpenChannel, SharedConnection},
+    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel, SharedConnection},
     publisher::ConfirmedPublisher,
     topology::TopologyError,
 };
@@ -90,6 +90,10 @@ impl Session {
     /// A delivery that was taken and not started stays unsettled, as all that were not taken.
     pub(super) async fn run(&mut self, dispatcher: &Dispatcher) -> Lost {
         loop {
+            // what is still at hand belongs to others by now
+            if self.events.is_ended() && !self.cancelled {
+                return self.lost();
+            }
             match self.deliveries.try_recv() {
                 Ok(message) => {
                     if let Err(lost) = self.take(message, dispatcher).await {
@@ -114,7 +118,12 @@ impl Session {
                     }
                     None => return self.lost(),
                 },
-                () = self.acknowledger.settled() => {}
+                () = self.acknowledger.settled() => {
+                    // here, not at the next turn: a delivery may come first, and wait for a slot
+                    if let Err(lost) = self.flush().await {
+                        return lost;
+                    }
+                }
                 () = dispatcher.stopped(), if !self.cancelled => self.cancel().await,
             }
         }
@@ -198,7 +207,7 @@ impl Session {
             debug!(reason, "acknowledgements were lost");
         }
         self.acknowledger.lose();
-        if timeout(ANSWER_TIMEOUT, self.channel.close()).await.is_err() {
+        if timeout(CLOSE_TIMEOUT, self.channel.close()).await.is_err() {
             warn!("the broker did not answer the closing of the channel");
         }
     }

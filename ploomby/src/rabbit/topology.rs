@@ -3,7 +3,7 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use super::{
-    connection::{ANSWER_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
+    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
     session::events::{ChannelEvents, Closed},
 };
 use crate::message::{PropertyError, Value, properties::field_table};
@@ -31,14 +31,28 @@ pub(super) async fn ensure(
                 Fault::Other(error) => error,
             })?;
     }
-    let declare = QueueDeclareArguments::durable_client_named(dead_letter_queue);
-    ask(connection, declare).await.map_err(|fault| match fault {
-        Fault::Refused(closed) => TopologyError::DeadLetterQueue {
-            queue: dead_letter_queue.to_owned(),
-            closed,
-        },
-        Fault::Other(error) => error,
-    })
+    self::declare(connection, dead_letter_queue).await
+}
+
+/// The arguments that a queue is declared with. What a quorum queue gives up would be dropped: it
+/// goes to the dead-letter queue, unless the program says otherwise.
+pub(super) fn arguments(
+    chosen: &[(String, Value)],
+    dead_letter_queue: &str,
+) -> Vec<(String, Value)> {
+    let mut arguments = chosen.to_vec();
+    let is_quorum = chosen.contains(&("x-queue-type".to_owned(), "quorum".into()));
+    let is_decided = chosen
+        .iter()
+        .any(|(name, _)| name == "x-dead-letter-exchange" || name == "x-delivery-limit");
+    if is_quorum && !is_decided {
+        arguments.push(("x-dead-letter-exchange".to_owned(), "".into()));
+        arguments.push((
+            "x-dead-letter-routing-key".to_owned(),
+            dead_letter_queue.into(),
+        ));
+    }
+    arguments
 }
 
 async fn exists(connection: &SharedConnection, queue: &str) -> Result<bool, TopologyError> {
@@ -57,6 +71,21 @@ async fn exists(connection: &SharedConnection, queue: &str) -> Result<bool, Topo
         }),
         Err(Fault::Other(error)) => Err(error),
     }
+}
+
+/// Declares the dead-letter queue again, without arguments.
+pub(super) async fn declare(
+    connection: &SharedConnection,
+    dead_letter_queue: &str,
+) -> Result<(), TopologyError> {
+    let declare = QueueDeclareArguments::durable_client_named(dead_letter_queue);
+    ask(connection, declare).await.map_err(|fault| match fault {
+        Fault::Refused(closed) => TopologyError::DeadLetterQueue {
+            queue: dead_letter_queue.to_owned(),
+            closed,
+        },
+        Fault::Other(error) => error,
+    })
 }
 
 /// Declares on a channel of its own.
@@ -82,7 +111,7 @@ async fn ask(connection: &SharedConnection, declare: QueueDeclareArguments) -> R
 
 async fn close(channel: Channel) {
     // the broker forgets the channel with the connection at the latest
-    let _ = timeout(ANSWER_TIMEOUT, channel.close()).await;
+    let _ = timeout(CLOSE_TIMEOUT, channel.close()).await;
 }
 
 /// Why one declaration failed.
@@ -99,7 +128,7 @@ impl From<TopologyError> for Fault {
 
 /// Why a queue that must be there is not.
 #[derive(Debug, Error)]
-pub(super) enum TopologyError {
+pub(crate) enum TopologyError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     #[error("an argument of the queue cannot be sent: {0}")]

@@ -43,6 +43,11 @@ enum Fault {
         host: String,
         cause: url::ParseError,
     },
+    #[error(
+        "there is an `@` behind the host: in user and password, write / as %2F, ? as %3F, # as %23 \
+         and @ as %40; in the rest, write @ as %40"
+    )]
+    Unescaped,
     #[error("the {0} is not UTF-8 once its percent-encoding is undone")]
     NotUtf8(&'static str),
     #[error("the {0} is over 255 bytes")]
@@ -72,6 +77,10 @@ impl RabbitUrl {
             _ => return Err(Fault::Scheme),
         };
         let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        // the one that ends the credentials is behind a `/` of the password, most likely
+        if tail.contains('@') {
+            return Err(Fault::Unescaped);
+        }
         let (credentials, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
         // the rest is the same for every host
@@ -241,6 +250,9 @@ mod tests {
             ("amqp://u:secret@h:99999", "`h:99999`"),
             ("amqp://u:secret@h,[::1/v", "`[::1`"),
             ("amqp://u:secret@a b", "`a b`"),
+            ("amqp://u:secret/secret@h/v", "%2F"),
+            ("amqp://u:se?secret@h", "%3F"),
+            ("amqp://u:12/secret@h", "%2F"),
             ("amqp://u:secret@h/a/b", "%2F"),
             ("amqp://u:secret@h/v#x", "%23"),
             ("amqp://u:secret%ff@h", "password"),

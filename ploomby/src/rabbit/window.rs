@@ -25,7 +25,7 @@ enum State {
 
 /// What to tell the broker.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Flush {
+pub(super) struct Untold {
     /// Acknowledge all up to this tag.
     pub(super) up_to: Option<u64>,
     /// Then acknowledge each of these.
@@ -53,11 +53,9 @@ impl Window {
         self.untold
     }
 
-    /// Notes that the broker was told already, by a negative acknowledgement.
-    pub(super) fn told(&mut self, tag: u64) {
-        if let Some(index) = self.find(tag) {
-            self.entries.remove(index);
-        }
+    /// How many acknowledgements the broker does not know of.
+    pub(super) fn len_untold(&self) -> usize {
+        self.untold
     }
 
     fn find(&mut self, tag: u64) -> Option<usize> {
@@ -70,24 +68,39 @@ impl Window {
             .ok()
     }
 
-    /// What the broker does not know of; it counts as told from here on.
-    pub(super) fn flush(&mut self) -> Flush {
-        let mut flush = Flush::default();
-        while let Some(&(tag, State::Acked)) = self.entries.front() {
-            flush.up_to = Some(tag);
-            self.untold -= 1;
+    /// What the broker does not know of. It counts as told once [`told`](Self::told) says so.
+    pub(super) fn untold(&self) -> Untold {
+        let mut untold = Untold::default();
+        if self.untold == 0 {
+            return untold;
+        }
+        let is_acked = |entry: &&(u64, State)| entry.1 == State::Acked;
+        let prefix = self.entries.iter().take_while(is_acked);
+        untold.up_to = prefix.last().map(|(tag, _)| *tag);
+        let told = untold.up_to.unwrap_or(0);
+        let behind = self.entries.iter().filter(is_acked);
+        untold.single = behind
+            .map(|(tag, _)| *tag)
+            .filter(|tag| *tag > told)
+            .collect();
+        untold
+    }
+
+    /// Notes that the broker was told of all up to this tag.
+    pub(super) fn told_up_to(&mut self, tag: u64) {
+        while self.entries.front().is_some_and(|(first, _)| *first <= tag) {
             self.entries.pop_front();
+            self.untold -= 1;
         }
-        if self.untold > 0 {
-            self.entries.retain(|&(tag, state)| {
-                if state == State::Acked {
-                    flush.single.push(tag);
-                }
-                state == State::Open
-            });
-            self.untold = 0;
+    }
+
+    /// Notes that the broker was told of this tag alone.
+    pub(super) fn told(&mut self, tag: u64) {
+        if let Some(index) = self.find(tag) {
+            if let Some((_, State::Acked)) = self.entries.remove(index) {
+                self.untold -= 1;
+            }
         }
-        flush
     }
 }
 
@@ -95,11 +108,23 @@ impl Window {
 mod tests {
     use super::*;
 
-    fn flush(up_to: Option<u64>, single: &[u64]) -> Flush {
-        Flush {
+    fn untold(up_to: Option<u64>, single: &[u64]) -> Untold {
+        Untold {
             up_to,
             single: single.to_vec(),
         }
+    }
+
+    /// Tells the broker all, as the acknowledger does.
+    fn tell(window: &mut Window) -> Untold {
+        let untold = window.untold();
+        if let Some(tag) = untold.up_to {
+            window.told_up_to(tag);
+        }
+        for tag in &untold.single {
+            window.told(*tag);
+        }
+        untold
     }
 
     #[test]
@@ -108,8 +133,8 @@ mod tests {
         for tag in [2, 1, 3] {
             window.ack(tag);
         }
-        assert_eq!(window.flush(), flush(Some(3), &[]));
-        assert_eq!(window.flush(), flush(None, &[]));
+        assert_eq!(tell(&mut window), untold(Some(3), &[]));
+        assert_eq!(tell(&mut window), untold(None, &[]));
     }
 
     #[test]
@@ -118,11 +143,11 @@ mod tests {
         for tag in [1, 3, 5] {
             window.ack(tag);
         }
-        assert_eq!(window.flush(), flush(Some(1), &[3, 5]));
+        assert_eq!(tell(&mut window), untold(Some(1), &[3, 5]));
         window.ack(2);
-        assert_eq!(window.flush(), flush(Some(2), &[]));
+        assert_eq!(tell(&mut window), untold(Some(2), &[]));
         window.ack(4);
-        assert_eq!(window.flush(), flush(Some(4), &[]));
+        assert_eq!(tell(&mut window), untold(Some(4), &[]));
     }
 
     #[test]
@@ -130,11 +155,11 @@ mod tests {
         let mut window = Window::new();
         window.ack(1);
         window.told(2);
-        assert_eq!(window.flush(), flush(Some(1), &[]));
+        assert_eq!(tell(&mut window), untold(Some(1), &[]));
         window.told(3);
-        assert_eq!(window.flush(), flush(None, &[]));
+        assert_eq!(tell(&mut window), untold(None, &[]));
         window.ack(4);
-        assert_eq!(window.flush(), flush(Some(4), &[]));
+        assert_eq!(tell(&mut window), untold(Some(4), &[]));
     }
 
     #[test]
@@ -142,9 +167,21 @@ mod tests {
         let mut window = Window::new();
         for tag in 2..10_000 {
             window.ack(tag);
-            assert_eq!(window.flush(), flush(None, &[tag]));
+            assert_eq!(tell(&mut window), untold(None, &[tag]));
         }
         assert_eq!(window.entries.len(), 1);
+    }
+
+    #[test]
+    fn what_was_not_sent_is_not_told() {
+        let mut window = Window::new();
+        window.ack(1);
+        window.ack(3);
+        assert_eq!(window.untold(), untold(Some(1), &[3]));
+        window.told_up_to(1);
+        assert_eq!(window.untold(), untold(None, &[3]));
+        window.told(3);
+        assert_eq!(window.untold(), untold(None, &[]));
     }
 
     #[test]
@@ -152,7 +189,7 @@ mod tests {
         let mut window = Window::new();
         assert_eq!(window.ack(1), 1);
         assert_eq!(window.ack(1), 1);
-        assert_eq!(window.flush(), flush(Some(1), &[]));
+        assert_eq!(tell(&mut window), untold(Some(1), &[]));
         assert_eq!(window.ack(1), 0);
     }
 }

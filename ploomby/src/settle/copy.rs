@@ -50,7 +50,10 @@ pub(super) fn dead_letter(
     add(headers::REASON, failure.reason.as_str().into());
     add(headers::ERROR, failure.text.as_str().into());
     add(headers::QUEUE, delivery.queue().into());
-    add(headers::ATTEMPTS, Value::I64(1));
+    add(
+        headers::ATTEMPTS,
+        Value::I64(i64::from(failure.reason.is_after_handler())),
+    );
     add(headers::FAILED_AT, Value::Timestamp(unix_seconds()));
     if let Some(key) = delivery.key() {
         add(headers::KEY, cut(key.into_owned(), MAX_KEY).into());

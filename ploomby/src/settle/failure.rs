@@ -1,7 +1,8 @@
+use std::fmt;
+
 use super::Reason;
 
 /// Why a message could not be handled.
-#[derive(Debug)]
 pub struct Failure {
     pub(crate) reason: Reason,
     /// In the words that go with the message to the dead-letter queue.
@@ -42,6 +43,15 @@ impl Failure {
     /// An error with all its causes.
     pub(crate) fn from_error(reason: Reason, error: impl Into<anyhow::Error>) -> Self {
         Self::new(reason, format!("{:#}", error.into()))
+    }
+}
+
+/// The text may quote the body.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Failure")
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
     }
 }
 

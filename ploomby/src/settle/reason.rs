@@ -52,6 +52,11 @@ impl Reason {
         }
     }
 
+    /// Whether the handler ran before the message was found wanting.
+    pub(super) fn is_after_handler(self) -> bool {
+        matches!(self, Self::HandlerError | Self::Panic)
+    }
+
     /// The reason that a header holds.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

@@ -74,10 +74,14 @@ contract! {
         duplicate_keys_are_one_error_that_names_all_functions,
         no_handler_is_an_error,
         a_queue_is_registered_once,
+        a_queue_cannot_be_its_own_dead_letter_queue,
+        no_concurrency_is_an_error,
         no_consumers_are_an_error,
         an_unlimited_prefetch_is_an_error;
     shutdown:
         running_handlers_finish_and_the_rest_goes_back,
         a_handler_past_the_deadline_is_cut_off_and_named,
+        an_app_that_is_dropped_gives_all_back,
+        a_program_that_blocks_a_thread_shuts_down_all_the_same,
         what_was_handled_is_acknowledged;
 }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ploomby::{App, Error, HandlerRegistry, KeySource, Queue, RunError};
-use ploomby_tests::{Bed, KEY, seen};
+use ploomby_tests::{Bed, DEADLINE, KEY, seen};
 use tokio::sync::Semaphore;
 
 pub(crate) async fn running_handlers_finish_and_the_rest_goes_back(bed: Arc<Bed>) {
@@ -86,4 +86,49 @@ pub(crate) async fn what_was_handled_is_acknowledged(bed: Arc<Bed>) {
     }
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await, "no message is delivered again");
+}
+
+pub(crate) async fn an_app_that_is_dropped_gives_all_back(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new().register("never", move || async move {
+        seen.note("begun");
+        std::future::pending::<()>().await;
+    });
+    let app = bed.start(&queue, handlers).await;
+    bed.send(&queue, "never", "").await;
+    assert_eq!(handled.next_note().await, "begun");
+    drop(app);
+    bed.next(&queue).await;
+}
+
+pub(crate) async fn a_program_that_blocks_a_thread_shuts_down_all_the_same(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let (let_go, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked: &'static std::sync::Mutex<_> = Box::leak(Box::new(std::sync::Mutex::new(blocked)));
+    let handlers = HandlerRegistry::new().register("block", move || async move {
+        tokio::task::yield_now().await;
+        seen.note("begun");
+        tokio::task::block_in_place(|| {
+            // it ends with the test at the latest
+            let _ = blocked.lock().unwrap().recv_timeout(DEADLINE);
+        });
+    });
+    let app = App::new(bed.url())
+        .handlers(handlers)
+        .queue(Queue::new(&queue).key(KeySource::header(KEY)))
+        .shutdown_deadline(Duration::from_millis(100))
+        .start()
+        .await
+        .unwrap();
+    bed.send(&queue, "block", "").await;
+    assert_eq!(handled.next_note().await, "begun");
+    let ended = tokio::time::timeout(DEADLINE / 2, app.shut_down()).await;
+    let error = ended.expect("it does not wait for ever").unwrap_err();
+    assert!(
+        matches!(error, Error::Run(RunError::DeadlineExceeded { .. })),
+        "{error}"
+    );
+    let_go.send(()).unwrap();
 }

@@ -55,6 +55,21 @@ pub(crate) async fn an_unlimited_prefetch_is_an_error(bed: Arc<Bed>) {
     assert!(error.contains("prefetch"), "{error}");
 }
 
+pub(crate) async fn a_queue_cannot_be_its_own_dead_letter_queue(bed: Arc<Bed>) {
+    let name = bed.queue_name();
+    let queue = Queue::new(&name).dead_letter_queue(&name);
+    let handlers = HandlerRegistry::new().register("nothing", nothing);
+    let error = start_error(&bed, queue, handlers).await;
+    assert!(error.contains("its own dead-letter queue"), "{error}");
+}
+
+pub(crate) async fn no_concurrency_is_an_error(bed: Arc<Bed>) {
+    let queue = Queue::new(bed.queue_name()).concurrency(0);
+    let handlers = HandlerRegistry::new().register("nothing", nothing);
+    let error = start_error(&bed, queue, handlers).await;
+    assert!(error.contains("concurrency"), "{error}");
+}
+
 pub(crate) async fn no_consumers_are_an_error(bed: Arc<Bed>) {
     let queue = Queue::new(bed.queue_name()).consumers(0);
     let handlers = HandlerRegistry::new().register("nothing", nothing);

@@ -19,7 +19,7 @@ pub(in crate::rabbit) struct ChannelEvents {
 
 /// The broker's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::rabbit) struct Closed {
+pub(crate) struct Closed {
     pub(in crate::rabbit) code: u16,
     pub(in crate::rabbit) text: String,
 }
@@ -54,6 +54,11 @@ impl ChannelEvents {
     /// It can be dropped and called again.
     pub(in crate::rabbit) async fn ended(&self) {
         self.ended.cancelled().await;
+    }
+
+    /// Whether nothing more will come.
+    pub(in crate::rabbit) fn is_ended(&self) -> bool {
+        self.ended.is_cancelled()
     }
 
     /// What the broker said, where it did.
