@@ -5,6 +5,7 @@ use amqprs::channel::{
 };
 use tokio::{
     sync::mpsc::{UnboundedReceiver, error::TryRecvError},
+    task::JoinHandle,
     time::timeout,
 };
 use tracing::{debug, warn};
@@ -33,7 +34,10 @@ pub(super) struct Session {
     /// Bounded by the prefetch.
     deliveries: UnboundedReceiver<ConsumerMessage>,
     acknowledger: Arc<RabbitAcknowledger>,
-    cancelled: bool,
+    /// Asks the broker to send nothing more, once shutdown has begun.
+    cancelling: Option<JoinHandle<()>>,
+    /// The last delivery has come.
+    drained: bool,
 }
 
 /// What a session needs to know of its queue.
@@ -78,7 +82,8 @@ impl Session {
             consumer_tag,
             deliveries,
             acknowledger: Arc::new(acknowledger),
-            cancelled: false,
+            cancelling: None,
+            drained: false,
         })
     }
 
@@ -91,7 +96,7 @@ impl Session {
     pub(super) async fn run(&mut self, dispatcher: &Dispatcher) -> Lost {
         loop {
             // what is still at hand belongs to others by now
-            if self.events.is_ended() && !self.cancelled {
+            if self.events.is_ended() && !self.is_cancelled() {
                 return self.lost();
             }
             match self.deliveries.try_recv() {
@@ -101,8 +106,9 @@ impl Session {
                     }
                     continue;
                 }
-                Err(TryRecvError::Disconnected) if !self.cancelled => return self.lost(),
-                Err(_) => {}
+                Err(TryRecvError::Disconnected) if !self.is_cancelled() => return self.lost(),
+                Err(TryRecvError::Disconnected) => self.drained = true,
+                Err(TryRecvError::Empty) => {}
             }
             // nothing more is at hand, so nothing is held back
             if let Err(lost) = self.flush().await {
@@ -110,12 +116,13 @@ impl Session {
             }
             // cancel safety: a message that was received is dispatched before anything is awaited
             tokio::select! {
-                received = self.deliveries.recv(), if !self.cancelled => match received {
+                received = self.deliveries.recv(), if !self.drained => match received {
                     Some(message) => {
                         if let Err(lost) = self.take(message, dispatcher).await {
                             return lost;
                         }
                     }
+                    None if self.is_cancelled() => self.drained = true,
                     None => return self.lost(),
                 },
                 () = self.acknowledger.settled() => {
@@ -124,7 +131,7 @@ impl Session {
                         return lost;
                     }
                 }
-                () = dispatcher.stopped(), if !self.cancelled => self.cancel().await,
+                () = dispatcher.stopped(), if !self.is_cancelled() => self.cancel(),
             }
         }
     }
@@ -138,7 +145,7 @@ impl Session {
             warn!("the client handed over half a message, opening the channel again");
             return Err(self.lost());
         };
-        if self.cancelled {
+        if self.is_cancelled() {
             self.acknowledger.requeue(delivery.tag).await;
             return Ok(());
         }
@@ -147,7 +154,7 @@ impl Session {
             Dispatched::Started if self.acknowledger.is_due() => self.flush().await,
             Dispatched::Started => Ok(()),
             Dispatched::Stopped => {
-                self.cancel().await;
+                self.cancel();
                 self.acknowledger.requeue(DeliveryTag::new(tag)).await;
                 Ok(())
             }
@@ -181,15 +188,22 @@ impl Session {
             .map_err(|error| Lost(error.to_string()))
     }
 
-    /// Asks the broker to send nothing more. What is under way is given back as it comes.
-    async fn cancel(&mut self) {
-        self.cancelled = true;
+    /// Asks the broker to send nothing more, on a task of its own: amqprs ends the channel in a
+    /// panic where the one who asks is dropped. What is under way is given back as it comes.
+    fn cancel(&mut self) {
+        let channel = self.channel.clone();
         let arguments = BasicCancelArguments::new(&self.consumer_tag);
-        match timeout(ANSWER_TIMEOUT, self.channel.basic_cancel(arguments)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => debug!(%error, "not cancelled: the channel is gone"),
-            Err(_) => warn!("the broker did not answer the cancelling of the consumer"),
-        }
+        self.cancelling = Some(tokio::spawn(async move {
+            match timeout(ANSWER_TIMEOUT, channel.basic_cancel(arguments)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => debug!(%error, "not cancelled: the channel is gone"),
+                Err(_) => warn!("the broker did not answer the cancelling of the consumer"),
+            }
+        }));
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelling.is_some()
     }
 
     /// Nothing of this session reaches the broker any more.
@@ -202,7 +216,11 @@ impl Session {
     }
 
     /// Sends what is held back and closes the channel; the broker requeues what is unsettled.
-    pub(super) async fn close(self) {
+    pub(super) async fn close(mut self) {
+        if let Some(cancelling) = self.cancelling.take() {
+            // a panic there was told by the runtime
+            let _ = cancelling.await;
+        }
         if let Err(Lost(reason)) = self.flush().await {
             debug!(reason, "acknowledgements were lost");
         }
