@@ -4,15 +4,15 @@
 //!
 //! The modules follow the way of a delivery, and can be read in that order:
 //!
-//! - [`app`]: `run` and [`App`], from settings to a running program;
-//! - [`consumer`]: the contract of a source of messages, and the registry that runs consumers;
-//! - [`rabbit`], [`memory`]: the two sources that come with ploomby;
-//! - [`message`], [`delivery`], [`key`]: what is delivered, and what names its handler;
-//! - [`dispatcher`]: from a delivery to its handler;
-//! - [`handler`], [`extract`], [`outcome`]: the registry of handlers, their arguments, what they
+//! - `app`: `run` and `App`, from settings to a running program;
+//! - `consumer`: the contract of a source of messages, and the registry that runs consumers;
+//! - `rabbit`, `memory`: the two sources that come with ploomby;
+//! - `message`, `delivery`, `key`: what is delivered, and what names its handler;
+//! - `dispatcher`: from a delivery to its handler;
+//! - `handler`, `extract`, `outcome`: the registry of handlers, their arguments, what they
 //!   return;
-//! - [`settle`]: from the outcome to the acknowledgement;
-//! - [`publisher`]: sending messages.
+//! - `settle`: from the outcome to the acknowledgement;
+//! - `publisher`: sending messages.
 
 pub use self::{
     app::{App, Error, Queue, Running, run},

@@ -1,0 +1,18 @@
+//! What only RabbitMQ can show: refusals at startup, connections that die, and the broker's own
+//! rules.
+
+mod dead_letters;
+mod publisher;
+mod recovery;
+mod shutdown;
+mod startup;
+
+use ploomby_tests::{Proxy, rabbit};
+
+/// The URL of a proxy before the broker of this process.
+async fn proxied() -> (Proxy, String) {
+    let rabbit = rabbit().await;
+    let proxy = Proxy::before((rabbit.host().to_owned(), rabbit.port())).await;
+    let url = format!("amqp://guest:guest@{}", proxy.address());
+    (proxy, url)
+}

@@ -1,0 +1,169 @@
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ploomby::rabbit::Reconnect;
+use ploomby::{App, Error, HandlerRegistry, KeySource, Queue, RunError};
+use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
+use tokio::sync::Semaphore;
+
+use crate::proxied;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handler_that_outlives_its_connection_does_no_harm() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let queue = bed.queue_name();
+            let (seen, mut handled) = seen();
+            let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+            let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
+                seen.note(format!("begun {number}"));
+                gate.acquire().await.unwrap().forget();
+                seen.note(format!("done {number}"));
+            });
+            let app = App::new(url)
+                .handlers(handlers)
+                .queue(Queue::new(&queue).key(KeySource::header(KEY)))
+                .start()
+                .await
+                .unwrap();
+            bed.send(&queue, "work", "1").await;
+            assert_eq!(handled.next_note().await, "begun 1");
+            proxy.cut();
+            // delivered again, on a new channel, where it has the same delivery tag
+            assert_eq!(handled.next_note().await, "begun 1");
+            gate.add_permits(1);
+            assert_eq!(handled.next_note().await, "done 1");
+            // the late one was not acknowledged in the place of the new one: the consumer lives
+            bed.send(&queue, "work", "2").await;
+            assert_eq!(handled.next_note().await, "begun 2");
+            gate.add_permits(2);
+            let mut done = [handled.next_note().await, handled.next_note().await];
+            done.sort();
+            assert_eq!(done, ["done 1", "done 2"]);
+            app.shut_down().await.unwrap();
+            assert!(bed.is_empty(&queue).await);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_message_is_lost_when_connections_are_cut_all_the_time() {
+    const MESSAGES: u32 = 2_000;
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let queue = bed.queue_name();
+            let (seen, mut handled) = seen();
+            // every tenth is bad, so that dead-letter copies are cut off, too
+            let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
+                CALLS.fetch_add(1, Ordering::Relaxed);
+                if number.is_multiple_of(2) {
+                    tokio::task::yield_now().await;
+                }
+                anyhow::ensure!(!number.is_multiple_of(10), "a bad number");
+                seen.note(number.to_string());
+                Ok(())
+            });
+            let app = App::new(url)
+                .handlers(handlers)
+                .queue(Queue::new(&queue).key(KeySource::header(KEY)).consumers(2))
+                .start()
+                .await
+                .unwrap();
+            let mut missing: BTreeSet<u32> =
+                (0..MESSAGES).filter(|number| number % 10 != 0).collect();
+            for number in 0..MESSAGES {
+                bed.send(&queue, "work", number.to_string()).await;
+                if number % 100 == 50 {
+                    proxy.cut();
+                }
+            }
+            while !missing.is_empty() {
+                missing.remove(&handled.next_note().await.parse().unwrap());
+            }
+            let mut parked: BTreeSet<u32> = (0..MESSAGES).step_by(10).collect();
+            while !parked.is_empty() {
+                let body = bed.dead_letter(&queue).await.body;
+                parked.remove(&String::from_utf8(body).unwrap().parse().unwrap());
+            }
+            app.shut_down().await.unwrap();
+            assert!(bed.is_empty(&queue).await, "all were acknowledged");
+            let duplicates = CALLS.load(Ordering::Relaxed) - MESSAGES;
+            println!("{duplicates} of {MESSAGES} messages were handled twice");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_that_must_not_reconnect_ends_with_an_error() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let app = App::new(url)
+                .handlers(HandlerRegistry::new().register("nothing", || async {}))
+                .queue(Queue::new(bed.queue_name()))
+                .reconnect(Reconnect::never())
+                .start()
+                .await
+                .unwrap();
+            let ended = tokio::spawn(app.until_signal());
+            proxy.cut();
+            let error = tokio::time::timeout(DEADLINE, ended)
+                .await
+                .unwrap()
+                .unwrap();
+            assert!(
+                matches!(error, Err(Error::Run(RunError::Consumer { .. }))),
+                "{error:?}"
+            );
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_slot_is_not_handled_after_the_connection_is_lost() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let queue = bed.queue_name();
+            let (seen, mut handled) = seen();
+            let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+            let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
+                seen.note(number.to_string());
+                gate.acquire().await.unwrap().forget();
+            });
+            let app = App::new(url)
+                .handlers(handlers)
+                .queue(
+                    Queue::new(&queue)
+                        .key(KeySource::header(KEY))
+                        .concurrency(1),
+                )
+                .start()
+                .await
+                .unwrap();
+            for number in 0..5 {
+                bed.send(&queue, "work", number.to_string()).await;
+            }
+            assert_eq!(handled.next_note().await, "0");
+            proxy.cut();
+            // the consumer is back while the handler of the lost connection still has the only slot
+            eventually(DEADLINE, async || bed.consumer_count(&queue).await == 1).await;
+            gate.add_permits(10);
+            // once more the one that was running, and each of the others once
+            for number in 0..5 {
+                assert_eq!(handled.next_note().await, number.to_string());
+            }
+            app.shut_down().await.unwrap();
+            assert!(handled.is_empty());
+            assert!(bed.is_empty(&queue).await);
+        })
+        .await;
+}
