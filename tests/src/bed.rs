@@ -133,7 +133,12 @@ impl Bed {
 
     /// An app that consumes one queue as it is set up.
     pub async fn start_queue(&self, queue: Queue, handlers: HandlerRegistry) -> Running {
-        App::new(self.url())
+        Self::start_at(self.url(), queue, handlers).await
+    }
+
+    /// An app on the broker behind another URL, such as that of a [`Proxy`](crate::Proxy).
+    pub async fn start_at(url: &str, queue: Queue, handlers: HandlerRegistry) -> Running {
+        App::new(url)
             .handlers(handlers)
             .queue(queue)
             .start()

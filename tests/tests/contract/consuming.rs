@@ -40,6 +40,32 @@ pub(crate) async fn handlers_run_concurrently_up_to_the_prefetch(bed: Arc<Bed>) 
     most_that_run(&bed, queue_of(&queue).prefetch(4), &queue, 4).await;
 }
 
+pub(crate) async fn what_exceeds_the_prefetch_stays_with_the_broker(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let gate = Gate::new();
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new().register("work", move || async move {
+        seen.note("begun");
+        gate.pass().await;
+    });
+    // more slots than messages may come
+    let set_up = queue_of(&queue).prefetch(4).concurrency(100);
+    let app = bed.start_queue(set_up, handlers).await;
+    for number in 0..20 {
+        bed.send(&queue, "work", number.to_string()).await;
+    }
+    for _ in 0..4 {
+        handled.next_note().await;
+    }
+    for _ in 4..20 {
+        bed.next(&queue).await;
+    }
+    assert!(bed.is_empty(&queue).await);
+    assert!(handled.is_empty());
+    gate.open.add_permits(4);
+    app.shut_down().await.unwrap();
+}
+
 pub(crate) async fn concurrency_limits_all_consumers_together(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let set_up = queue_of(&queue).prefetch(10).consumers(3).concurrency(5);

@@ -57,6 +57,7 @@ contract! {
         a_requeued_message_comes_back_redelivered;
     consuming:
         handlers_run_concurrently_up_to_the_prefetch,
+        what_exceeds_the_prefetch_stays_with_the_broker,
         concurrency_limits_all_consumers_together,
         one_at_a_time_keeps_the_order,
         several_consumers_share_the_work,

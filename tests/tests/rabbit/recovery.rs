@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ploomby::rabbit::Reconnect;
@@ -22,12 +23,8 @@ async fn a_handler_that_outlives_its_connection_does_no_harm() {
                 gate.acquire().await.unwrap().forget();
                 seen.note(format!("done {number}"));
             });
-            let app = App::new(url)
-                .handlers(handlers)
-                .queue(Queue::new(&queue).key(KeySource::header(KEY)))
-                .start()
-                .await
-                .unwrap();
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY));
+            let app = Bed::start_at(&url, set_up, handlers).await;
             bed.send(&queue, "work", "1").await;
             assert_eq!(handled.next_note().await, "begun 1");
             proxy.cut();
@@ -69,12 +66,8 @@ async fn no_message_is_lost_when_connections_are_cut_all_the_time() {
                 seen.note(number.to_string());
                 Ok(())
             });
-            let app = App::new(url)
-                .handlers(handlers)
-                .queue(Queue::new(&queue).key(KeySource::header(KEY)).consumers(2))
-                .start()
-                .await
-                .unwrap();
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY)).consumers(2);
+            let app = Bed::start_at(&url, set_up, handlers).await;
             let mut missing: BTreeSet<u32> =
                 (0..MESSAGES).filter(|number| number % 10 != 0).collect();
             for number in 0..MESSAGES {
@@ -139,16 +132,10 @@ async fn what_waits_for_a_slot_is_not_handled_after_the_connection_is_lost() {
                 seen.note(number.to_string());
                 gate.acquire().await.unwrap().forget();
             });
-            let app = App::new(url)
-                .handlers(handlers)
-                .queue(
-                    Queue::new(&queue)
-                        .key(KeySource::header(KEY))
-                        .concurrency(1),
-                )
-                .start()
-                .await
-                .unwrap();
+            let set_up = Queue::new(&queue)
+                .key(KeySource::header(KEY))
+                .concurrency(1);
+            let app = Bed::start_at(&url, set_up, handlers).await;
             for number in 0..5 {
                 bed.send(&queue, "work", number.to_string()).await;
             }
@@ -158,6 +145,47 @@ async fn what_waits_for_a_slot_is_not_handled_after_the_connection_is_lost() {
             eventually(DEADLINE, async || bed.consumer_count(&queue).await == 1).await;
             gate.add_permits(10);
             // once more the one that was running, and each of the others once
+            for number in 0..5 {
+                assert_eq!(handled.next_note().await, number.to_string());
+            }
+            app.shut_down().await.unwrap();
+            assert!(handled.is_empty());
+            assert!(bed.is_empty(&queue).await);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_prefetched_is_not_handled_after_the_connection_is_lost() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let queue = bed.queue_name();
+            let (seen, mut handled) = seen();
+            let (let_go, blocked) = std::sync::mpsc::channel::<()>();
+            let blocked: &'static Mutex<_> = Box::leak(Box::new(Mutex::new(blocked)));
+            let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
+                seen.note(number.to_string());
+                if number == 0 {
+                    // without a wait, so that all others are still before the dispatcher
+                    tokio::task::block_in_place(|| {
+                        let _ = blocked.lock().unwrap().recv_timeout(DEADLINE);
+                    });
+                }
+            });
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY));
+            bed.declare(&queue, &[]).await;
+            for number in 0..5 {
+                bed.send(&queue, "work", number.to_string()).await;
+            }
+            let app = Bed::start_at(&url, set_up, handlers).await;
+            assert_eq!(handled.next_note().await, "0");
+            proxy.cut();
+            eventually(DEADLINE, async || bed.consumer_count(&queue).await == 0).await;
+            let_go.send(()).unwrap();
+            let_go.send(()).unwrap();
+            // all are delivered again, and each is handled once then
             for number in 0..5 {
                 assert_eq!(handled.next_note().await, number.to_string());
             }

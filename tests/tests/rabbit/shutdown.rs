@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ploomby::{App, HandlerRegistry, Queue};
+use ploomby::{HandlerRegistry, Queue};
 use ploomby_tests::Bed;
 
 use crate::proxied;
@@ -12,12 +12,8 @@ async fn a_shutdown_while_the_broker_is_away_ends_on_time() {
         .await
         .run(async |bed| {
             let (proxy, url) = proxied().await;
-            let app = App::new(url)
-                .handlers(HandlerRegistry::new().register("nothing", || async {}))
-                .queue(Queue::new(bed.queue_name()))
-                .start()
-                .await
-                .unwrap();
+            let handlers = HandlerRegistry::new().register("nothing", || async {});
+            let app = Bed::start_at(&url, Queue::new(bed.queue_name()), handlers).await;
             proxy.cut();
             drop(proxy);
             tokio::time::timeout(Duration::from_secs(5), app.shut_down())

@@ -47,12 +47,9 @@ async fn the_next_host_is_tried_when_one_is_down() {
                 HandlerRegistry::new().register("greet", move |name: String| async move {
                     seen.note(name);
                 });
-            let app = App::new(format!("amqp://guest:guest@127.0.0.1:1,{host}:{port}"))
-                .handlers(handlers)
-                .queue(Queue::new(&queue).key(KeySource::header(KEY)))
-                .start()
-                .await
-                .unwrap();
+            let url = format!("amqp://guest:guest@127.0.0.1:1,{host}:{port}");
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY));
+            let app = Bed::start_at(&url, set_up, handlers).await;
             bed.send(&queue, "greet", r#""Ada""#).await;
             assert_eq!(handled.next_note().await, "Ada");
             app.shut_down().await.unwrap();
