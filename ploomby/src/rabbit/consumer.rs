@@ -23,6 +23,9 @@ use crate::{
 /// The pauses between two tries to connect: the first is this long, at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
+/// So many channels in a row that die young are no accident.
+const SUSPICIOUS_ATTEMPTS: u32 = 3;
+
 /// A channel that lived as long counts as a success: the pauses and the tries start anew.
 const GOOD_LIFE: Duration = Duration::from_secs(30);
 
@@ -223,12 +226,17 @@ impl MessageConsumer for RabbitConsumer {
             let session = self.session.as_mut().expect("there is one");
             let opened = Instant::now();
             let Lost(reason) = session.run(&dispatcher).await;
-            error!(
-                queue = self.subscription.queue,
-                reason, "not consuming, opening the channel again"
-            );
             if opened.elapsed() >= GOOD_LIFE {
                 self.attempt = 0;
+            }
+            let queue = &self.subscription.queue;
+            error!(queue, reason, "not consuming, opening the channel again");
+            if self.attempt >= SUSPICIOUS_ATTEMPTS {
+                error!(
+                    queue,
+                    "connections die young: a message with text in its headers that is not UTF-8 \
+                     may stand at the head of the queue, which has to be taken out by hand"
+                );
             }
             if let Some(session) = self.session.take() {
                 session.close().await;
