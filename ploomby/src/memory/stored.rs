@@ -114,12 +114,8 @@ fn names(message: &Message, header: &'static str) -> Result<Vec<String>, MemoryE
 
 /// The properties without the expiration, and without this header.
 fn without(message: &Message, header: Option<&str>) -> Properties {
-    let headers: Vec<_> = message
-        .headers()
-        .iter()
-        .filter(|(name, _)| Some(*name) != header)
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
+    let mut headers = message.headers().to_list();
+    headers.retain(|(name, _)| Some(name.as_str()) != header);
     message
         .properties
         .for_copy(&headers, true)

@@ -41,6 +41,13 @@ impl<'a> Headers<'a> {
             .map(|(name, field)| (name.as_ref().as_str(), Value::from_field(field)))
     }
 
+    /// All headers with names of their own, to build another table from.
+    pub(crate) fn to_list(self) -> Vec<(String, Value)> {
+        self.iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
     /// How many headers there are.
     pub fn len(&self) -> usize {
         self.table.map_or(0, |table| table.as_ref().len())

@@ -199,12 +199,7 @@ impl Properties {
     /// connection: amqprs keeps the length that it read.
     pub(crate) fn rebuilt(mut self) -> Result<Self, PropertyError> {
         if !self.headers().is_empty() {
-            let headers: Vec<_> = self
-                .headers()
-                .iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect();
-            let table = field_table(&headers)?;
+            let table = field_table(&self.headers().to_list())?;
             Arc::make_mut(&mut self.0).with_headers(table);
         }
         Ok(self)

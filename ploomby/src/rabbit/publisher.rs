@@ -14,7 +14,10 @@ use super::{
     topology::{self, TopologyError},
     url::RabbitUrl,
 };
-use crate::message::{Message, Properties, PropertyError, Value};
+use crate::{
+    message::{Message, Properties, PropertyError},
+    settle::headers,
+};
 
 mod confirms;
 
@@ -115,10 +118,10 @@ impl ConfirmedPublisher {
     fn own(&self, copy: Message) -> Result<Message, PropertyError> {
         match copy.properties.get_user_id() {
             Some(user) if user != self.connection.user() => {
-                let mut headers = header_list(&copy.properties);
-                headers.push(("ploomby-user-id".to_owned(), user.into()));
+                let mut list = copy.properties.headers().to_list();
+                list.push((headers::USER_ID.to_owned(), user.into()));
                 Ok(Message {
-                    properties: copy.properties.for_copy(&headers, false)?,
+                    properties: copy.properties.for_copy(&list, false)?,
                     body: copy.body,
                 })
             }
@@ -195,29 +198,21 @@ fn fit(properties: Properties, frame_max: usize) -> Result<Properties, RabbitPub
         return Ok(properties);
     }
     let keep_user_id = properties.get_user_id().is_some();
-    let is_ours = |name: &str| name.starts_with("ploomby-");
+    let is_ours = |name: &str| name.starts_with(headers::PREFIX);
     let keeps: [&dyn Fn(&str) -> bool; 3] = [
-        &|name| name != "ploomby-error",
-        &|name| !is_ours(name) || name == "ploomby-reason",
+        &|name| name != headers::ERROR,
+        &|name| !is_ours(name) || name == headers::REASON,
         &|name| !is_ours(name),
     ];
     for keep in keeps {
-        let mut headers = header_list(&properties);
-        headers.retain(|(name, _)| keep(name));
-        let fitted = properties.for_copy(&headers, keep_user_id)?;
+        let mut list = properties.headers().to_list();
+        list.retain(|(name, _)| keep(name));
+        let fitted = properties.for_copy(&list, keep_user_id)?;
         if fitted.encoded_len() <= room {
             return Ok(fitted);
         }
     }
     Err(RabbitPublishError::PropertiesTooLong { room })
-}
-
-fn header_list(properties: &Properties) -> Vec<(String, Value)> {
-    properties
-        .headers()
-        .iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
 }
 
 impl std::fmt::Debug for ConfirmChannel {

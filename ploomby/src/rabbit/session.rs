@@ -64,10 +64,7 @@ impl Session {
             subscribed
                 .map_err(|_| TopologyError::NoAnswer)?
                 .map_err(|error| match events.closed() {
-                    Some(closed) => TopologyError::Queue {
-                        queue: subscription.queue.clone(),
-                        closed,
-                    },
+                    Some(closed) => TopologyError::queue(&subscription.queue, closed),
                     None => TopologyError::Lost(error.to_string()),
                 })?;
         let acknowledger = RabbitAcknowledger::new(

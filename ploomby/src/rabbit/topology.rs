@@ -1,4 +1,4 @@
-use amqprs::channel::{Channel, QueueDeclareArguments};
+use amqprs::channel::QueueDeclareArguments;
 use thiserror::Error;
 use tokio::time::timeout;
 
@@ -23,13 +23,7 @@ pub(super) async fn ensure(
         declare.arguments(field_table(arguments)?);
         ask(connection, declare)
             .await
-            .map_err(|fault| match fault {
-                Fault::Refused(closed) => TopologyError::Queue {
-                    queue: queue.to_owned(),
-                    closed,
-                },
-                Fault::Other(error) => error,
-            })?;
+            .map_err(|fault| fault.told(|closed| TopologyError::queue(queue, closed)))?;
     }
     self::declare(connection, dead_letter_queue).await
 }
@@ -65,11 +59,7 @@ async fn exists(connection: &SharedConnection, queue: &str) -> Result<bool, Topo
         {
             Ok(false)
         }
-        Err(Fault::Refused(closed)) => Err(TopologyError::Queue {
-            queue: queue.to_owned(),
-            closed,
-        }),
-        Err(Fault::Other(error)) => Err(error),
+        Err(fault) => Err(fault.told(|closed| TopologyError::queue(queue, closed))),
     }
 }
 
@@ -79,12 +69,11 @@ pub(super) async fn declare(
     dead_letter_queue: &str,
 ) -> Result<(), TopologyError> {
     let declare = QueueDeclareArguments::durable_client_named(dead_letter_queue);
-    ask(connection, declare).await.map_err(|fault| match fault {
-        Fault::Refused(closed) => TopologyError::DeadLetterQueue {
+    ask(connection, declare).await.map_err(|fault| {
+        fault.told(|closed| TopologyError::DeadLetterQueue {
             queue: dead_letter_queue.to_owned(),
             closed,
-        },
-        Fault::Other(error) => error,
+        })
     })
 }
 
@@ -99,7 +88,8 @@ async fn ask(connection: &SharedConnection, declare: QueueDeclareArguments) -> R
         .map_err(|_| TopologyError::NoAnswer)?;
     match declared {
         Ok(_) => {
-            close(channel).await;
+            // the broker forgets the channel with the connection at the latest
+            let _ = timeout(CLOSE_TIMEOUT, channel.close()).await;
             Ok(())
         }
         Err(error) => Err(match events.closed() {
@@ -109,15 +99,20 @@ async fn ask(connection: &SharedConnection, declare: QueueDeclareArguments) -> R
     }
 }
 
-async fn close(channel: Channel) {
-    // the broker forgets the channel with the connection at the latest
-    let _ = timeout(CLOSE_TIMEOUT, channel.close()).await;
-}
-
 /// Why one declaration failed.
 enum Fault {
     Refused(Closed),
     Other(TopologyError),
+}
+
+impl Fault {
+    /// The error, where `refused` says what the broker's refusal means.
+    fn told(self, refused: impl FnOnce(Closed) -> TopologyError) -> TopologyError {
+        match self {
+            Self::Refused(closed) => refused(closed),
+            Self::Other(error) => error,
+        }
+    }
 }
 
 impl From<TopologyError> for Fault {
@@ -147,6 +142,13 @@ pub(crate) enum TopologyError {
 }
 
 impl TopologyError {
+    pub(super) fn queue(queue: &str, closed: Closed) -> Self {
+        Self::Queue {
+            queue: queue.to_owned(),
+            closed,
+        }
+    }
+
     /// Whether a later try may go better, without anybody's help.
     pub(super) fn is_passing(&self) -> bool {
         match self {

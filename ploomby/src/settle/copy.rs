@@ -9,23 +9,26 @@ use crate::{
 /// The headers that a dead-lettered message carries beside its own.
 ///
 /// None starts with `x-`: RabbitMQ keeps such names for itself.
-mod headers {
+pub(crate) mod headers {
     /// The [`Reason`](crate::Reason).
-    pub(super) const REASON: &str = "ploomby-reason";
+    pub(crate) const REASON: &str = "ploomby-reason";
     /// The error in words.
-    pub(super) const ERROR: &str = "ploomby-error";
+    pub(crate) const ERROR: &str = "ploomby-error";
     /// The key, where there was one.
-    pub(super) const KEY: &str = "ploomby-key";
+    pub(crate) const KEY: &str = "ploomby-key";
     /// The queue that the message was consumed from.
-    pub(super) const QUEUE: &str = "ploomby-queue";
+    pub(crate) const QUEUE: &str = "ploomby-queue";
     /// How often a handler tried.
-    pub(super) const ATTEMPTS: &str = "ploomby-attempts";
+    pub(crate) const ATTEMPTS: &str = "ploomby-attempts";
     /// When it failed, a timestamp.
-    pub(super) const FAILED_AT: &str = "ploomby-failed-at";
+    pub(crate) const FAILED_AT: &str = "ploomby-failed-at";
     /// The expiration that the message had; the copy has none, since it would vanish with it.
-    pub(super) const EXPIRATION: &str = "ploomby-expiration";
-    /// Stands before `CC` and `BCC`: RabbitMQ would send the copy to the queues named there, too.
-    pub(super) const ASIDE: &str = "ploomby-";
+    pub(crate) const EXPIRATION: &str = "ploomby-expiration";
+    /// The user that the message was sent by, where the copy cannot say so itself.
+    pub(crate) const USER_ID: &str = "ploomby-user-id";
+    /// What all of them start with. Before `CC` and `BCC` it sets them aside: RabbitMQ would send
+    /// the copy to the queues named there, too.
+    pub(crate) const PREFIX: &str = "ploomby-";
 }
 
 /// A key that is longer stands in the message's own header anyway.
@@ -42,7 +45,7 @@ pub(super) fn dead_letter(
         .headers()
         .iter()
         .map(|(name, value)| match name {
-            "CC" | "BCC" => (format!("{}{name}", headers::ASIDE), value),
+            "CC" | "BCC" => (format!("{}{name}", headers::PREFIX), value),
             name => (name.to_owned(), value),
         })
         .collect();
