@@ -64,9 +64,18 @@ impl RabbitConsumerFactory {
     /// hosts are tried in turn. Parameters: `heartbeat` (seconds, default 20), `connection_name`,
     /// `connection_timeout` (milliseconds, default 10,000).
     ///
+    /// `amqps://`, by the feature `tls`, has the port 5671 and the parameters of RabbitMQ's [URI
+    /// query parameters]: `cacertfile`, the authorities to trust in place of the machine's;
+    /// `certfile` and `keyfile`, the certificate to show; `server_name_indication`, the name in the
+    /// broker's certificate where it is not the host. All are files in PEM format, read at each
+    /// connection, so that renewed ones are used. The certificate does not replace user and
+    /// password.
+    ///
     /// # Errors
     ///
-    /// A URL that cannot be used.
+    /// A URL that cannot be used, or a file that it names.
+    ///
+    /// [URI query parameters]: https://www.rabbitmq.com/docs/uri-query-parameters
     pub fn new(url: &str) -> Result<Self, UrlError> {
         Ok(Self::from_url(RabbitUrl::parse(url)?))
     }

@@ -6,6 +6,7 @@ mod publisher;
 mod recovery;
 mod shutdown;
 mod startup;
+mod tls;
 
 use ploomby_tests::{Proxy, rabbit};
 
