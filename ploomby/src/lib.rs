@@ -12,6 +12,7 @@
 //! - `handler`, `extract`, `outcome`: the registry of handlers, their arguments, what they
 //!   return;
 //! - `settle`: from the outcome to the acknowledgement;
+//! - `health`: whether all of this works;
 //! - `publisher`: sending messages.
 
 pub use self::{
@@ -23,6 +24,7 @@ pub use self::{
     delivery::{Delivery, DeliveryTag},
     dispatcher::Dispatcher,
     handler::{HandlerFunction, HandlerRegistry, HandlersError},
+    health::{Health, QueueHealth, Trouble},
     key::KeySource,
     message::{Headers, Message, Properties, PropertyError, Value},
     outcome::{IntoOutcome, Outcome},
@@ -37,6 +39,7 @@ mod delivery;
 mod dispatcher;
 pub mod extract;
 mod handler;
+mod health;
 mod key;
 pub mod memory;
 mod message;

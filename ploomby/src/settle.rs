@@ -51,7 +51,7 @@ async fn dead_letter<A: Acknowledger>(
         .key()
         .map(|key| failure::cut(key.into_owned(), copy::MAX_KEY));
     let copied = match copy::dead_letter(&delivery, failure) {
-        Ok(copy) => acknowledger.dead_letter(copy).await,
+        Ok(copy) => pause.copies.watch(acknowledger.dead_letter(copy)).await,
         Err(error) => Err(ConsumerError::new(error)),
     };
     match copied {

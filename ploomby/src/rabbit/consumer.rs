@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::{
     connection::SharedConnection,
@@ -208,11 +208,17 @@ impl RabbitConsumer {
             let queue = &self.subscription.queue;
             match self.open().await {
                 Ok(session) => {
-                    info!(queue, attempt, "consuming again");
+                    dispatcher.consuming();
                     return Ok(Some(session));
                 }
-                Err(error) if error.is_passing() => warn!(queue, attempt, %error, "not consuming"),
-                Err(error) => error!(queue, attempt, %error, "not consuming"),
+                Err(error) => {
+                    dispatcher.not_consuming(&error);
+                    if error.is_passing() {
+                        warn!(queue, attempt, %error, "not consuming");
+                    } else {
+                        error!(queue, attempt, %error, "not consuming");
+                    }
+                }
             }
         }
     }
@@ -239,7 +245,7 @@ impl MessageConsumer for RabbitConsumer {
                 self.attempt = 0;
             }
             let queue = &self.subscription.queue;
-            error!(queue, reason, "not consuming, opening the channel again");
+            dispatcher.not_consuming(&reason);
             if self.attempt >= SUSPICIOUS_ATTEMPTS {
                 error!(
                     queue,

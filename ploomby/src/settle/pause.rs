@@ -1,7 +1,12 @@
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
+
+use crate::health::Copies;
 
 /// How long a message whose copy could not be kept is held before it is requeued.
 ///
@@ -11,6 +16,7 @@ use std::{
 #[derive(Debug, Default)]
 pub(crate) struct RequeuePause {
     failures: AtomicU32,
+    pub(crate) copies: Arc<Copies>,
 }
 
 impl RequeuePause {

@@ -2,6 +2,7 @@
 //! rules.
 
 mod dead_letters;
+mod health;
 mod publisher;
 mod recovery;
 mod shutdown;
