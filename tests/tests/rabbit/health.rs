@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use ploomby::rabbit::RabbitConsumerFactory;
 use ploomby::{
     App, ConsumerError, Dispatcher, HandlerRegistry, Health, KeySource, MessageConsumer,
-    MessageConsumerFactory, MessageConsumerRegistry, Queue,
+    MessageConsumerFactory, MessageConsumerRegistry, Queue, Value,
 };
 use ploomby_tests::{Bed, DEADLINE, KEY, eventually, rabbit_with};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::proxied;
 
@@ -39,7 +38,7 @@ async fn a_lost_connection_shows_until_the_queue_is_consumed_again() {
             let health = app.health();
             assert!(health.is_healthy(), "{health}");
             assert_eq!(health.to_string(), format!("{queue}: 2 of 2 consuming"));
-            proxy.close();
+            proxy.refuse();
             proxy.cut();
             becomes(&health, false, SOON).await;
             eventually(DEADLINE, async || health.queues()[0].consuming() == 0).await;
@@ -49,12 +48,12 @@ async fn a_lost_connection_shows_until_the_queue_is_consumed_again() {
             let since = now.not_consuming()[0].since();
             // the reason is that of the last try, the time that of the first
             eventually(DEADLINE, async || {
-                let now = &health.queues()[0].not_consuming()[0];
+                let now = health.queues()[0].not_consuming()[0].clone();
                 now.since() == since && now.reason().contains("cannot connect")
             })
             .await;
-            assert!(!health.to_string().contains("guest"), "{health}");
-            proxy.open();
+            assert!(!health.to_string().contains("guest@"), "{health}");
+            proxy.accept();
             becomes(&health, true, DEADLINE).await;
             app.shut_down().await.unwrap();
             assert!(!health.is_healthy());
@@ -64,44 +63,68 @@ async fn a_lost_connection_shows_until_the_queue_is_consumed_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_consumer_that_the_broker_keeps_out_shows_while_the_connection_lives() {
+async fn a_consumer_that_is_gone_shows_while_the_connection_lives() {
     Bed::rabbit()
         .await
         .run(async |bed| {
             let queue = bed.queue_name();
             let app = bed.start(&queue, nothing()).await;
             let health = app.health();
-            bed.replace_by_an_exclusive_one(&queue).await;
+            // what keeps the consumer from coming back
+            let dead_letters = format!("{queue}_dlq");
+            bed.delete(&dead_letters).await;
+            bed.declare(&dead_letters, &[("x-message-ttl", Value::I32(60_000))])
+                .await;
+            bed.delete(&queue).await;
             becomes(&health, false, SOON).await;
             eventually(DEADLINE, async || {
-                health.to_string().contains("RESOURCE_LOCKED")
+                health.to_string().contains("exists with other arguments")
             })
             .await;
+            bed.delete(&dead_letters).await;
+            becomes(&health, true, DEADLINE).await;
             app.shut_down().await.unwrap();
         })
         .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_copy_that_is_not_confirmed_shows_and_the_consumer_goes_on() {
-    let rabbit = rabbit_with("vm_memory_high_watermark.relative = 0.4\n").await;
-    let mut alarm = rabbit.rabbitmqctl().unwrap();
-    let mut calm = rabbit.rabbitmqctl().unwrap();
+async fn a_copy_that_is_not_confirmed_shows_until_it_is() {
+    let rabbit = rabbit_with("").await;
+    let eval = async |expression: &str| {
+        let mut command = rabbit.rabbitmqctl().unwrap();
+        let output = command.args(["eval", expression]).output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
     Bed::on(&rabbit)
         .await
         .run(async |bed| {
             let queue = bed.queue_name();
-            let app = bed.start(&queue, nothing()).await;
+            let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+            let handlers = HandlerRegistry::new().register("fail", move || async move {
+                gate.acquire().await.unwrap().forget();
+                Err::<(), _>(anyhow::anyhow!("on purpose"))
+            });
+            let app = bed.start(&queue, handlers).await;
             let health = app.health();
-            // the publisher's connection is there, and confirms
-            bed.send(&queue, "unknown", "1").await;
+            for _ in 0..2 {
+                bed.send(&queue, "fail", "").await;
+            }
+            // the alarm makes the broker stop reading from whoever publishes
+            eval("rabbit_alarm:set_alarm({{resource_limit, memory, node()}, []}).").await;
+            // the first message of a connection is still taken
+            gate.add_permits(1);
             bed.dead_letter(&queue).await;
-            assert!(health.is_healthy(), "{health}");
-            bed.send(&queue, "wait", "1").await;
-            alarm.args(["set_vm_memory_high_watermark", "0.000001"]);
-            assert!(alarm.status().await.unwrap().success());
+            gate.add_permits(1);
+            becomes(&health, false, SOON * 2).await;
+            let now = &health.queues()[0];
+            assert_eq!(now.consuming(), 1, "{now}");
+            let trouble = now.copies().expect("it is what is wrong");
+            assert!(trouble.reason().contains("not confirmed"), "{trouble}");
+            eval("rabbit_alarm:clear_alarm({resource_limit, memory, node()}).").await;
+            becomes(&health, true, DEADLINE).await;
+            bed.dead_letter(&queue).await;
             app.shut_down().await.unwrap();
-            let _ = (&mut calm, KEY, KeySource::MessageType);
         })
         .await;
 }
@@ -180,5 +203,4 @@ async fn a_source_of_ones_own_reports_as_rabbitmq_does() {
     let text = health.to_string();
     assert!(text.contains("no more"), "{text}");
     assert_eq!(text.matches("the consumer has ended").count(), 3, "{text}");
-    let _ = RabbitConsumerFactory::new("amqp://");
 }
