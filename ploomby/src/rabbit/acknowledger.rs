@@ -7,7 +7,7 @@ use amqprs::channel::{BasicAckArguments, BasicNackArguments, Channel};
 use tokio::sync::Notify;
 use tracing::debug;
 
-use super::{publisher::ConfirmedPublisher, window::Window};
+use super::{publisher::ConfirmedPublisher, session::events::ChannelEvents, window::Window};
 use crate::{
     consumer::{Acknowledger, ConsumerError},
     delivery::DeliveryTag,
@@ -21,6 +21,7 @@ use crate::{
 /// settled, or as soon as there is nothing more to do.
 pub(super) struct RabbitAcknowledger {
     channel: Channel,
+    events: ChannelEvents,
     window: Mutex<Window>,
     untold: AtomicUsize,
     half: usize,
@@ -34,12 +35,14 @@ pub(super) struct RabbitAcknowledger {
 impl RabbitAcknowledger {
     pub(super) fn new(
         channel: Channel,
+        events: ChannelEvents,
         prefetch: u16,
         dead_letters: Arc<ConfirmedPublisher>,
         dead_letter_queue: String,
     ) -> Self {
         Self {
             channel,
+            events,
             window: Mutex::new(Window::new()),
             untold: AtomicUsize::new(0),
             half: usize::from(prefetch).div_ceil(2),
@@ -129,8 +132,15 @@ impl Acknowledger for RabbitAcknowledger {
             return;
         }
         let arguments = BasicNackArguments::new(tag.get(), false, true);
-        if let Err(error) = self.channel.basic_nack(arguments).await {
-            debug!(%error, "not requeued: the connection is gone, the broker will do it");
+        // cancel safety: a frame that was not queued is one less for a channel that is gone
+        tokio::select! {
+            biased;
+            nacked = self.channel.basic_nack(arguments) => if let Err(error) = nacked {
+                debug!(%error, "not requeued: the connection is gone, the broker will do it");
+            },
+            () = self.events.ended() => {
+                debug!("not requeued: the channel is gone, the broker will do it");
+            }
         }
         // after the frame is queued: a range must not reach over a tag that the broker still holds
         self.window().told(tag.get());

@@ -48,6 +48,8 @@ impl std::fmt::Debug for State {
 pub(super) struct OpenChannel {
     pub(super) channel: Channel,
     pub(super) frame_max: usize,
+    /// To be kept as long as the channel is used: amqprs closes a connection that nobody holds.
+    pub(super) connection: Connection,
 }
 
 impl SharedConnection {
@@ -72,9 +74,13 @@ impl SharedConnection {
             let connection = self.connection(&mut state).await?;
             match open_channel(connection.clone()).await {
                 Ok(Ok(channel)) => {
+                    if is_worn(&connection, &channel) {
+                        state.current = None;
+                    }
                     return Ok(OpenChannel {
                         frame_max: usize::try_from(connection.frame_max()).unwrap_or(usize::MAX),
                         channel,
+                        connection,
                     });
                 }
                 Ok(Err(error)) => warn!(%error, "cannot open a channel, reconnecting"),
@@ -134,6 +140,16 @@ impl SharedConnection {
             Err(_) => Err(Fault::TimedOut(url.connect_timeout)),
         }
     }
+}
+
+/// Whether the next channel needs a new connection, while this one stays with those who use it.
+///
+/// amqprs never uses the number of a channel again that the broker has closed, and panics when
+/// there is no number left.
+fn is_worn(connection: &Connection, channel: &Channel) -> bool {
+    // 0 means no limit but that of the numbers
+    let most = connection.channel_max().wrapping_sub(1).saturating_add(1);
+    channel.channel_id() > most / 4 * 3
 }
 
 /// Opens a channel on a task that goes on when this future is dropped: amqprs gives up the whole

@@ -20,17 +20,11 @@ use crate::{
     message::Value,
 };
 
-/// The pauses between two tries to connect: the first is this long, at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-
 /// So many channels in a row that die young are no accident.
 const SUSPICIOUS_ATTEMPTS: u32 = 3;
 
 /// A channel that lived as long counts as a success: the pauses and the tries start anew.
 const GOOD_LIFE: Duration = Duration::from_secs(30);
-
-/// No pause is longer, so that a broker that is back is found soon.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Makes consumers of queues on a RabbitMQ, that share one connection.
 ///
@@ -198,8 +192,7 @@ impl RabbitConsumer {
                     attempt - 1
                 )));
             }
-            let longest = FIRST_PAUSE * 2_u32.saturating_pow((attempt - 1).min(8));
-            let pause = longest.min(LONGEST_PAUSE).mul_f64(fastrand::f64());
+            let pause = self.reconnect.pause(attempt);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 // there is nothing to give back, and no reason to come back

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use amqprs::channel::{BasicPublishArguments, Channel, ConfirmSelectArguments};
+use amqprs::{
+    channel::{BasicPublishArguments, Channel, ConfirmSelectArguments},
+    connection::Connection,
+};
 use thiserror::Error;
 use tokio::{
     sync::Mutex,
@@ -51,6 +54,7 @@ pub(crate) struct ConfirmedPublisher {
 
 struct ConfirmChannel {
     channel: Channel,
+    _connection: Connection,
     confirms: Arc<Confirms>,
     frame_max: usize,
 }
@@ -207,7 +211,11 @@ impl ConfirmedPublisher {
     }
 
     async fn open(&self) -> Result<ConfirmChannel, RabbitPublishError> {
-        let OpenChannel { channel, frame_max } = self.connection.channel().await?;
+        let OpenChannel {
+            channel,
+            frame_max,
+            connection,
+        } = self.connection.channel().await?;
         let confirms = Arc::new(Confirms::default());
         let lost = |error: amqprs::error::Error| RabbitPublishError::Lost(error.to_string());
         channel
@@ -222,6 +230,7 @@ impl ConfirmedPublisher {
         .map_err(lost)?;
         Ok(ConfirmChannel {
             channel,
+            _connection: connection,
             confirms,
             frame_max,
         })

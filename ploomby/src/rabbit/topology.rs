@@ -70,16 +70,24 @@ pub(super) async fn declare(
 ) -> Result<(), TopologyError> {
     let declare = QueueDeclareArguments::durable_client_named(dead_letter_queue);
     ask(connection, declare).await.map_err(|fault| {
-        fault.told(|closed| TopologyError::DeadLetterQueue {
-            queue: dead_letter_queue.to_owned(),
-            closed,
+        fault.told(|closed| match closed.is_home_down() {
+            true => TopologyError::queue(dead_letter_queue, closed),
+            false => TopologyError::DeadLetterQueue {
+                queue: dead_letter_queue.to_owned(),
+                closed,
+            },
         })
     })
 }
 
 /// Declares on a channel of its own.
 async fn ask(connection: &SharedConnection, declare: QueueDeclareArguments) -> Result<(), Fault> {
-    let OpenChannel { channel, .. } = connection.channel().await.map_err(TopologyError::from)?;
+    let opened = connection.channel().await.map_err(TopologyError::from)?;
+    let OpenChannel {
+        channel,
+        connection: _kept,
+        ..
+    } = opened;
     let events = ChannelEvents::register(&channel)
         .await
         .map_err(|error| TopologyError::Lost(error.to_string()))?;
