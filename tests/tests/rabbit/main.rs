@@ -1,6 +1,7 @@
 //! What only RabbitMQ can show: refusals at startup, connections that die, and the broker's own
 //! rules.
 
+mod channels;
 mod dead_letters;
 mod health;
 mod publisher;
