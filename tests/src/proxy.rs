@@ -58,7 +58,7 @@ impl Proxy {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         // dropped at once: the sockets are closed with what they still hold
-        connections.abort_all();
+        *connections = JoinSet::new();
     }
 
     /// Hangs up on new connections at once.
