@@ -60,7 +60,8 @@ pub trait MessageConsumer: Send + 'static {
     /// Gives each message to [`Dispatcher::dispatch`]; returns when there will be no more.
     ///
     /// A consumer that can tell its source to send nothing more does so once
-    /// [`Dispatcher::stopped`] resolves, and goes on settling until it is dropped.
+    /// [`Dispatcher::stopped`] resolves, and goes on settling until it is dropped. One that loses
+    /// its source for a while says so by [`Dispatcher::not_consuming`].
     ///
     /// # Errors
     ///

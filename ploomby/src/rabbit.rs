@@ -20,8 +20,14 @@
 //! amqprs reads nested headers without a limit on their depth: some thousand levels overflow the
 //! stack of a thread, which ends the process.
 //!
-//! A channel that the broker closes keeps its number until the connection ends. Each missing queue
-//! costs one such channel at startup, of the 2,047 that RabbitMQ allows by default.
+//! amqprs does not announce that it understands `connection.blocked`: a broker that is short of
+//! memory or disk shows only in confirms that do not come, which the log tells after 5 seconds.
+//!
+//! A connection over which nothing comes any more is given up after two intervals of the parameter
+//! `heartbeat`, 40 seconds unless told otherwise. What cannot be written to it stays with the
+//! operating system until that gives the connection up, too.
+//!
+//! With a certificate alone, without a password (`EXTERNAL`), amqprs cannot log in.
 
 pub use self::{
     consumer::{Connections, RabbitConsumer, RabbitConsumerFactory},

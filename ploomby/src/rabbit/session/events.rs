@@ -113,3 +113,20 @@ impl ChannelCallback for Callback {
 
     async fn publish_return(&mut self, _: &Channel, _: Return, _: BasicProperties, _: Vec<u8>) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_whose_node_is_down_is_not_one_that_is_missing() {
+        let closed = |text: &str| Closed {
+            code: Closed::NOT_FOUND,
+            text: text.to_owned(),
+        };
+        let down = "NOT_FOUND - home node 'rabbit@b' of durable queue 'q' in vhost '/' is down or \
+                    inaccessible";
+        assert!(closed(down).is_home_down());
+        assert!(!closed("NOT_FOUND - no queue 'q' in vhost '/'").is_home_down());
+    }
+}
