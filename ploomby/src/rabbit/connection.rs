@@ -209,7 +209,8 @@ impl Fault {
             return Self::Login {
                 user: url.user.clone(),
                 hint: match url.tls {
-                    Some(_) => ", and `certfile`",
+                    // its alert may be lost where it hangs up right behind it
+                    Some(_) => ", and that the broker accepts the certificate in `certfile`",
                     None => ", and that the port is not the one for amqps://",
                 },
             };
