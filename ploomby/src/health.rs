@@ -36,7 +36,7 @@ impl Health {
     /// Whether all consumers of all queues consume, and copies of messages that cannot be handled
     /// are kept.
     ///
-    /// It is no longer so once shutdown has begun.
+    /// It is no longer so once a consumer has shut down.
     pub fn is_healthy(&self) -> bool {
         self.queues().iter().all(QueueHealth::is_healthy)
     }
