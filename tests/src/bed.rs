@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use amqprs::BasicProperties;
 use amqprs::channel::{
-    BasicGetArguments, BasicPublishArguments, QueueDeclareArguments, QueueDeleteArguments,
+    BasicGetArguments, BasicPublishArguments, QueueBindArguments, QueueDeclareArguments,
+    QueueDeleteArguments,
 };
 use amqprs::connection::Connection;
 use futures_util::FutureExt;
@@ -179,6 +180,60 @@ impl Bed {
         channel.close().await.unwrap();
     }
 
+    /// Publishes to RabbitMQ through an exchange, to which the queue is bound for it.
+    ///
+    /// # Panics
+    ///
+    /// On the embedded broker.
+    pub async fn publish_through(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        queue: &str,
+        message: Message,
+    ) {
+        let Broker::Rabbit(connection) = &self.broker else {
+            panic!("only on RabbitMQ");
+        };
+        let channel = connection.open_channel(None).await.unwrap();
+        let bind = QueueBindArguments::new(queue, exchange, routing_key);
+        channel.queue_bind(bind).await.unwrap();
+        let arguments = BasicPublishArguments::new(exchange, routing_key);
+        channel
+            .basic_publish(
+                BasicProperties::default(),
+                message.body().to_vec(),
+                arguments,
+            )
+            .await
+            .unwrap();
+        channel.close().await.unwrap();
+    }
+
+    /// Declares a queue of RabbitMQ without arguments, and returns what the broker has against it.
+    ///
+    /// # Panics
+    ///
+    /// On the embedded broker, and where the broker has nothing against it.
+    pub async fn redeclare_as_classic(&self, queue: &str) -> String {
+        let Broker::Rabbit(connection) = &self.broker else {
+            panic!("only on RabbitMQ");
+        };
+        let channel = connection.open_channel(None).await.unwrap();
+        let mut declare = QueueDeclareArguments::durable_client_named(queue);
+        let mut table = amqprs::FieldTable::new();
+        table.insert(
+            "x-queue-type".try_into().unwrap(),
+            "classic".to_owned().into(),
+        );
+        declare.arguments(table);
+        channel
+            .queue_declare(declare)
+            .await
+            .unwrap_err()
+            .to_string()
+    }
+
     /// Declares a queue beforehand.
     pub async fn declare(&self, queue: &str, arguments: &[(&str, Value)]) {
         match &self.broker {
@@ -250,6 +305,20 @@ impl Bed {
                 let (_, _, consumers) = channel.queue_declare(declare).await.unwrap().unwrap();
                 channel.close().await.unwrap();
                 consumers
+            }
+        }
+    }
+
+    /// How many messages of a queue are ready.
+    pub async fn message_count(&self, queue: &str) -> u32 {
+        match &self.broker {
+            Broker::Memory(broker) => broker.ready_count(queue).try_into().unwrap(),
+            Broker::Rabbit(connection) => {
+                let channel = connection.open_channel(None).await.unwrap();
+                let declare = QueueDeclareArguments::new(queue).passive(true).finish();
+                let (_, messages, _) = channel.queue_declare(declare).await.unwrap().unwrap();
+                channel.close().await.unwrap();
+                messages
             }
         }
     }
