@@ -147,6 +147,17 @@ impl Bed {
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// Why an app that consumes this queue does not start.
+    ///
+    /// # Panics
+    ///
+    /// Where it does.
+    pub async fn refused(&self, queue: Queue) -> String {
+        let handlers = HandlerRegistry::new().register("any", async || {});
+        let app = App::new(self.url()).handlers(handlers).queue(queue);
+        app.start().await.unwrap_err().to_string()
+    }
+
     /// Publishes to a queue that exists.
     pub async fn publish(&self, queue: &str, message: Message) {
         let publisher = self
@@ -208,30 +219,6 @@ impl Bed {
             .await
             .unwrap();
         channel.close().await.unwrap();
-    }
-
-    /// Declares a queue of RabbitMQ without arguments, and returns what the broker has against it.
-    ///
-    /// # Panics
-    ///
-    /// On the embedded broker, and where the broker has nothing against it.
-    pub async fn redeclare_as_classic(&self, queue: &str) -> String {
-        let Broker::Rabbit(connection) = &self.broker else {
-            panic!("only on RabbitMQ");
-        };
-        let channel = connection.open_channel(None).await.unwrap();
-        let mut declare = QueueDeclareArguments::durable_client_named(queue);
-        let mut table = amqprs::FieldTable::new();
-        table.insert(
-            "x-queue-type".try_into().unwrap(),
-            "classic".to_owned().into(),
-        );
-        declare.arguments(table);
-        channel
-            .queue_declare(declare)
-            .await
-            .unwrap_err()
-            .to_string()
     }
 
     /// Declares a queue beforehand.

@@ -29,10 +29,15 @@ async fn a_quorum_queue_has_retry_and_dead_letter_queues_of_its_kind() {
         assert_eq!(dead_letter.headers["ploomby-attempts"], Value::I64(3));
         assert!(!dead_letter.headers.contains_key("x-death"));
         app.shut_down().await.unwrap();
-        for queue in [format!("{queue}_dlq"), retry_queue] {
-            let refused = bed.redeclare_as_classic(&queue).await;
-            assert!(refused.contains("x-queue-type"), "{refused}");
-        }
+        let as_classic = |dead_letters: String| {
+            let queue = Queue::new(&queue).dead_letter_queue(dead_letters);
+            bed.refused(queue.retry(Retry::fixed(3, DELAY)))
+        };
+        let error = as_classic(format!("{queue}_dlq")).await;
+        assert!(error.contains("x-queue-type"), "{error}");
+        let other = bed.queue_name();
+        let error = as_classic(other).await;
+        assert!(error.contains(&retry_queue), "{error}");
     })
     .await;
 }
