@@ -13,6 +13,7 @@
 //!   return;
 //! - `retry`: which failures are tried again, and when;
 //! - `settle`: from the outcome to the acknowledgement;
+//! - `health`: whether all of this works;
 //! - `publisher`: sending messages.
 
 pub use self::{
@@ -24,6 +25,7 @@ pub use self::{
     delivery::{Delivery, DeliveryTag},
     dispatcher::{CutOff, Dispatcher},
     handler::{HandlerFunction, HandlerOptions, HandlerRegistry, HandlersError},
+    health::{Health, QueueHealth, Trouble},
     key::KeySource,
     message::{Headers, Message, Properties, PropertyError, Value},
     outcome::{IntoOutcome, Outcome},
@@ -39,6 +41,7 @@ mod delivery;
 mod dispatcher;
 pub mod extract;
 mod handler;
+mod health;
 mod key;
 pub mod memory;
 mod message;

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::copy_bidirectional;
@@ -10,6 +11,7 @@ use tokio::task::{JoinHandle, JoinSet};
 pub struct Proxy {
     address: SocketAddr,
     connections: Arc<Mutex<JoinSet<()>>>,
+    refusing: Arc<AtomicBool>,
     accepting: JoinHandle<()>,
 }
 
@@ -24,8 +26,13 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(Mutex::new(JoinSet::new()));
         let accepted = connections.clone();
+        let refusing = Arc::new(AtomicBool::new(false));
+        let refused = refusing.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if refused.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let target = target.clone();
                 let mut connections = accepted.lock().unwrap_or_else(PoisonError::into_inner);
                 connections.spawn(forward(client, target));
@@ -34,6 +41,7 @@ impl Proxy {
         Self {
             address,
             connections,
+            refusing,
             accepting,
         }
     }
@@ -50,7 +58,17 @@ impl Proxy {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         // dropped at once: the sockets are closed with what they still hold
-        connections.abort_all();
+        *connections = JoinSet::new();
+    }
+
+    /// Hangs up on new connections at once.
+    pub fn refuse(&self) {
+        self.refusing.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes new connections again.
+    pub fn accept(&self) {
+        self.refusing.store(false, Ordering::Relaxed);
     }
 }
 
