@@ -3,7 +3,7 @@
 
 use std::{fmt, future::Future};
 
-use crate::{delivery::DeliveryTag, dispatcher::Dispatcher, message::Message};
+use crate::{codec::Decoding, delivery::DeliveryTag, dispatcher::Dispatcher, message::Message};
 
 pub use self::registry::{MessageConsumerRegistry, RegisterError, RunError};
 
@@ -33,6 +33,12 @@ pub trait MessageConsumerFactory: Send + Sync + 'static {
     fn concurrency(&self, options: &Self::Options, consumers_count: usize) -> usize {
         let _ = (options, consumers_count);
         DEFAULT_CONCURRENCY
+    }
+
+    /// How the bodies of the queue are decoded.
+    fn decoding(&self, options: &Self::Options) -> Decoding {
+        let _ = options;
+        Decoding::new()
     }
 
     /// Closes what the consumers shared, after the last of them has disconnected.

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
+    codec::Decoding,
     key::{KeyError, KeyReader},
     message::{Headers, Message, Properties},
 };
@@ -34,6 +35,10 @@ pub struct Delivery {
     pub(crate) tag: DeliveryTag,
     envelope: Envelope,
     source: Option<Arc<Source>>,
+    /// The body as it was before it was compressed, once it was asked for: a payload borrows from
+    /// it.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    decompressed: std::sync::OnceLock<bytes::Bytes>,
 }
 
 /// Where deliveries come from, the same for all of a queue.
@@ -41,6 +46,7 @@ pub struct Delivery {
 pub(crate) struct Source {
     pub(crate) queue: String,
     pub(crate) key: KeyReader,
+    pub(crate) decoding: Decoding,
 }
 
 /// How the message came. The client's own frame is kept as it is, so that no text is copied.
@@ -65,6 +71,8 @@ impl Delivery {
                 redelivered: false,
             },
             source: None,
+            #[cfg(any(feature = "gzip", feature = "zstd"))]
+            decompressed: std::sync::OnceLock::new(),
         }
     }
 
@@ -74,6 +82,8 @@ impl Delivery {
             tag: DeliveryTag::new(deliver.delivery_tag()),
             envelope: Envelope::Wire(deliver),
             source: None,
+            #[cfg(any(feature = "gzip", feature = "zstd"))]
+            decompressed: std::sync::OnceLock::new(),
         }
     }
 
@@ -110,7 +120,7 @@ impl Delivery {
         &self.message
     }
 
-    /// The body of the message.
+    /// The body of the message, as it was sent.
     pub fn body(&self) -> &[u8] {
         self.message.body()
     }
@@ -166,6 +176,26 @@ impl Delivery {
                 place: "not been dispatched".to_owned(),
             }),
         }
+    }
+
+    /// How the queue decodes bodies.
+    pub(crate) fn decoding(&self) -> Decoding {
+        self.source
+            .as_ref()
+            .map_or(Decoding::new(), |source| source.decoding)
+    }
+
+    /// The body, decompressed within the limit of the queue at most once.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    pub(crate) fn decompressed(
+        &self,
+        decompress: impl FnOnce(usize) -> Result<bytes::Bytes, crate::settle::Failure>,
+    ) -> Result<&[u8], crate::settle::Failure> {
+        if let Some(body) = self.decompressed.get() {
+            return Ok(body);
+        }
+        let body = decompress(self.decoding().max_decompressed_size)?;
+        Ok(self.decompressed.get_or_init(|| body))
     }
 
     pub(crate) fn set_source(&mut self, source: Arc<Source>) {

@@ -7,6 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::in_flight::InFlight;
 use crate::{
+    codec::Decoding,
     consumer::Acknowledger,
     delivery::{Delivery, Source},
     handler::{Completed, Entry, HandlerFuture, HandlerRegistry},
@@ -54,12 +55,14 @@ impl Dispatcher {
         key: KeyReader,
         handlers: Arc<HandlerRegistry>,
         concurrency: usize,
+        decoding: Decoding,
     ) -> Self {
         Self {
             queue: Arc::new(Queue {
                 source: Arc::new(Source {
                     queue: queue.to_owned(),
                     key,
+                    decoding,
                 }),
                 handlers,
                 slots: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),

@@ -11,11 +11,13 @@
 //! - `dispatcher`: from a delivery to its handler;
 //! - `handler`, `extract`, `outcome`: the registry of handlers, their arguments, what they
 //!   return;
+//! - `codec`: from the bytes of a body to the payload;
 //! - `settle`: from the outcome to the acknowledgement;
 //! - `publisher`: sending messages.
 
 pub use self::{
     app::{App, Error, Queue, Running, run},
+    codec::{Codec, Decoding},
     consumer::{
         Acknowledger, ConsumerError, MessageConsumer, MessageConsumerFactory,
         MessageConsumerRegistry, RegisterError, RunError,
@@ -32,6 +34,7 @@ pub use self::{
 pub use ploomby_macros::handler;
 
 mod app;
+mod codec;
 mod consumer;
 mod delivery;
 mod dispatcher;

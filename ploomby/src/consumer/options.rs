@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-use crate::message::Value;
+use crate::{codec::Decoding, message::Value};
 
 /// How many unsettled messages the broker may send ahead where nothing else is said.
 const DEFAULT_PREFETCH: u16 = 64;
@@ -12,6 +12,7 @@ pub(crate) struct QueueOptions {
     pub(crate) concurrency: Option<usize>,
     pub(crate) arguments: Vec<(String, Value)>,
     pub(crate) dead_letter_queue: Option<String>,
+    pub(crate) decoding: Decoding,
 }
 
 impl Default for QueueOptions {
@@ -21,6 +22,7 @@ impl Default for QueueOptions {
             concurrency: None,
             arguments: Vec::new(),
             dead_letter_queue: None,
+            decoding: Decoding::new(),
         }
     }
 }
@@ -110,6 +112,22 @@ macro_rules! queue_option_setters {
         #[must_use]
         pub fn dead_letter_queue(mut self, name: impl Into<String>) -> Self {
             self.options.dead_letter_queue = Some(name.into());
+            self
+        }
+
+        /// How payloads are decoded where a message does not say it by its content type (default:
+        /// JSON).
+        #[must_use]
+        pub fn codec(mut self, codec: $crate::Codec) -> Self {
+            self.options.decoding = self.options.decoding.codec(codec);
+            self
+        }
+
+        /// How large a compressed body may become, in bytes (default: 16 MiB). A message whose
+        /// body would become larger goes to the dead-letter queue.
+        #[must_use]
+        pub fn max_decompressed_size(mut self, bytes: usize) -> Self {
+            self.options.decoding = self.options.decoding.max_decompressed_size(bytes);
             self
         }
     };

@@ -106,7 +106,14 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
                 error,
             })?;
         let concurrency = self.factory.concurrency(&options, consumers_count);
-        let dispatcher = Dispatcher::new(listen_for, key, self.handlers.clone(), concurrency);
+        let decoding = self.factory.decoding(&options);
+        let dispatcher = Dispatcher::new(
+            listen_for,
+            key,
+            self.handlers.clone(),
+            concurrency,
+            decoding,
+        );
         for consumer in consumers {
             let run = run(consumer, dispatcher.for_consumer(), self.deadline);
             self.tasks.spawn(run);

@@ -2,7 +2,10 @@ use super::{
     arguments::QueueArguments, broker::MemoryBroker, consumer::MemoryConsumer, error::MemoryError,
     options::MemoryOptions,
 };
-use crate::consumer::{ConsumerError, MessageConsumerFactory};
+use crate::{
+    codec::Decoding,
+    consumer::{ConsumerError, MessageConsumerFactory},
+};
 
 /// Makes consumers of a memory broker.
 ///
@@ -73,6 +76,10 @@ impl MessageConsumerFactory for MemoryConsumerFactory {
 
     fn concurrency(&self, options: &MemoryOptions, consumers_count: usize) -> usize {
         options.options.concurrency(consumers_count)
+    }
+
+    fn decoding(&self, options: &MemoryOptions) -> Decoding {
+        options.options.decoding
     }
 }
 

@@ -15,6 +15,7 @@ use super::{
     url::{RabbitUrl, UrlError},
 };
 use crate::{
+    codec::Decoding,
     consumer::{ConsumerError, MessageConsumer, MessageConsumerFactory},
     dispatcher::Dispatcher,
     message::Value,
@@ -141,6 +142,10 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
 
     fn concurrency(&self, options: &RabbitOptions, consumers_count: usize) -> usize {
         options.options.concurrency(consumers_count)
+    }
+
+    fn decoding(&self, options: &RabbitOptions) -> Decoding {
+        options.options.decoding
     }
 
     async fn close(&self) {

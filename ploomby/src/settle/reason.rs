@@ -19,6 +19,14 @@ pub enum Reason {
     UnknownKey,
     /// The body does not decode into the payload.
     Undecodable,
+    /// The content type is not known, or not to this payload.
+    UnsupportedContentType,
+    /// The body is compressed, or encoded otherwise, in a way that is not known.
+    UnsupportedContentEncoding,
+    /// The body is too large once it is decompressed.
+    TooLarge,
+    /// The payload was decoded, and its validation failed.
+    Invalid,
     /// An extractor refused the message, or the handler asked for it.
     Rejected,
     /// The handler returned an error.
@@ -28,11 +36,15 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 11] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::UnknownKey,
         Self::Undecodable,
+        Self::UnsupportedContentType,
+        Self::UnsupportedContentEncoding,
+        Self::TooLarge,
+        Self::Invalid,
         Self::Rejected,
         Self::HandlerError,
         Self::Panic,
@@ -46,6 +58,10 @@ impl Reason {
             Self::InvalidKey => "invalid-key",
             Self::UnknownKey => "unknown-key",
             Self::Undecodable => "undecodable",
+            Self::UnsupportedContentType => "unsupported-content-type",
+            Self::UnsupportedContentEncoding => "unsupported-content-encoding",
+            Self::TooLarge => "too-large",
+            Self::Invalid => "invalid",
             Self::Rejected => "rejected",
             Self::HandlerError => "handler-error",
             Self::Panic => "panic",
