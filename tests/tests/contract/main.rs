@@ -74,6 +74,7 @@ contract! {
         an_undecodable_body_of_any_codec_names_the_field,
         a_broken_body_of_any_codec_goes_to_the_dead_letter_queue,
         a_body_nested_without_end_does_not_end_the_program,
+        a_payload_borrows_from_a_body_of_any_codec_also_a_compressed_one,
         a_compressed_body_is_decompressed,
         a_raw_body_is_not_decompressed,
         a_content_encoding_that_is_not_known_goes_to_the_dead_letter_queue,

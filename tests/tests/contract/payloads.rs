@@ -1,13 +1,13 @@
 use std::collections::HashMap;
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use garde::Validate;
 use ploomby::extract::{Protobuf, RawBody, Valid};
 use ploomby::{Codec, HandlerRegistry, KeySource, Message, Properties, Queue, Reason};
-use ploomby_tests::{Bed, Handled, KEY, Received, Seen, seen};
+use ploomby_tests::{Bed, DEADLINE, Handled, KEY, Received, Seen, eventually, seen};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
@@ -290,6 +290,57 @@ pub(crate) async fn a_broken_body_of_any_codec_goes_to_the_dead_letter_queue(bed
         for body in [Vec::new(), cut, trailing] {
             refused(&bed, Reason::Undecodable, typed(content_type, body)).await;
         }
+    }
+}
+
+#[derive(Deserialize)]
+struct Borrowing<'a> {
+    name: &'a str,
+}
+
+/// What the linked handler saw, of all tests of this process.
+static BORROWED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+#[ploomby::handler("borrow what was encoded")]
+async fn borrow(user: Borrowing<'_>) {
+    // what is borrowed from is still there after a wait
+    tokio::task::yield_now().await;
+    BORROWED.lock().unwrap().push(user.name.to_owned());
+}
+
+pub(crate) async fn a_payload_borrows_from_a_body_of_any_codec_also_a_compressed_one(
+    bed: Arc<Bed>,
+) {
+    for (at, content_type, content_encoding) in [
+        (0, "application/json", "gzip"),
+        (1, "application/msgpack", ""),
+        (2, "application/msgpack", "zstd"),
+        (3, "application/cbor", ""),
+        (4, "application/cbor", "deflate"),
+    ] {
+        let queue = bed.queue_name();
+        let name = format!("{queue} {at}");
+        let user = HashMap::from([("name", &name)]);
+        let body = match content_type {
+            "application/json" => json(&user),
+            "application/msgpack" => msgpack(&user),
+            _ => cbor(&user),
+        };
+        let body = match content_encoding {
+            "gzip" => gzip(&body),
+            "zstd" => zstd(&body),
+            "deflate" => deflate(&body),
+            _ => body,
+        };
+        let properties = Properties::new()
+            .content_type(content_type)
+            .and_then(|properties| properties.content_encoding(content_encoding))
+            .unwrap();
+        let app = bed.start(&queue, HandlerRegistry::linked()).await;
+        let sent = message("borrow what was encoded", properties, body);
+        bed.publish(&queue, sent).await;
+        eventually(DEADLINE, async || BORROWED.lock().unwrap().contains(&name)).await;
+        app.shut_down().await.unwrap();
     }
 }
 
