@@ -76,6 +76,7 @@ impl Dispatcher {
                 source: Arc::new(Source {
                     queue: queue.to_owned(),
                     key,
+                    decoding: policy.decoding,
                 }),
                 handlers: handlers.table(queue, &policy),
                 room: Room::new(&policy),
