@@ -8,7 +8,8 @@
 //! - `topology`: the queues that must be there;
 //! - `consumer`, `session`: the life of a consumer, and that of one of its channels;
 //! - `window`, `acknowledger`: which deliveries are settled, and telling the broker;
-//! - `publisher`: publishing with confirms.
+//! - `publisher`: publishing with confirms;
+//! - `quarantine`: taking messages out of a queue that amqprs cannot read.
 //!
 //! # Limits
 //!
@@ -38,6 +39,7 @@ mod connection;
 mod consumer;
 mod options;
 mod publisher;
+mod quarantine;
 mod session;
 mod topology;
 mod url;

@@ -60,6 +60,10 @@ impl SharedConnection {
         }
     }
 
+    pub(super) fn url(&self) -> &RabbitUrl {
+        &self.url
+    }
+
     pub(super) fn user(&self) -> &str {
         &self.url.user
     }

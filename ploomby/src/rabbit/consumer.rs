@@ -10,8 +10,9 @@ use super::{
     connection::SharedConnection,
     options::{RabbitOptions, Reconnect},
     publisher::ConfirmedPublisher,
+    quarantine::{self, Reach},
     session::{Lost, Session, Subscription},
-    topology,
+    topology::{self, TopologyError},
     url::{RabbitUrl, UrlError},
 };
 use crate::{
@@ -23,8 +24,8 @@ use crate::{
 /// The pauses between two tries to connect: the first is this long, at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
-/// So many channels in a row that die young are no accident.
-const SUSPICIOUS_ATTEMPTS: u32 = 3;
+/// So many channels in a row that die young, without a word of the broker, are no accident.
+const SUSPICIOUS_DEATHS: u32 = 3;
 
 /// A channel that lived as long counts as a success: the pauses and the tries start anew.
 const GOOD_LIFE: Duration = Duration::from_secs(30);
@@ -135,6 +136,7 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
             },
             reconnect: self.reconnect,
             attempt: 0,
+            deaths: 0,
             session: None,
         })
     }
@@ -159,19 +161,45 @@ pub struct RabbitConsumer {
     reconnect: Reconnect,
     /// Tries to connect since the last channel that lived for a while.
     attempt: u32,
+    /// Channels in a row that died young, and not by the broker's will.
+    deaths: u32,
     session: Option<Session>,
 }
 
 impl RabbitConsumer {
-    async fn open(&self) -> Result<Session, topology::TopologyError> {
+    async fn ensure(&self) -> Result<(), TopologyError> {
         topology::ensure(
             &self.connection,
             &self.subscription.queue,
             &self.queue_arguments,
             &self.subscription.dead_letter_queue,
         )
-        .await?;
+        .await
+    }
+
+    async fn open(&self) -> Result<Session, TopologyError> {
         Session::open(&self.connection, &self.subscription, &self.dead_letters).await
+    }
+
+    /// Moves messages that amqprs cannot read out of the way, and says how many.
+    async fn look(&self, reach: Reach) -> u32 {
+        let looked = quarantine::look(self.connection.url(), &self.subscription, reach).await;
+        looked.unwrap_or_else(|error| {
+            let queue = &self.subscription.queue;
+            warn!(queue, %error, "cannot look for messages that cannot be read");
+            0
+        })
+    }
+
+    /// How many messages to look at. The one that is looked for may stand behind those that other
+    /// consumers had, so each look that finds nothing is followed by one that reaches further.
+    fn suspects(&self) -> u32 {
+        const MOST: u32 = 4_096;
+
+        let looks = self.deaths.saturating_sub(SUSPICIOUS_DEATHS);
+        let prefetch = u32::from(self.subscription.prefetch);
+        let reach = prefetch.saturating_mul(2_u32.saturating_pow(looks));
+        reach.min(prefetch.max(MOST))
     }
 
     /// Opens a session again, however long the broker stays away, unless told otherwise.
@@ -196,8 +224,29 @@ impl RabbitConsumer {
                 // there is nothing to give back, and no reason to come back
                 () = dispatcher.stopped() => return Ok(None),
             }
+            if self.deaths >= SUSPICIOUS_DEATHS {
+                let reach = Reach::Messages(self.suspects());
+                tokio::select! {
+                    parked = self.look(reach) => {
+                        if parked > 0 {
+                            // the cause is found, or one of them: there is no reason to hesitate
+                            self.attempt = 0;
+                            self.deaths = SUSPICIOUS_DEATHS - 1;
+                        }
+                    }
+                    () = dispatcher.stopped() => return Ok(None),
+                }
+            }
+            let opened = async {
+                self.ensure().await?;
+                self.open().await
+            };
+            let opened = opened.await;
+            if matches!(opened, Err(TopologyError::Lost(_))) {
+                self.deaths += 1;
+            }
             let queue = &self.subscription.queue;
-            match self.open().await {
+            match opened {
                 Ok(session) => {
                     info!(queue, attempt, "consuming again");
                     return Ok(Some(session));
@@ -211,6 +260,10 @@ impl RabbitConsumer {
 
 impl MessageConsumer for RabbitConsumer {
     async fn connect(&mut self) -> Result<(), ConsumerError> {
+        self.ensure().await.map_err(ConsumerError::new)?;
+        // one that ends the process would do so again
+        self.look(Reach::Redelivered(self.subscription.prefetch.into()))
+            .await;
         self.session = Some(self.open().await.map_err(ConsumerError::new)?);
         Ok(())
     }
@@ -228,16 +281,13 @@ impl MessageConsumer for RabbitConsumer {
             let Lost(reason) = session.run(&dispatcher).await;
             if opened.elapsed() >= GOOD_LIFE {
                 self.attempt = 0;
+                self.deaths = 0;
+            }
+            if !session.is_refused() {
+                self.deaths += 1;
             }
             let queue = &self.subscription.queue;
             error!(queue, reason, "not consuming, opening the channel again");
-            if self.attempt >= SUSPICIOUS_ATTEMPTS {
-                error!(
-                    queue,
-                    "connections die young: a message with text in its headers that is not UTF-8 \
-                     may stand at the head of the queue, which has to be taken out by hand"
-                );
-            }
             if let Some(session) = self.session.take() {
                 session.close().await;
             }

@@ -25,10 +25,13 @@ pub enum Reason {
     HandlerError,
     /// The handler panicked.
     Panic,
+    /// The client library cannot read the message: text in its headers or properties is not UTF-8,
+    /// or they are nested too deep.
+    Malformed,
 }
 
 impl Reason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::UnknownKey,
@@ -36,6 +39,7 @@ impl Reason {
         Self::Rejected,
         Self::HandlerError,
         Self::Panic,
+        Self::Malformed,
     ];
 
     /// The reason as it stands in the header.
@@ -49,6 +53,7 @@ impl Reason {
             Self::Rejected => "rejected",
             Self::HandlerError => "handler-error",
             Self::Panic => "panic",
+            Self::Malformed => "malformed",
         }
     }
 
