@@ -3,6 +3,7 @@
 //! - [`rabbit`]: the RabbitMQ broker that the tests of a process run against
 //! - [`Bed`]: a broker, embedded or RabbitMQ, and the queues that a test uses on it
 //! - [`Proxy`]: cuts the connections to a broker
+//! - [`RawClient`]: publishes and gets properties as bytes
 //! - [`seen`]: what handlers note, and a test waits for
 //! - [`eventually`], [`eventually_some`]: waiting for a condition, with a deadline
 //! - [`unique_name`]: names that no other test uses
@@ -12,6 +13,7 @@ mod linked;
 mod name;
 mod proxy;
 mod rabbit;
+mod raw;
 mod received;
 mod seen;
 mod wait;
@@ -21,6 +23,7 @@ pub use linked::from_another_crate;
 pub use name::unique_name;
 pub use proxy::Proxy;
 pub use rabbit::{Rabbit, rabbit};
+pub use raw::{RawClient, RawMessage};
 pub use received::Received;
 pub use seen::{Handled, Seen, seen};
 pub use wait::{eventually, eventually_some};

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::copy_bidirectional;
@@ -10,6 +11,7 @@ use tokio::task::{JoinHandle, JoinSet};
 pub struct Proxy {
     address: SocketAddr,
     connections: Arc<Mutex<JoinSet<()>>>,
+    accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -23,17 +25,21 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(Mutex::new(JoinSet::new()));
-        let accepted = connections.clone();
+        let kept = connections.clone();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = accepted.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let target = target.clone();
-                let mut connections = accepted.lock().unwrap_or_else(PoisonError::into_inner);
+                count.fetch_add(1, Ordering::Relaxed);
+                let mut connections = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 connections.spawn(forward(client, target));
             }
         });
         Self {
             address,
             connections,
+            accepted,
             accepting,
         }
     }
@@ -41,6 +47,11 @@ impl Proxy {
     /// Where the proxy listens, as `host:port`.
     pub fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// How many connections there were, those that were cut among them.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Cuts all connections, wherever they are in a frame. New ones are let through.

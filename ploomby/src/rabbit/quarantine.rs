@@ -19,10 +19,7 @@
 //! - `check`: whether amqprs can read a message;
 //! - `copy`: the properties of the copy.
 
-use std::{
-    io,
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use thiserror::Error;
 use tokio::{

@@ -3,6 +3,7 @@
 
 mod dead_letters;
 mod publisher;
+mod quarantine;
 mod recovery;
 mod shutdown;
 mod startup;

@@ -10,7 +10,10 @@ use super::{
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(super) enum Fault {
     #[error("the header `{name}` has {unreadable}")]
-    Header { name: String, unreadable: Unreadable },
+    Header {
+        name: String,
+        unreadable: Unreadable,
+    },
     #[error("the {0} is not UTF-8")]
     Property(&'static str),
     /// These two are not part of the copy, so the error keeps them.

@@ -199,9 +199,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         let header = Bytes::new().u16(BASIC).u16(0).u64(len).raw(properties);
         let message =
             Outgoing::method(CHANNEL, class, method, &publish).frame(HEADER, CHANNEL, &header.0);
-        let message = body
-            .chunks(self.room())
-            .fold(message, |message, chunk| message.frame(BODY, CHANNEL, chunk));
+        let message = body.chunks(self.room()).fold(message, |message, chunk| {
+            message.frame(BODY, CHANNEL, chunk)
+        });
         message.send(&mut self.stream).await?;
         let mut returned = false;
         loop {
