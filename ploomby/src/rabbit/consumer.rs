@@ -232,6 +232,9 @@ impl RabbitConsumer {
                             // the cause is found, or one of them: there is no reason to hesitate
                             self.attempt = 0;
                             self.deaths = SUSPICIOUS_DEATHS - 1;
+                        } else {
+                            let queue = &self.subscription.queue;
+                            warn!(queue, ?reach, "connections die young, and no message tells why");
                         }
                     }
                     () = dispatcher.stopped() => return Ok(None),

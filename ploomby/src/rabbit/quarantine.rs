@@ -41,6 +41,8 @@ mod client;
 mod copy;
 mod properties;
 mod table;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 /// How long one look may take, with all the copies that it leads to.
