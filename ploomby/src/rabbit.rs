@@ -23,13 +23,13 @@
 //! amqprs reads nested headers without a limit on their depth: some thousand levels (500, without
 //! optimization) overflow the stack of a thread, which ends the process. The next start looks at
 //! what was delivered before and takes messages that are nested deeper than 128 levels to the
-//! dead-letter queue, so such a message ends each process that consumes the queue once, at most. The
+//! dead-letter queue, so such a message costs a restart of each process that consumes the queue. The
 //! price is one more connection for each consumer at startup, and that a message that is ready then
 //! counts as redelivered.
 //!
 //! Both need `basic.get`, which RabbitMQ refuses for a queue with an exclusive consumer, among
 //! others: then the message stops its queue until it is taken out by hand. A message whose headers
-//! fill a frame to the last byte cannot be moved either.
+//! fill a frame to the last byte may not be moved either.
 //!
 //! A channel that the broker closes keeps its number until the connection ends. Each missing queue
 //! costs one such channel at startup, of the 2,047 that RabbitMQ allows by default.
