@@ -81,6 +81,15 @@ impl RawClient {
         self.expect([60, 80]);
     }
 
+    /// Deletes a queue, unless something is in it: then this client is of no use any more.
+    pub fn delete_if_empty(&mut self, queue: &str) -> bool {
+        const IF_EMPTY: u8 = 2;
+
+        let delete = [&[0, 0][..], &short(queue.as_bytes()), &[IF_EMPTY]].concat();
+        self.send_method(1, [50, 40], &delete);
+        self.receive(METHOD)[..4] == [0, 50, 0, 41]
+    }
+
     /// Takes the next message, where one is ready.
     pub fn get(&mut self, queue: &str) -> Option<RawMessage> {
         const NO_ACK: u8 = 1;
