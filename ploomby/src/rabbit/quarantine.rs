@@ -78,7 +78,7 @@ pub(super) async fn look(
         let mut client = log_in(url).await?;
         let mut parking = Parking { url, client: None };
         let looked = look_with(&mut client, &mut parking, subscription, reach).await;
-        // what it did not say before is of no interest by now
+        // also after an error: the broker would have to notice first that nobody is there
         let requeued = client.requeue_all().await;
         client.close().await;
         if let Some(client) = parking.client {

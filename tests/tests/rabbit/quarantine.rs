@@ -272,6 +272,37 @@ async fn a_message_that_cannot_be_read_outlives_its_dead_letter_queue() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_looked_at_in_a_quorum_queue_is_not_given_up() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let mut client = RawClient::connect(rabbit().await);
+            let (seen, mut handled) = seen();
+            let set_up = Queue::new(&queue)
+                .key(KeySource::header(KEY))
+                .queue_argument("x-queue-type", "quorum")
+                // the default of RabbitMQ from 4.0 on
+                .queue_argument("x-delivery-limit", 20);
+            let app = bed.start_queue(set_up, handlers(seen)).await;
+            let good = with_headers(&header(KEY.as_bytes(), b"work"));
+            for number in 0..10 {
+                if number % 5 == 0 {
+                    client.publish(&queue, &properties(APP_ID, &[&short(LATIN_1)]), b"bad");
+                }
+                client.publish(&queue, &good, number.to_string().as_bytes());
+            }
+            until_handled(&mut handled, 0..10).await;
+            for _ in 0..2 {
+                assert_eq!(parked(&mut client, &queue).await.body, b"bad");
+            }
+            app.shut_down().await.unwrap();
+            assert_moved(&mut client, &queue);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_die_for_other_reasons_move_nothing() {
     static CALLS: AtomicU32 = AtomicU32::new(0);
 
