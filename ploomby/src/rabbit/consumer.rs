@@ -181,14 +181,16 @@ impl RabbitConsumer {
         Session::open(&self.connection, &self.subscription, &self.dead_letters).await
     }
 
-    /// Moves messages that amqprs cannot read out of the way, and says how many.
-    async fn look(&self, reach: Reach) -> u32 {
-        let looked = quarantine::look(self.connection.url(), &self.subscription, reach).await;
-        looked.unwrap_or_else(|error| {
-            let queue = &self.subscription.queue;
-            warn!(queue, %error, "cannot look for messages that cannot be read");
-            0
-        })
+    /// Moves messages that amqprs cannot read out of the way, and says how many, where it could
+    /// look for them.
+    async fn look(&self, reach: Reach) -> Option<u32> {
+        let looked = quarantine::look(&self.connection, &self.subscription, reach).await;
+        looked
+            .inspect_err(|error| {
+                let queue = &self.subscription.queue;
+                warn!(queue, %error, "cannot look for messages that cannot be read");
+            })
+            .ok()
     }
 
     /// How many messages to look at. The one that is looked for may stand behind those that other
@@ -227,16 +229,18 @@ impl RabbitConsumer {
             if self.deaths >= SUSPICIOUS_DEATHS {
                 let reach = Reach::Messages(self.suspects());
                 tokio::select! {
-                    parked = self.look(reach) => {
-                        if parked > 0 {
-                            // the cause is found, or one of them: there is no reason to hesitate
-                            self.attempt = 0;
-                            self.deaths = SUSPICIOUS_DEATHS - 1;
-                        } else {
+                    parked = self.look(reach) => match parked {
+                        Some(0) => {
                             let queue = &self.subscription.queue;
                             warn!(queue, ?reach, "connections die young, and no message tells why");
                         }
-                    }
+                        Some(_) => {
+                            // the cause is found, or one of them: there is no reason to hesitate
+                            self.attempt = 0;
+                            self.deaths = SUSPICIOUS_DEATHS - 1;
+                        }
+                        None => {}
+                    },
                     () = dispatcher.stopped() => return Ok(None),
                 }
             }

@@ -33,7 +33,7 @@ use self::{
     client::{Client, ClientError, Login, RawMessage},
     copy::{CopyError, Note},
 };
-use super::{session::Subscription, url::RabbitUrl};
+use super::{connection::SharedConnection, session::Subscription};
 use crate::settle::unix_seconds;
 
 mod check;
@@ -70,13 +70,16 @@ pub(super) enum Reach {
 /// Dropped at any point, the broker gives back what was not acknowledged. A copy may be there twice
 /// then.
 pub(super) async fn look(
-    url: &RabbitUrl,
+    connection: &SharedConnection,
     subscription: &Subscription,
     reach: Reach,
 ) -> Result<u32, QuarantineError> {
     timeout(TIMEOUT, async {
-        let mut client = log_in(url).await?;
-        let mut parking = Parking { url, client: None };
+        let mut client = log_in(connection).await?;
+        let mut parking = Parking {
+            connection,
+            client: None,
+        };
         let looked = look_with(&mut client, &mut parking, subscription, reach).await;
         // also after an error: the broker would have to notice first that nobody is there
         let requeued = client.requeue_all().await;
@@ -135,7 +138,7 @@ async fn look_with(
 /// It has a connection of its own: RabbitMQ stops reading from those that publish while it is short
 /// of memory or disk, and what was only looked at must not wait behind that.
 struct Parking<'a> {
-    url: &'a RabbitUrl,
+    connection: &'a SharedConnection,
     client: Option<Client<Stream>>,
 }
 
@@ -154,7 +157,7 @@ impl Parking<'_> {
         let mut client = match self.client.take() {
             Some(client) => client,
             None => {
-                let mut client = log_in(self.url).await?;
+                let mut client = log_in(self.connection).await?;
                 client.confirm_select().await?;
                 client
             }
@@ -165,7 +168,7 @@ impl Parking<'_> {
             failed_at: unix_seconds(),
         };
         let room = client.room_for_properties();
-        let copied = copy::dead_letter(&message.properties, &self.url.user, &note, room);
+        let copied = copy::dead_letter(&message.properties, self.connection.user(), &note, room);
         let published = match &copied {
             Ok(properties) => {
                 client
@@ -201,7 +204,8 @@ async fn dial(host: &str, port: u16) -> io::Result<Stream> {
 }
 
 /// Logs in at the first host that lets us in.
-async fn log_in(url: &RabbitUrl) -> Result<Client<Stream>, QuarantineError> {
+async fn log_in(connection: &SharedConnection) -> Result<Client<Stream>, QuarantineError> {
+    let url = connection.url();
     let login = Login {
         user: &url.user,
         password: &url.password,
@@ -209,7 +213,7 @@ async fn log_in(url: &RabbitUrl) -> Result<Client<Stream>, QuarantineError> {
         connection_name: &format!("{} (quarantine)", url.connection_name),
     };
     let mut failed = QuarantineError::TimedOut;
-    for (host, port) in &url.hosts {
+    for (host, port) in connection.hosts() {
         let opening = timeout(url.connect_timeout, async {
             let stream = dial(host, *port).await.map_err(ClientError::from)?;
             Client::open(stream, &login).await
