@@ -11,29 +11,34 @@
 //! - `dispatcher`: from a delivery to its handler;
 //! - `handler`, `extract`, `outcome`: the registry of handlers, their arguments, what they
 //!   return;
+//! - `retry`: which failures are tried again, and when;
+//! - `codec`: from the bytes of a body to the payload;
 //! - `settle`: from the outcome to the acknowledgement;
 //! - `health`: whether all of this works;
 //! - `publisher`: sending messages.
 
 pub use self::{
     app::{App, Error, Queue, Running, run},
+    codec::Codec,
     consumer::{
-        Acknowledger, ConsumerError, MessageConsumer, MessageConsumerFactory,
-        MessageConsumerRegistry, RegisterError, RunError,
+        Acknowledger, ConsumerError, DeadLetters, MessageConsumer, MessageConsumerFactory,
+        MessageConsumerRegistry, QueuePolicy, RegisterError, RunError,
     },
     delivery::{Delivery, DeliveryTag},
-    dispatcher::Dispatcher,
-    handler::{HandlerFunction, HandlerRegistry, HandlersError},
+    dispatcher::{CutOff, Dispatcher},
+    handler::{HandlerFunction, HandlerOptions, HandlerRegistry, HandlersError},
     health::{Health, QueueHealth, Trouble},
     key::KeySource,
     message::{Headers, Message, Properties, PropertyError, Value},
     outcome::{IntoOutcome, Outcome},
     publisher::{PublishError, Publisher},
+    retry::{Permanent, Retry},
     settle::Reason,
 };
 pub use ploomby_macros::handler;
 
 mod app;
+mod codec;
 mod consumer;
 mod delivery;
 mod dispatcher;
@@ -46,6 +51,7 @@ mod message;
 mod outcome;
 mod publisher;
 pub mod rabbit;
+mod retry;
 mod settle;
 
 #[doc(hidden)]

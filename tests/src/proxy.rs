@@ -1,5 +1,5 @@
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::copy_bidirectional;
@@ -12,6 +12,7 @@ pub struct Proxy {
     address: SocketAddr,
     connections: Arc<Mutex<JoinSet<()>>>,
     refusing: Arc<AtomicBool>,
+    accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -25,16 +26,19 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(Mutex::new(JoinSet::new()));
-        let accepted = connections.clone();
         let refusing = Arc::new(AtomicBool::new(false));
         let refused = refusing.clone();
+        let kept = connections.clone();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = accepted.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 if refused.load(Ordering::Relaxed) {
                     continue;
                 }
                 let target = target.clone();
-                let mut connections = accepted.lock().unwrap_or_else(PoisonError::into_inner);
+                count.fetch_add(1, Ordering::Relaxed);
+                let mut connections = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 connections.spawn(forward(client, target));
             }
         });
@@ -42,6 +46,7 @@ impl Proxy {
             address,
             connections,
             refusing,
+            accepted,
             accepting,
         }
     }
@@ -49,6 +54,11 @@ impl Proxy {
     /// Where the proxy listens, as `host:port`.
     pub fn address(&self) -> String {
         self.address.to_string()
+    }
+
+    /// How many connections there were, those that were cut among them.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Cuts all connections, wherever they are in a frame. New ones are let through.

@@ -32,7 +32,7 @@ impl<'d> Argument<'d, Part> for Key {
     }
 }
 
-/// The body of the message, as it was sent.
+/// The body of the message, as it was sent: a compressed one is not decompressed.
 ///
 /// `Debug` prints its length alone.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,6 +48,26 @@ impl fmt::Debug for RawBody {
 impl<'d> Argument<'d, Part> for RawBody {
     fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
         Extracting::ready(Ok(Self(delivery.message().body().clone())))
+    }
+}
+
+/// Which attempt at the message this is: 1, unless a [`Retry`](crate::Retry) brought it back.
+///
+/// ```
+/// use ploomby::extract::Attempt;
+///
+/// #[ploomby::handler(retry = 5)]
+/// async fn call_the_bank(Attempt(attempt): Attempt) {
+///     println!("attempt {attempt} of 5");
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt(pub u32);
+
+#[diagnostic::do_not_recommend]
+impl<'d> Argument<'d, Part> for Attempt {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
+        Extracting::ready(Ok(Self(delivery.attempt())))
     }
 }
 
@@ -76,5 +96,13 @@ impl<'d> Argument<'d, Part> for Redelivered {
 impl<'d> Argument<'d, Part> for Properties {
     fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
         Extracting::ready(Ok(delivery.properties().clone()))
+    }
+}
+
+/// The delivery itself, of which nothing is copied.
+#[diagnostic::do_not_recommend]
+impl<'d> Argument<'d, Part> for Delivery {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
+        Extracting::ready(Ok(delivery.clone()))
     }
 }

@@ -17,7 +17,7 @@ use self::events::ChannelEvents;
 use super::{
     acknowledger::RabbitAcknowledger,
     connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel, SharedConnection},
-    publisher::ConfirmedPublisher,
+    copies::Copies,
     topology::TopologyError,
 };
 use crate::{
@@ -49,7 +49,6 @@ pub(super) struct Session {
 pub(super) struct Subscription {
     pub(super) queue: String,
     pub(super) prefetch: u16,
-    pub(super) dead_letter_queue: String,
 }
 
 impl Session {
@@ -57,7 +56,7 @@ impl Session {
     pub(super) async fn open(
         connection: &SharedConnection,
         subscription: &Subscription,
-        dead_letters: &Arc<ConfirmedPublisher>,
+        copies: &Arc<Copies>,
     ) -> Result<Self, TopologyError> {
         let OpenChannel {
             channel,
@@ -79,8 +78,7 @@ impl Session {
             channel.clone(),
             events.clone(),
             subscription.prefetch,
-            dead_letters.clone(),
-            subscription.dead_letter_queue.clone(),
+            copies.clone(),
         );
         Ok(Self {
             channel,
@@ -148,21 +146,21 @@ impl Session {
         message: ConsumerMessage,
         dispatcher: &Dispatcher,
     ) -> Result<(), Lost> {
-        let Some(delivery) = delivery(message) else {
+        let Some((delivery, tag)) = delivery(message) else {
             warn!("the client handed over half a message, opening the channel again");
             return Err(self.lost());
         };
         if self.is_cancelled() {
-            self.acknowledger.requeue(delivery.tag).await;
+            self.acknowledger.requeue(tag).await;
             return Ok(());
         }
-        let tag = delivery.tag.get();
-        match self.dispatch(delivery, dispatcher).await? {
+        let number = tag.get();
+        match self.dispatch(delivery, tag, dispatcher).await? {
             Dispatched::Started if self.acknowledger.is_due() => self.flush().await,
             Dispatched::Started => Ok(()),
             Dispatched::Stopped => {
                 self.cancel();
-                self.acknowledger.requeue(DeliveryTag::new(tag)).await;
+                self.acknowledger.requeue(DeliveryTag::new(number)).await;
                 Ok(())
             }
         }
@@ -173,9 +171,10 @@ impl Session {
     async fn dispatch(
         &self,
         delivery: Delivery,
+        tag: DeliveryTag,
         dispatcher: &Dispatcher,
     ) -> Result<Dispatched, Lost> {
-        let mut dispatching = pin!(dispatcher.dispatch(delivery, &self.acknowledger));
+        let mut dispatching = pin!(dispatcher.dispatch(delivery, tag, &self.acknowledger));
         loop {
             // cancel safety: `dispatching` goes on, or was not started; the others lose nothing
             tokio::select! {
@@ -216,6 +215,11 @@ impl Session {
 
     fn is_cancelled(&self) -> bool {
         self.cancelling.is_some()
+    }
+
+    /// Whether the broker said why nothing more will come.
+    pub(super) fn is_refused(&self) -> bool {
+        self.events.closed().is_some()
     }
 
     /// Nothing of this session reaches the broker any more.
@@ -268,7 +272,7 @@ async fn subscribe(
     channel.basic_consume_rx(consume).await
 }
 
-fn delivery(message: ConsumerMessage) -> Option<Delivery> {
+fn delivery(message: ConsumerMessage) -> Option<(Delivery, DeliveryTag)> {
     let message = (
         message.deliver?,
         message.basic_properties?,
@@ -279,5 +283,6 @@ fn delivery(message: ConsumerMessage) -> Option<Delivery> {
         properties: Properties::from_wire(properties),
         body: content.into(),
     };
-    Some(Delivery::from_wire(message, deliver))
+    let tag = DeliveryTag::new(deliver.delivery_tag());
+    Some((Delivery::from_wire(message, deliver), tag))
 }

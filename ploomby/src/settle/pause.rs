@@ -1,12 +1,7 @@
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
-
-use crate::health::Copies;
 
 /// How long a message whose copy could not be kept is held before it is requeued.
 ///
@@ -16,7 +11,6 @@ use crate::health::Copies;
 #[derive(Debug, Default)]
 pub(crate) struct RequeuePause {
     failures: AtomicU32,
-    pub(crate) copies: Arc<Copies>,
 }
 
 impl RequeuePause {

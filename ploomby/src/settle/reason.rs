@@ -19,23 +19,49 @@ pub enum Reason {
     UnknownKey,
     /// The body does not decode into the payload.
     Undecodable,
+    /// The content type is not known, or not to this payload.
+    UnsupportedContentType,
+    /// The body is compressed, or encoded otherwise, in a way that is not known.
+    UnsupportedContentEncoding,
+    /// The body is larger than the queue allows, as it is or once it is decompressed.
+    TooLarge,
+    /// The payload was decoded, and its validation failed.
+    Invalid,
     /// An extractor refused the message, or the handler asked for it.
     Rejected,
     /// The handler returned an error.
     HandlerError,
     /// The handler panicked.
     Panic,
+    /// The handler was not done within its timeout.
+    Timeout,
+    /// The handler asked for another attempt when there was none left.
+    RetriesExhausted,
+    /// The message came back too often without having been settled, as one does that crashes the
+    /// process.
+    TooManyDeliveries,
+    /// The client library cannot read the message: text in its headers or properties is not UTF-8,
+    /// or they are nested too deep.
+    Malformed,
 }
 
 impl Reason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 15] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::UnknownKey,
         Self::Undecodable,
+        Self::UnsupportedContentType,
+        Self::UnsupportedContentEncoding,
+        Self::TooLarge,
+        Self::Invalid,
         Self::Rejected,
         Self::HandlerError,
         Self::Panic,
+        Self::Timeout,
+        Self::RetriesExhausted,
+        Self::TooManyDeliveries,
+        Self::Malformed,
     ];
 
     /// The reason as it stands in the header.
@@ -46,15 +72,26 @@ impl Reason {
             Self::InvalidKey => "invalid-key",
             Self::UnknownKey => "unknown-key",
             Self::Undecodable => "undecodable",
+            Self::UnsupportedContentType => "unsupported-content-type",
+            Self::UnsupportedContentEncoding => "unsupported-content-encoding",
+            Self::TooLarge => "too-large",
+            Self::Invalid => "invalid",
             Self::Rejected => "rejected",
             Self::HandlerError => "handler-error",
             Self::Panic => "panic",
+            Self::Timeout => "timeout",
+            Self::RetriesExhausted => "retries-exhausted",
+            Self::TooManyDeliveries => "too-many-deliveries",
+            Self::Malformed => "malformed",
         }
     }
 
     /// Whether the handler ran before the message was found wanting.
     pub(super) fn is_after_handler(self) -> bool {
-        matches!(self, Self::HandlerError | Self::Panic)
+        matches!(
+            self,
+            Self::HandlerError | Self::Panic | Self::Timeout | Self::RetriesExhausted
+        )
     }
 
     /// The reason that a header holds.

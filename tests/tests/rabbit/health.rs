@@ -140,7 +140,7 @@ enum Report {
 }
 
 impl MessageConsumer for Told {
-    async fn connect(&mut self) -> Result<(), ConsumerError> {
+    async fn connect(&mut self, _: &Dispatcher) -> Result<(), ConsumerError> {
         Ok(())
     }
 
