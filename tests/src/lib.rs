@@ -1,8 +1,9 @@
 //! What the tests of ploomby share.
 //!
 //! - [`rabbit`]: the RabbitMQ broker that the tests of a process run against
+//! - [`OwnRabbit`]: one that a test may kill, freeze and start again
 //! - [`Bed`]: a broker, embedded or RabbitMQ, and the queues that a test uses on it
-//! - [`Proxy`]: cuts the connections to a broker
+//! - [`Proxy`]: cuts, stalls and throttles the connections to a broker
 //! - [`seen`]: what handlers note, and a test waits for
 //! - [`eventually`], [`eventually_some`]: waiting for a condition, with a deadline
 //! - [`unique_name`]: names that no other test uses
@@ -19,8 +20,8 @@ mod wait;
 pub use bed::{Bed, DEADLINE, KEY};
 pub use linked::from_another_crate;
 pub use name::unique_name;
-pub use proxy::Proxy;
-pub use rabbit::{Rabbit, rabbit};
+pub use proxy::{Cut, Direction, Method, Proxy};
+pub use rabbit::{OwnRabbit, Rabbit, rabbit};
 pub use received::Received;
 pub use seen::{Handled, Seen, seen};
 pub use wait::{eventually, eventually_some};
