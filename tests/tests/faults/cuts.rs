@@ -72,19 +72,23 @@ async fn lose_nothing(kind: &str, first_turn: usize) {
             let bad: BTreeSet<u32> = (0..MESSAGES).step_by(10).collect();
             ledger.until(MESSAGES as usize - bad.len(), LONG).await;
             let dead_letters = format!("{queue}_dlq");
+            let mut parked = Vec::new();
             eventually(LONG, async || {
-                bed.ready_count(&dead_letters).await as usize >= bad.len()
-                    && bed.ready_count(&queue).await == 0
+                parked.extend(bed.take_all(&dead_letters).await);
+                numbers(&parked).0.len() >= bad.len() && bed.ready_count(&queue).await == 0
             })
             .await;
             app.shut_down().await.unwrap();
-            assert!(bed.is_empty(&queue).await, "all were acknowledged");
-            let parked = bed.take_all(&dead_letters).await;
+            parked.extend(bed.take_all(&dead_letters).await);
+            // one whose copy was not known to be kept, and was, is still held back
+            let (left, _) = numbers(&bed.take_all(&queue).await);
+            assert!(left.is_subset(&bad), "handled and not acknowledged: {left:?}");
             let (parked, parked_twice) = numbers(&parked);
             assert_eq!(parked, bad, "the bad ones are parked, and nothing else");
             eprintln!(
-                "{CUTS} cuts, {MESSAGES} messages on a {kind} queue: {} handled twice, {parked_twice} parked twice",
-                ledger.duplicates()
+                "{CUTS} cuts, {MESSAGES} messages on a {kind} queue: {} handled twice, {} parked twice",
+                ledger.duplicates(),
+                parked_twice + left.len()
             );
         })
         .await;
