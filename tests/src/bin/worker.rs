@@ -46,7 +46,5 @@ async fn main() -> anyhow::Result<()> {
         .key(KeySource::header(KEY))
         .prefetch(256)
         .concurrency(concurrency);
-    let running = App::new(url).queue(queue).start().await?;
-    println!("started");
-    Ok(running.until_signal().await?)
+    Ok(App::new(url).queue(queue).run().await?)
 }

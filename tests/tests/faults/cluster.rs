@@ -40,7 +40,8 @@ async fn leader(nodes: &[OwnRabbit], asked: usize, queue: &str) -> usize {
     let listed = nodes[asked]
         .ctl(&["--quiet", "list_queues", "name", "leader"])
         .await;
-    let line = listed.lines().find(|line| line.starts_with(queue));
+    let is_its = |line: &&str| line.split_whitespace().next() == Some(queue);
+    let line = listed.lines().find(is_its);
     let line = line.unwrap_or_else(|| panic!("{listed}"));
     let leads = |node: &OwnRabbit| line.contains(node.name());
     nodes
