@@ -7,10 +7,11 @@
 //! ```
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     path::PathBuf,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use ploomby::{
@@ -23,6 +24,7 @@ use tokio::{
     fs::File,
     io::{AsyncBufRead, AsyncBufReadExt, BufReader, Lines},
     sync::Notify,
+    time::Instant,
 };
 
 #[ploomby::handler("greet")]
@@ -84,7 +86,7 @@ struct LinesConsumer {
 }
 
 impl MessageConsumer for LinesConsumer {
-    async fn connect(&mut self) -> Result<(), ConsumerError> {
+    async fn connect(&mut self, _: &Dispatcher) -> Result<(), ConsumerError> {
         let input: Input = match self.path.as_str() {
             "-" => Box::pin(BufReader::new(tokio::io::stdin())),
             path => Box::pin(BufReader::new(File::open(path).await?)),
@@ -98,15 +100,13 @@ impl MessageConsumer for LinesConsumer {
             .lines
             .as_mut()
             .ok_or_else(|| ConsumerError::new("not connected"))?;
-        let mut number = 0;
         while let Some(line) = lines.next_line().await? {
-            number += 1;
-            let delivery = self.unsettled.take(number, line)?;
-            dispatcher.dispatch(delivery, &self.unsettled).await;
+            let (delivery, tag) = self.unsettled.take(line)?;
+            dispatcher.dispatch(delivery, tag, &self.unsettled).await;
         }
-        // what was requeued comes again, until nothing is left
-        while let Some(delivery) = self.unsettled.requeued().await? {
-            dispatcher.dispatch(delivery, &self.unsettled).await;
+        // what failed or was requeued comes again, until nothing is left
+        while let Some((delivery, tag)) = self.unsettled.next().await {
+            dispatcher.dispatch(delivery, tag, &self.unsettled).await;
         }
         Ok(())
     }
@@ -118,65 +118,99 @@ impl MessageConsumer for LinesConsumer {
     }
 }
 
-/// The lines that are with a handler, or wait for one again.
+/// The messages that are with a handler, or wait for one again.
 #[derive(Default)]
 struct Unsettled {
-    lines: Mutex<Requeueable>,
-    settled: Notify,
+    messages: Mutex<Messages>,
+    changed: Notify,
 }
 
 #[derive(Default)]
-struct Requeueable {
-    running: BTreeMap<u64, String>,
-    requeued: VecDeque<u64>,
+struct Messages {
+    running: BTreeMap<u64, (String, Message)>,
+    /// Those that come again, with the time from which on.
+    waiting: Vec<(Instant, u64)>,
+    /// How many numbers were given.
+    last: u64,
 }
 
 impl Unsettled {
-    fn take(&self, number: u64, line: String) -> Result<Delivery, ConsumerError> {
-        let delivery = delivery(number, &line)?;
-        self.with(|lines| lines.running.insert(number, line));
-        Ok(delivery)
+    fn take(&self, line: String) -> Result<(Delivery, DeliveryTag), ConsumerError> {
+        let message = message(&line)?;
+        let tag = self.with(|messages| messages.add(line, message.clone()));
+        Ok((Delivery::new(message), DeliveryTag::new(tag)))
     }
 
-    /// The next line to try again; `None` once all are settled.
-    async fn requeued(&self) -> Result<Option<Delivery>, ConsumerError> {
+    /// The next message to try again; `None` once all are settled.
+    async fn next(&self) -> Option<(Delivery, DeliveryTag)> {
         loop {
-            let settled = self.settled.notified();
-            let next = self.with(|lines| {
-                let number = lines.requeued.pop_front();
-                (
-                    number.and_then(|number| Some((number, lines.running.get(&number)?.clone()))),
-                    lines.running.is_empty(),
-                )
+            let changed = self.changed.notified();
+            let (next, is_done) = self.with(|messages| {
+                let next = messages.waiting.iter().min().copied();
+                (next, messages.running.is_empty())
             });
             match next {
-                (Some((number, line)), _) => {
-                    return Ok(Some(delivery(number, &line)?.redelivered()));
+                None if is_done => return None,
+                None => changed.await,
+                Some((at, tag)) => {
+                    // cancel safety: both are asked again
+                    tokio::select! {
+                        () = tokio::time::sleep_until(at) => {}
+                        () = changed => continue,
+                    }
+                    let message = self.with(|messages| {
+                        messages.waiting.retain(|(_, waiting)| *waiting != tag);
+                        messages
+                            .running
+                            .get(&tag)
+                            .map(|(_, message)| message.clone())
+                    });
+                    if let Some(message) = message {
+                        return Some((Delivery::new(message), DeliveryTag::new(tag)));
+                    }
                 }
-                (None, true) => return Ok(None),
-                (None, false) => settled.await,
             }
         }
     }
 
     fn lines(&self) -> Vec<String> {
-        self.with(|lines| lines.running.values().cloned().collect())
+        self.with(|messages| {
+            let running = messages.running.values();
+            running.map(|(line, _)| line.clone()).collect()
+        })
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Requeueable) -> T) -> T {
-        change(&mut self.lines.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, change: impl FnOnce(&mut Messages) -> T) -> T {
+        change(&mut self.messages.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Messages {
+    fn add(&mut self, line: String, message: Message) -> u64 {
+        self.last += 1;
+        self.running.insert(self.last, (line, message));
+        self.last
     }
 }
 
 impl Acknowledger for Unsettled {
     async fn ack(&self, tag: DeliveryTag) {
-        self.with(|lines| lines.running.remove(&tag.get()));
-        self.settled.notify_one();
+        self.with(|messages| messages.running.remove(&tag.get()));
+        self.changed.notify_one();
     }
 
     async fn requeue(&self, tag: DeliveryTag) {
-        self.with(|lines| lines.requeued.push_back(tag.get()));
-        self.settled.notify_one();
+        self.with(|messages| messages.waiting.push((Instant::now(), tag.get())));
+        self.changed.notify_one();
+    }
+
+    async fn retry(&self, copy: Message, delay: Duration) -> Result<(), ConsumerError> {
+        let line = String::from_utf8_lossy(copy.body()).into_owned();
+        self.with(|messages| {
+            let tag = messages.add(line, copy);
+            messages.waiting.push((Instant::now() + delay, tag));
+        });
+        Ok(())
     }
 
     async fn dead_letter(&self, copy: Message) -> Result<(), ConsumerError> {
@@ -199,8 +233,8 @@ struct Line<'a> {
 }
 
 /// A line that is not of this form is a message without a key: it is dead-lettered as it is.
-fn delivery(number: u64, line: &str) -> Result<Delivery, ConsumerError> {
-    let message = match serde_json::from_str::<Line<'_>>(line) {
+fn message(line: &str) -> Result<Message, ConsumerError> {
+    Ok(match serde_json::from_str::<Line<'_>>(line) {
         Ok(Line { key, payload }) => {
             let properties = ploomby::Properties::new()
                 .message_type(key)
@@ -208,6 +242,5 @@ fn delivery(number: u64, line: &str) -> Result<Delivery, ConsumerError> {
             Message::new(payload.get().to_owned()).with_properties(properties)
         }
         Err(_) => Message::new(line.to_owned()),
-    };
-    Ok(Delivery::new(message, DeliveryTag::new(number)))
+    })
 }

@@ -1,21 +1,37 @@
+use std::time::Duration;
+
 use proc_macro2::TokenTree;
 use syn::{
-    Ident, Lit, LitStr, Token,
+    Expr, Ident, Lit, LitStr, Token,
     ext::IdentExt,
     parse::{Parse, ParseStream},
 };
 
 use crate::error::Errors;
 
-/// What a handler answers to: `("key", "other key", default)`.
+mod duration;
+
+/// What a handler answers to, and how it is run: `("key", "other key", default, retry = 5)`.
 #[derive(Default)]
 pub(crate) struct Attr {
     pub(crate) keys: Vec<LitStr>,
     pub(crate) default: bool,
+    pub(crate) options: Vec<Opt>,
+}
+
+/// `name = value`, a setter of `HandlerOptions`.
+pub(crate) struct Opt {
+    pub(crate) name: Ident,
+    pub(crate) value: OptValue,
+}
+
+pub(crate) enum OptValue {
+    Expr(Expr),
+    Duration(Duration),
 }
 
 impl Attr {
-    /// An attribute without parentheses, or with nothing in them.
+    /// An attribute that names no key.
     pub(crate) fn is_bare(&self) -> bool {
         self.keys.is_empty() && !self.default
     }
@@ -37,9 +53,12 @@ impl Parse for Attr {
     }
 }
 
-const ALLOWED: &str = "expected keys as string literals, or `default`: \
+const ALLOWED: &str = "expected keys as string literals, `default`, or options: \
                        #[handler], #[handler(\"key\")], #[handler(\"key\", \"other key\")], \
-                       #[handler(default)]";
+                       #[handler(default)], #[handler(\"key\", retry = 5, timeout = \"10s\")]; \
+                       the options are `queue`, `retry`, `timeout` and `concurrency`";
+
+const OPTIONS: [&str; 4] = ["queue", "retry", "timeout", "concurrency"];
 
 impl Attr {
     fn add(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
@@ -51,7 +70,7 @@ impl Attr {
                 "a key is a string literal, in double quotes",
             ))
         } else if input.peek(Ident::peek_any) {
-            self.add_word(&input.call(Ident::parse_any)?, input)
+            self.add_word(input.call(Ident::parse_any)?, input)
         } else {
             Err(input.error(ALLOWED))
         }
@@ -72,13 +91,20 @@ impl Attr {
         Ok(())
     }
 
-    fn add_word(&mut self, word: &Ident, rest: ParseStream<'_>) -> syn::Result<()> {
-        if word != "default" {
-            return Err(syn::Error::new_spanned(
-                word,
-                format!("unknown option `{word}`: {ALLOWED}"),
-            ));
+    fn add_word(&mut self, word: Ident, rest: ParseStream<'_>) -> syn::Result<()> {
+        if word == "default" {
+            return self.add_default(&word, rest);
         }
+        if OPTIONS.iter().any(|option| word == option) {
+            return self.add_option(word, rest);
+        }
+        Err(syn::Error::new_spanned(
+            &word,
+            format!("unknown option `{word}`: {ALLOWED}"),
+        ))
+    }
+
+    fn add_default(&mut self, word: &Ident, rest: ParseStream<'_>) -> syn::Result<()> {
         if !rest.is_empty() && !rest.peek(Token![,]) {
             return Err(rest.error("`default` stands alone: it takes no value"));
         }
@@ -87,6 +113,51 @@ impl Attr {
         }
         self.default = true;
         Ok(())
+    }
+
+    fn add_option(&mut self, name: Ident, input: ParseStream<'_>) -> syn::Result<()> {
+        if !input.peek(Token![=]) {
+            return Err(syn::Error::new_spanned(
+                &name,
+                format!("`{name}` takes a value: {}", example(&name)),
+            ));
+        }
+        input.parse::<Token![=]>()?;
+        if self.options.iter().any(|option| option.name == name) {
+            return Err(syn::Error::new_spanned(
+                &name,
+                format!("`{name}` is named twice"),
+            ));
+        }
+        let value = if name == "timeout" && input.peek(LitStr) {
+            let text: LitStr = input.parse()?;
+            match duration::parse(&text.value()) {
+                Some(Duration::ZERO) | None => {
+                    return Err(syn::Error::new_spanned(
+                        &text,
+                        "a timeout is a number above 0 with a unit, ms, s, m, h or d, such as \
+                         \"10s\", or any expression of type `Duration`",
+                    ));
+                }
+                Some(duration) => OptValue::Duration(duration),
+            }
+        } else {
+            OptValue::Expr(input.parse()?)
+        };
+        self.options.push(Opt { name, value });
+        Ok(())
+    }
+}
+
+fn example(option: &Ident) -> &'static str {
+    if option == "queue" {
+        "queue = \"users\""
+    } else if option == "retry" {
+        "retry = 5, or retry = Retry::fixed(3, Duration::from_secs(10))"
+    } else if option == "timeout" {
+        "timeout = \"10s\""
+    } else {
+        "concurrency = 4"
     }
 }
 

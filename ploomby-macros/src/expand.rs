@@ -4,7 +4,12 @@ use syn::{
     Attribute, FnArg, ItemFn, LitStr, PatType, ReturnType, Type, ext::IdentExt, spanned::Spanned,
 };
 
-use crate::{attr::Attr, error::Errors, span::Spans, valid};
+use crate::{
+    attr::{Attr, Opt, OptValue},
+    error::Errors,
+    span::Spans,
+    valid,
+};
 
 /// The function as it was written, and beside it what registers it. On an error the function is
 /// still there, so that its callers do not report that it is missing.
@@ -38,6 +43,7 @@ fn register(attr: &Attr, function: &ItemFn) -> TokenStream {
     let name = function.sig.ident.unraw().to_string();
     let keys = keys(attr, &name, function.sig.ident.span());
     let call = call();
+    let options = options(attr);
     let run = run(function);
     quote! {
         #(#conditions)*
@@ -49,9 +55,12 @@ fn register(attr: &Attr, function: &ItemFn) -> TokenStream {
                     name: ::core::concat!(::core::module_path!(), "::", #name),
                     file: ::core::file!(),
                     line: ::core::line!(),
+                    options: __ploomby_options,
                     call: __ploomby_call,
                 }
             }
+
+            #options
 
             #call
 
@@ -73,17 +82,35 @@ fn keys(attr: &Attr, name: &str, span: Span) -> Vec<TokenStream> {
         .collect()
 }
 
+/// What the attribute says beside the keys. Each value has the span of where it is written, so that
+/// one of another type is an error there.
+fn options(attr: &Attr) -> TokenStream {
+    let setters = attr.options.iter().map(|Opt { name, value }| {
+        let value = match value {
+            OptValue::Expr(value) => quote!(#value),
+            OptValue::Duration(duration) => {
+                let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+                quote!(::core::time::Duration::from_nanos(#nanos))
+            }
+        };
+        quote_spanned!(name.span()=> .#name(#value))
+    });
+    quote! {
+        fn __ploomby_options() -> ::ploomby::__private::HandlerOptions {
+            ::ploomby::__private::HandlerOptions::new() #(#setters)*
+        }
+    }
+}
+
 /// The function in the registry.
 fn call() -> TokenStream {
     let delivery = local("delivery", Span::call_site());
-    let result = local("result", Span::call_site());
     quote! {
         fn __ploomby_call(
             #delivery: ::ploomby::__private::Delivery,
         ) -> ::ploomby::__private::HandlerFuture {
             ::ploomby::__private::Box::pin(async move {
-                let #result = ::ploomby::__private::guard(__ploomby_run(&#delivery)).await;
-                ::ploomby::__private::Completed::new(#delivery, #result)
+                ::ploomby::__private::guard(__ploomby_run(&#delivery)).await
             })
         }
     }

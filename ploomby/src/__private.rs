@@ -8,7 +8,7 @@ pub use inventory;
 pub use crate::{
     delivery::Delivery,
     extract::{Argument, Free, Slot, lent::LentArgument},
-    handler::{Completed, HandlerFuture, LinkedHandler, LinkedKey, guard},
+    handler::{HandlerFuture, HandlerOptions, LinkedHandler, LinkedKey, guard},
     outcome::{IntoOutcome, Outcome},
     settle::Failure,
 };

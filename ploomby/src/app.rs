@@ -157,6 +157,14 @@ impl App {
         F: MessageConsumerFactory<Options: From<QueueOptions>>,
     {
         let handlers = self.handlers.take().unwrap_or_else(HandlerRegistry::linked);
+        let queues: Vec<_> = self
+            .queues
+            .iter()
+            .map(|queue| queue.name.as_str())
+            .collect();
+        handlers
+            .check_queues(&queues)
+            .map_err(RegisterError::from)?;
         let mut consumers = MessageConsumerRegistry::new(handlers, factory);
         if let Some(deadline) = self.deadline {
             consumers = consumers.with_deadline(deadline);

@@ -1,13 +1,19 @@
 //! The contract between a source of messages and the rest: what [`rabbit`](crate::rabbit) and
 //! [`memory`](crate::memory) implement, and what a source of your own does.
 
-use std::{fmt, future::Future};
+use std::{fmt, future::Future, time::Duration};
 
 use crate::{delivery::DeliveryTag, dispatcher::Dispatcher, message::Message};
 
-pub use self::registry::{MessageConsumerRegistry, RegisterError, RunError};
+pub use self::{
+    companions::DeadLetters,
+    policy::QueuePolicy,
+    registry::{MessageConsumerRegistry, RegisterError, RunError},
+};
 
+pub(crate) mod companions;
 pub(crate) mod options;
+pub(crate) mod policy;
 mod registry;
 
 /// Makes consumers of one kind, that share what they can, such as a connection.
@@ -28,11 +34,10 @@ pub trait MessageConsumerFactory: Send + Sync + 'static {
         options: &Self::Options,
     ) -> Result<Self::Consumer, ConsumerError>;
 
-    /// How many handlers of one queue may run at the same time, all `consumers_count` consumers
-    /// together.
-    fn concurrency(&self, options: &Self::Options, consumers_count: usize) -> usize {
+    /// How the deliveries of one queue are handled, all `consumers_count` consumers together.
+    fn policy(&self, options: &Self::Options, consumers_count: usize) -> QueuePolicy {
         let _ = (options, consumers_count);
-        DEFAULT_CONCURRENCY
+        QueuePolicy::new()
     }
 
     /// Closes what the consumers shared, after the last of them has disconnected.
@@ -41,21 +46,22 @@ pub trait MessageConsumerFactory: Send + Sync + 'static {
     }
 }
 
-/// How many handlers run at the same time where nothing else is said.
-pub(crate) const DEFAULT_CONCURRENCY: usize = 64;
-
 /// A source of messages.
 ///
 /// [`MessageConsumerRegistry::register`] calls `connect`, then runs `consume` on a task of its
 /// own. On shutdown it tells the dispatcher to stop, waits for the handlers in flight, drops the
 /// future of `consume` and calls `disconnect`.
 pub trait MessageConsumer: Send + 'static {
-    /// Opens what the source needs, so that what is wrong shows at startup.
+    /// Opens what the source needs, so that what is wrong shows at startup. The dispatcher tells
+    /// what the handlers will ask for, such as [`retry_delays`](Dispatcher::retry_delays).
     ///
     /// # Errors
     ///
     /// Whatever keeps the source from delivering.
-    fn connect(&mut self) -> impl Future<Output = Result<(), ConsumerError>> + Send;
+    fn connect(
+        &mut self,
+        dispatcher: &Dispatcher,
+    ) -> impl Future<Output = Result<(), ConsumerError>> + Send;
 
     /// Gives each message to [`Dispatcher::dispatch`]; returns when there will be no more.
     ///
@@ -88,6 +94,21 @@ pub trait Acknowledger: Send + Sync + 'static {
     /// The message goes back to where it came from, to be delivered again.
     fn requeue(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send;
 
+    /// Keeps a copy of a message that is to be delivered again after `delay`; none means at once, at
+    /// the end of the queue. It resolves once the copy is safe: only then is the original
+    /// acknowledged.
+    ///
+    /// The copy carries how often it was tried, so it has to come back with its headers.
+    ///
+    /// # Errors
+    ///
+    /// The copy may not be safe. The original is then requeued after a pause.
+    fn retry(
+        &self,
+        copy: Message,
+        delay: Duration,
+    ) -> impl Future<Output = Result<(), ConsumerError>> + Send;
+
     /// Keeps a copy of a message that cannot be handled. It resolves once the copy is safe: only
     /// then is the original acknowledged.
     ///
@@ -95,6 +116,12 @@ pub trait Acknowledger: Send + Sync + 'static {
     ///
     /// The copy may not be safe. The original is then requeued after a pause.
     fn dead_letter(&self, copy: Message) -> impl Future<Output = Result<(), ConsumerError>> + Send;
+
+    /// The source itself keeps a message that cannot be handled. Asked for only where the queue's
+    /// policy says so; a source that cannot requeues it.
+    fn reject(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send {
+        self.requeue(tag)
+    }
 }
 
 /// What went wrong at a source of messages.

@@ -5,6 +5,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use crate::{
     key::{KeyError, KeyReader},
     message::{Headers, Message, Properties},
+    settle::headers,
 };
 
 /// Names one delivery to the consumer that made it (AMQP's delivery tag).
@@ -26,14 +27,18 @@ impl DeliveryTag {
     }
 }
 
-/// A message on its way to a handler.
+/// A message on its way to a handler. Cheap to clone: clones share the message.
 ///
 /// `Debug` prints neither the body nor what the headers hold.
+#[derive(Clone)]
 pub struct Delivery {
-    pub(crate) message: Message,
-    pub(crate) tag: DeliveryTag,
-    envelope: Envelope,
+    inner: Arc<Inner>,
     source: Option<Arc<Source>>,
+}
+
+struct Inner {
+    message: Message,
+    envelope: Envelope,
 }
 
 /// Where deliveries come from, the same for all of a queue.
@@ -55,24 +60,35 @@ enum Envelope {
 
 impl Delivery {
     /// A delivery of this message, from the default exchange, for the first time.
-    pub fn new(message: Message, tag: DeliveryTag) -> Self {
-        Self {
-            message,
-            tag,
-            envelope: Envelope::Plain {
-                exchange: String::new(),
-                routing_key: String::new(),
-                redelivered: false,
-            },
-            source: None,
-        }
+    pub fn new(message: Message) -> Self {
+        Self::plain(message, String::new(), String::new(), false)
     }
 
     pub(crate) fn from_wire(message: Message, deliver: amqprs::Deliver) -> Self {
         Self {
-            message,
-            tag: DeliveryTag::new(deliver.delivery_tag()),
-            envelope: Envelope::Wire(deliver),
+            inner: Arc::new(Inner {
+                message,
+                envelope: Envelope::Wire(deliver),
+            }),
+            source: None,
+        }
+    }
+
+    pub(crate) fn plain(
+        message: Message,
+        exchange: String,
+        routing_key: String,
+        redelivered: bool,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                message,
+                envelope: Envelope::Plain {
+                    exchange,
+                    routing_key,
+                    redelivered,
+                },
+            }),
             source: None,
         }
     }
@@ -80,73 +96,92 @@ impl Delivery {
     /// Says through which exchange and with which routing key the message came.
     #[must_use]
     pub fn routed(self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Self {
-        let redelivered = self.is_redelivered();
+        let redelivered = self.came_back();
         Self {
-            envelope: Envelope::Plain {
-                exchange: exchange.into(),
-                routing_key: routing_key.into(),
+            source: self.source,
+            ..Self::plain(
+                self.inner.message.clone(),
+                exchange.into(),
+                routing_key.into(),
                 redelivered,
-            },
-            ..self
+            )
         }
     }
 
     /// Says that the message was delivered before and not settled.
     #[must_use]
     pub fn redelivered(self) -> Self {
-        let (exchange, routing_key) = (self.exchange().to_owned(), self.routing_key().to_owned());
+        let (exchange, routing_key) = self.inner.envelope.address();
+        let (exchange, routing_key) = (exchange.to_owned(), routing_key.to_owned());
         Self {
-            envelope: Envelope::Plain {
-                exchange,
-                routing_key,
-                redelivered: true,
-            },
-            ..self
+            source: self.source,
+            ..Self::plain(self.inner.message.clone(), exchange, routing_key, true)
         }
     }
 
     /// The message.
     pub fn message(&self) -> &Message {
-        &self.message
+        &self.inner.message
     }
 
     /// The body of the message.
     pub fn body(&self) -> &[u8] {
-        self.message.body()
+        self.message().body()
     }
 
     /// The properties of the message.
     pub fn properties(&self) -> &Properties {
-        self.message.properties()
+        self.message().properties()
     }
 
     /// The headers of the message.
     pub fn headers(&self) -> Headers<'_> {
-        self.message.headers()
+        self.message().headers()
     }
 
     /// The exchange that the message was published to; empty for the default exchange.
     pub fn exchange(&self) -> &str {
-        match &self.envelope {
-            Envelope::Wire(deliver) => deliver.exchange(),
-            Envelope::Plain { exchange, .. } => exchange,
-        }
+        self.address().0
     }
 
     /// The routing key that the message was published with.
     pub fn routing_key(&self) -> &str {
-        match &self.envelope {
-            Envelope::Wire(deliver) => deliver.routing_key(),
-            Envelope::Plain { routing_key, .. } => routing_key,
+        self.address().1
+    }
+
+    /// Exchange and routing key, as the sender gave them. A copy of ploomby's reaches the queue
+    /// through the default exchange and carries what it came with at first.
+    fn address(&self) -> (&str, &str) {
+        let address = self.inner.envelope.address();
+        if address != ("", self.queue()) {
+            return address;
+        }
+        let original = |name| self.headers().text(name);
+        match original(headers::ROUTING_KEY) {
+            Some(routing_key) => (original(headers::EXCHANGE).unwrap_or(""), routing_key),
+            None => address,
         }
     }
 
     /// Whether the message was delivered before, here or elsewhere, and not settled.
     pub fn is_redelivered(&self) -> bool {
-        match &self.envelope {
+        self.came_back() || self.headers().contains(headers::REDELIVERIES)
+    }
+
+    /// Whether the source says so of this very delivery.
+    pub(crate) fn came_back(&self) -> bool {
+        match &self.inner.envelope {
             Envelope::Wire(deliver) => deliver.redelivered(),
             Envelope::Plain { redelivered, .. } => *redelivered,
         }
+    }
+
+    /// Which attempt at the message this is: 1, unless a [`Retry`](crate::Retry) brought it back.
+    pub fn attempt(&self) -> u32 {
+        let attempt = self.headers().number(headers::ATTEMPT);
+        attempt
+            .and_then(|attempt| u32::try_from(attempt).ok())
+            .map_or(1, |attempt| attempt.max(1))
     }
 
     /// The queue that the message was consumed from; empty before it is dispatched.
@@ -173,15 +208,27 @@ impl Delivery {
     }
 }
 
+impl Envelope {
+    fn address(&self) -> (&str, &str) {
+        match self {
+            Self::Wire(deliver) => (deliver.exchange(), deliver.routing_key()),
+            Self::Plain {
+                exchange,
+                routing_key,
+                ..
+            } => (exchange, routing_key),
+        }
+    }
+}
+
 impl fmt::Debug for Delivery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
             .field("queue", &self.queue())
-            .field("tag", &self.tag.0)
             .field("exchange", &self.exchange())
             .field("routing_key", &self.routing_key())
             .field("redelivered", &self.is_redelivered())
-            .field("message", &self.message)
+            .field("message", self.message())
             .finish()
     }
 }

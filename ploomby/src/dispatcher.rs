@@ -1,20 +1,34 @@
 //! From a delivery to its handler: the one place where a message meets a function.
 
-use std::{fmt, future::poll_fn, sync::Arc, task::Poll, time::Duration};
-
-use tokio::sync::Semaphore;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-use self::in_flight::InFlight;
-use crate::{
-    consumer::Acknowledger,
-    delivery::{Delivery, Source},
-    handler::{Completed, Entry, HandlerFuture, HandlerRegistry},
-    key::{KeyError, KeyReader},
-    settle::{Failure, Reason, RequeuePause, settle},
+use std::{
+    fmt,
+    future::{poll_fn, ready},
+    sync::Arc,
+    task::Poll,
+    time::Duration,
 };
 
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::in_flight::CutOff;
+use self::{in_flight::InFlight, room::Room};
+use crate::{
+    consumer::{Acknowledger, policy::QueuePolicy},
+    delivery::{Delivery, DeliveryTag, Source},
+    handler::{HandlerFuture, HandlerRegistry, Route, Table, guard},
+    key::KeyReader,
+    outcome::Outcome,
+    retry::Retry,
+    settle::{Decision, Failure, Settling, is_settled_at_once},
+};
+
+mod admission;
 mod in_flight;
+mod room;
 
 /// Gives each delivery of one queue to the handler that its key names, and settles it.
 ///
@@ -30,13 +44,12 @@ pub struct Dispatcher {
 /// What all consumers of a queue share.
 struct Queue {
     source: Arc<Source>,
-    handlers: Arc<HandlerRegistry>,
-    slots: Semaphore,
-    /// No delivery is started any more.
-    stop: CancellationToken,
+    handlers: Table,
+    policy: QueuePolicy,
+    room: Room,
+    settling: Settling,
     /// Nobody waits for the handlers any more.
     abandoned: CancellationToken,
-    pause: RequeuePause,
 }
 
 /// What belongs to one consumer.
@@ -52,8 +65,8 @@ impl Dispatcher {
     pub(crate) fn new(
         queue: &str,
         key: KeyReader,
-        handlers: Arc<HandlerRegistry>,
-        concurrency: usize,
+        handlers: &HandlerRegistry,
+        policy: QueuePolicy,
     ) -> Self {
         Self {
             queue: Arc::new(Queue {
@@ -61,11 +74,14 @@ impl Dispatcher {
                     queue: queue.to_owned(),
                     key,
                 }),
-                handlers,
-                slots: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),
-                stop: CancellationToken::new(),
+                handlers: handlers.table(queue, &policy),
+                room: Room::new(&policy),
+                settling: Settling {
+                    dead_lettering: policy.dead_lettering,
+                    ..Settling::default()
+                },
+                policy,
                 abandoned: CancellationToken::new(),
-                pause: RequeuePause::default(),
             }),
             consumer: Arc::default(),
         }
@@ -87,7 +103,13 @@ impl Dispatcher {
         &self.queue.source.queue
     }
 
-    /// Runs the delivery's handler and settles the delivery.
+    /// The delays that [`Acknowledger::retry`] will be asked for, each once, shortest first. A
+    /// message that came back unsettled may have to be retried without a delay beside them.
+    pub fn retry_delays(&self) -> Vec<Duration> {
+        self.queue.handlers.retry_delays()
+    }
+
+    /// Runs the delivery's handler and settles the delivery, which `tag` names to its source.
     ///
     /// It returns once the handler is running, not once it is done: handlers run concurrently, up
     /// to the queue's limit, and `dispatch` waits while that many run. After shutdown has begun
@@ -101,116 +123,154 @@ impl Dispatcher {
     /// A delivery whose `dispatch` is dropped was either not started or is with its handler.
     ///
     /// [`disconnect`]: crate::MessageConsumer::disconnect
-    pub async fn dispatch<A: Acknowledger>(&self, mut delivery: Delivery, acknowledger: &Arc<A>) {
+    pub async fn dispatch<A: Acknowledger>(
+        &self,
+        mut delivery: Delivery,
+        tag: DeliveryTag,
+        acknowledger: &Arc<A>,
+    ) {
         delivery.set_source(self.queue.source.clone());
-        let slot = self.queue.slots.acquire().await.expect("never closed");
+        let place = self.queue.room.enter(delivery.body().len()).await;
         // taken before `stop` is looked at, so that `drain` misses nothing
         let token = self.consumer.tasks.token();
         if self.is_stopped() {
-            drop((token, slot));
+            drop((token, place));
             return std::future::pending().await;
         }
-        let (entry, mut handler) = match self.queue.find(&delivery) {
-            Ok(entry) => (entry, entry.call(delivery)),
-            Err(failure) => {
-                slot.forget();
-                let refused = Completed::new(delivery, Err(failure));
-                return self.settle_later(NO_HANDLER, refused, acknowledger);
+        let route = match self.queue.admit(&delivery) {
+            Ok(route) => route,
+            Err(decision) => {
+                place.keep();
+                let refused = Job::new(NO_HANDLER, Arc::default(), delivery, tag);
+                return self.spawn(refused, ready(decision), acknowledger);
             }
         };
-        match poll_fn(|cx| Poll::Ready(handler.as_mut().poll(cx))).await {
-            Poll::Ready(completed) if completed.is_settled_at_once() => {
-                settle(
-                    completed,
-                    &**acknowledger,
-                    &self.queue.pause,
-                    &self.queue.stop,
-                )
-                .await;
+        let job =
+            |delivery, tag| Job::new(route.entry.origin.name, route.retry.clone(), delivery, tag);
+        let mut work = match &route.slots {
+            None => route.entry.call(delivery.clone()),
+            Some(slots) => match slots.clone().try_acquire_owned() {
+                Ok(slot) => with_slot(slot, route.entry.call(delivery.clone())),
+                Err(_) => {
+                    place.keep();
+                    let work = self.when_there_is_a_slot(route.clone(), slots, &delivery);
+                    return self.spawn(job(delivery, tag), work, acknowledger);
+                }
+            },
+        };
+        let deadline = route.deadline();
+        match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+            Poll::Ready(result) if is_settled_at_once(&result) => {
+                let settling = &self.queue.settling;
+                let decision = Decision::Result(result);
+                settling
+                    .settle(&delivery, tag, decision, &route.retry, &**acknowledger)
+                    .await;
             }
-            Poll::Ready(completed) => {
-                slot.forget();
-                self.settle_later(entry.origin.name, completed, acknowledger);
+            Poll::Ready(result) => {
+                place.keep();
+                let decided = ready(Decision::Result(result));
+                self.spawn(job(delivery, tag), decided, acknowledger);
             }
             Poll::Pending => {
-                slot.forget();
-                self.run_on(entry.origin.name, handler, acknowledger);
+                place.keep();
+                let work = within(deadline, work);
+                self.spawn(job(delivery, tag), work, acknowledger);
             }
         }
     }
 
     /// Resolves when shutdown begins: a consumer then tells its source to send nothing more.
     pub async fn stopped(&self) {
-        self.queue.stop.cancelled().await;
+        self.queue.settling.stop.cancelled().await;
     }
 
     /// Whether shutdown has begun.
     pub fn is_stopped(&self) -> bool {
-        self.queue.stop.is_cancelled()
+        self.queue.settling.stop.is_cancelled()
     }
 
     /// Begins the shutdown of all consumers of the queue.
     pub(crate) fn stop(&self) {
-        self.queue.stop.cancel();
+        self.queue.settling.stop.cancel();
     }
 
     /// Drops the handlers of all consumers of the queue where they wait next.
     pub(crate) fn abandon(&self) {
-        self.queue.stop.cancel();
+        self.queue.settling.stop.cancel();
         self.queue.abandoned.cancel();
     }
 
-    /// Waits for this consumer's handlers in flight; drops those that are not done within the deadline and
-    /// returns their functions' names.
-    pub(crate) async fn drain(&self, deadline: tokio::time::Instant) -> Vec<&'static str> {
+    /// Waits for this consumer's handlers in flight; drops those that are not done within the
+    /// deadline and names them.
+    pub(crate) async fn drain(&self, deadline: Instant) -> Vec<CutOff> {
         let Consumer {
             in_flight,
             tasks,
             abort,
         } = &*self.consumer;
         tasks.close();
-        if tokio::time::timeout_at(deadline, tasks.wait())
-            .await
-            .is_ok()
-        {
+        if timeout_at(deadline, tasks.wait()).await.is_ok() {
             return Vec::new();
         }
-        let cut_off = in_flight.names();
+        let cut_off = in_flight.cut_off();
         abort.cancel();
         // a handler that blocks its thread cannot be dropped, and must not keep the rest
-        let _ = tokio::time::timeout(ABORT_TIME, tasks.wait()).await;
+        let _ = timeout(ABORT_TIME, tasks.wait()).await;
         cut_off
     }
 
-    /// Runs a handler to its end, and settles, on a task of its own that gives the slot back.
-    fn run_on<A: Acknowledger>(
+    /// Settles, on a task of its own that gives the place back, what `work` decides.
+    fn spawn<A: Acknowledger>(
         &self,
-        name: &'static str,
-        handler: HandlerFuture,
+        job: Job,
+        work: impl Future<Output = Decision> + Send + 'static,
         acknowledger: &Arc<A>,
     ) {
-        let slot = Slot {
-            id: self.consumer.in_flight.enter(name),
+        let Job {
+            handler,
+            retry,
+            delivery,
+            tag,
+        } = job;
+        let kept = KeptPlace {
+            id: self.consumer.in_flight.enter(handler, delivery.clone()),
+            body_len: delivery.body().len(),
             dispatcher: self.clone(),
         };
         let acknowledger = acknowledger.clone();
         self.consumer.tasks.spawn(async move {
-            let Dispatcher { queue, consumer } = &slot.dispatcher;
+            let Dispatcher { queue, consumer } = &kept.dispatcher;
             let work = async {
-                settle(handler.await, &*acknowledger, &queue.pause, &queue.stop).await;
+                let decision = work.await;
+                queue
+                    .settling
+                    .settle(&delivery, tag, decision, &retry, &*acknowledger)
+                    .await;
             };
             consumer.abort.run_until_cancelled(work).await;
         });
     }
 
-    /// Dead-lettering waits for the broker, which must not hold up the next delivery.
-    fn settle_later<A: Acknowledger>(
+    /// Runs a handler once it has a slot left. What has not begun when shutdown does goes back.
+    fn when_there_is_a_slot(
         &self,
-        name: &'static str,
-        completed: Completed,
-        acknowledger: &Arc<A>,
-    ) {
-        self.run_on(name, Box::pin(std::future::ready(completed)), acknowledger);
+        route: Arc<Route>,
+        slots: &Arc<Semaphore>,
+        delivery: &Delivery,
+    ) -> impl Future<Output = Decision> + Send + use<> {
+        let slot = slots.clone().acquire_owned();
+        let stop = self.queue.settling.stop.clone();
+        let delivery = delivery.clone();
+        async move {
+            match stop.run_until_cancelled(slot).await {
+                Some(Ok(slot)) => {
+                    let deadline = route.deadline();
+                    within(deadline, with_slot(slot, route.entry.call(delivery))).await
+                }
+                _ => Decision::Result(Ok(Outcome::Requeue)),
+            }
+        }
     }
 }
 
@@ -219,34 +279,74 @@ const ABORT_TIME: Duration = Duration::from_secs(1);
 
 const NO_HANDLER: &str = "(no handler)";
 
-impl Queue {
-    fn find(&self, delivery: &Delivery) -> Result<&Entry, Failure> {
-        let key = self.source.key.read(delivery).map_err(|error| {
-            let reason = match error {
-                KeyError::Missing { .. } => Reason::MissingKey,
-                KeyError::Unreadable { .. } => Reason::InvalidKey,
-            };
-            Failure::new(reason, error.to_string())
-        })?;
-        self.handlers.get(&key).ok_or_else(|| {
-            Failure::new(
-                Reason::UnknownKey,
-                format!("no handler for the key {key:?}, and no default handler"),
-            )
+/// A delivery that is settled on a task of its own.
+struct Job {
+    handler: &'static str,
+    retry: Arc<Retry>,
+    delivery: Delivery,
+    tag: DeliveryTag,
+}
+
+impl Job {
+    fn new(handler: &'static str, retry: Arc<Retry>, delivery: Delivery, tag: DeliveryTag) -> Self {
+        Self {
+            handler,
+            retry,
+            delivery,
+            tag,
+        }
+    }
+}
+
+/// The handler, dropped where it waits once its time is over.
+async fn within(deadline: Option<Deadline>, work: HandlerFuture) -> Decision {
+    Decision::Result(match deadline {
+        None => work.await,
+        // what a handler drops may panic, too
+        Some(Deadline { at, timeout }) => {
+            guard(async {
+                timeout_at(at, work)
+                    .await
+                    .unwrap_or_else(|_| Err(Failure::timed_out(timeout)))
+            })
+            .await
+        }
+    })
+}
+
+/// When the time of a handler is over.
+struct Deadline {
+    at: Instant,
+    timeout: Duration,
+}
+
+impl Route {
+    fn deadline(&self) -> Option<Deadline> {
+        self.timeout.map(|timeout| Deadline {
+            at: Instant::now() + timeout,
+            timeout,
         })
     }
 }
 
-/// A place among the handlers that may run at the same time, taken until it is dropped.
-struct Slot {
+fn with_slot(slot: OwnedSemaphorePermit, work: HandlerFuture) -> HandlerFuture {
+    Box::pin(async move {
+        let _slot = slot;
+        work.await
+    })
+}
+
+/// A place among the handlers that may run at the same time, kept until it is dropped.
+struct KeptPlace {
     id: u64,
+    body_len: usize,
     dispatcher: Dispatcher,
 }
 
-impl Drop for Slot {
+impl Drop for KeptPlace {
     fn drop(&mut self) {
         self.dispatcher.consumer.in_flight.leave(self.id);
-        self.dispatcher.queue.slots.add_permits(1);
+        self.dispatcher.queue.room.leave(self.body_len);
     }
 }
 
@@ -254,7 +354,7 @@ impl fmt::Debug for Dispatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dispatcher")
             .field("source", &self.queue.source)
-            .field("handlers", &self.queue.handlers)
+            .field("policy", &self.queue.policy)
             .finish_non_exhaustive()
     }
 }

@@ -9,7 +9,7 @@ use std::{future::Future, marker::PhantomData};
 use futures_util::TryFutureExt;
 
 pub(crate) use self::extracting::Extracting;
-pub use self::parts::{Key, RawBody, Redelivered};
+pub use self::parts::{Attempt, Key, RawBody, Redelivered};
 use crate::{
     delivery::Delivery,
     settle::{Failure, Reason},

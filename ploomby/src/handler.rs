@@ -2,10 +2,12 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
+pub(crate) use self::table::{Route, Table};
 pub use self::{
     function::HandlerFunction,
     guard::guard,
     linked::{LinkedHandler, LinkedKey},
+    options::HandlerOptions,
     registry::{HandlerRegistry, HandlersError},
 };
 use crate::{delivery::Delivery, outcome::Outcome, settle::Failure};
@@ -13,38 +15,19 @@ use crate::{delivery::Delivery, outcome::Outcome, settle::Failure};
 mod function;
 mod guard;
 mod linked;
+mod options;
 mod registry;
+mod table;
 
-/// A handler at work. It owns the delivery and gives it back, so that the message is still there
-/// when the handler failed or panicked.
-pub type HandlerFuture = Pin<Box<dyn Future<Output = Completed> + Send>>;
-
-/// A handler that has returned, and its delivery.
-#[derive(Debug)]
-pub struct Completed {
-    pub(crate) delivery: Delivery,
-    pub(crate) result: Result<Outcome, Failure>,
-}
-
-impl Completed {
-    /// Puts the delivery and what came of it together.
-    pub fn new(delivery: Delivery, result: Result<Outcome, Failure>) -> Self {
-        Self { delivery, result }
-    }
-
-    /// Whether settling it takes no more than a word to the source, and no wait for a copy.
-    pub(crate) fn is_settled_at_once(&self) -> bool {
-        matches!(
-            self.result,
-            Ok(Outcome::Ack | Outcome::Discard | Outcome::Requeue)
-        )
-    }
-}
+/// A handler at work. It shares the delivery, so that the message is still there when the handler
+/// failed, panicked or was dropped.
+pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>;
 
 /// A function in the registry, and where it was written.
 #[derive(Clone)]
 pub(crate) struct Entry {
     pub(crate) call: Call,
+    pub(crate) options: Arc<HandlerOptions>,
     pub(crate) origin: Origin,
 }
 

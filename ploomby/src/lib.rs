@@ -11,22 +11,24 @@
 //! - `dispatcher`: from a delivery to its handler;
 //! - `handler`, `extract`, `outcome`: the registry of handlers, their arguments, what they
 //!   return;
+//! - `retry`: which failures are tried again, and when;
 //! - `settle`: from the outcome to the acknowledgement;
 //! - `publisher`: sending messages.
 
 pub use self::{
     app::{App, Error, Queue, Running, run},
     consumer::{
-        Acknowledger, ConsumerError, MessageConsumer, MessageConsumerFactory,
-        MessageConsumerRegistry, RegisterError, RunError,
+        Acknowledger, ConsumerError, DeadLetters, MessageConsumer, MessageConsumerFactory,
+        MessageConsumerRegistry, QueuePolicy, RegisterError, RunError,
     },
     delivery::{Delivery, DeliveryTag},
-    dispatcher::Dispatcher,
-    handler::{HandlerFunction, HandlerRegistry, HandlersError},
+    dispatcher::{CutOff, Dispatcher},
+    handler::{HandlerFunction, HandlerOptions, HandlerRegistry, HandlersError},
     key::KeySource,
     message::{Headers, Message, Properties, PropertyError, Value},
     outcome::{IntoOutcome, Outcome},
     publisher::{PublishError, Publisher},
+    retry::{Permanent, Retry},
     settle::Reason,
 };
 pub use ploomby_macros::handler;
@@ -43,6 +45,7 @@ mod message;
 mod outcome;
 mod publisher;
 pub mod rabbit;
+mod retry;
 mod settle;
 
 #[doc(hidden)]

@@ -21,9 +21,12 @@ pub enum Outcome {
     Ack,
     /// Keep a copy in the dead-letter queue, then acknowledge.
     DeadLetter,
+    /// Try again later, as the handler's or the queue's [`Retry`](crate::Retry) says. Where it allows
+    /// no more attempts, the message is dead-lettered.
+    Retry,
     /// Give it back to the queue, for any consumer to take again, at once.
     ///
-    /// A message that is always requeued comes back for ever.
+    /// Each time counts towards the queue's `max_deliveries`.
     Requeue,
     /// Acknowledge without having done the work.
     Discard,

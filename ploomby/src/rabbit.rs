@@ -8,6 +8,7 @@
 //! - `topology`: the queues that must be there;
 //! - `consumer`, `session`: the life of a consumer, and that of one of its channels;
 //! - `window`, `acknowledger`: which deliveries are settled, and telling the broker;
+//! - `copies`: where messages go that failed;
 //! - `publisher`: publishing with confirms.
 //!
 //! # Limits
@@ -36,6 +37,7 @@ pub(crate) use self::{
 mod acknowledger;
 mod connection;
 mod consumer;
+mod copies;
 mod options;
 mod publisher;
 mod session;

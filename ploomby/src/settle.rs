@@ -1,7 +1,9 @@
 //! From what a handler decided to what the source is told. Nothing else acknowledges.
 //!
-//! A message that cannot be handled is copied to the dead-letter queue first and acknowledged once
+//! A message that is tried again or given up is copied to where it goes first, and acknowledged once
 //! the copy is safe, so that a crash between the two duplicates and never loses.
+
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
@@ -9,10 +11,11 @@ use tracing::{error, warn};
 pub(crate) use self::{copy::headers, pause::RequeuePause};
 pub use self::{failure::Failure, reason::Reason};
 use crate::{
-    consumer::{Acknowledger, ConsumerError},
-    delivery::Delivery,
-    handler::Completed,
+    consumer::{Acknowledger, ConsumerError, policy::DeadLettering},
+    delivery::{Delivery, DeliveryTag},
+    message::{Message, PropertyError},
     outcome::Outcome,
+    retry::Retry,
 };
 
 mod copy;
@@ -20,54 +23,118 @@ mod failure;
 mod pause;
 mod reason;
 
-/// Tells the source what came of a delivery. `stop` cuts the pause short.
-pub(crate) async fn settle<A: Acknowledger>(
-    completed: Completed,
-    acknowledger: &A,
-    pause: &RequeuePause,
-    stop: &CancellationToken,
-) {
-    let Completed { delivery, result } = completed;
-    match result {
-        Ok(Outcome::Ack | Outcome::Discard) => acknowledger.ack(delivery.tag).await,
-        Ok(Outcome::Requeue) => acknowledger.requeue(delivery.tag).await,
-        Ok(Outcome::DeadLetter) => {
-            let failure = Failure::new(Reason::Rejected, "the handler asked for it".to_owned());
-            dead_letter(delivery, &failure, acknowledger, pause, stop).await;
+/// What settling needs to know of the queue.
+#[derive(Default)]
+pub(crate) struct Settling {
+    pub(crate) dead_lettering: DeadLettering,
+    pub(crate) pause: RequeuePause,
+    /// Shutdown has begun: it cuts the pause short.
+    pub(crate) stop: CancellationToken,
+}
+
+/// What becomes of a delivery.
+pub(crate) enum Decision {
+    /// A handler ran, or could not.
+    Result(Result<Outcome, Failure>),
+    /// The message came back unsettled for this many times: a copy says so, since nothing else
+    /// counts.
+    Recount(u32),
+}
+
+/// Whether settling takes no more than a word to the source, and no wait for a copy.
+pub(crate) fn is_settled_at_once(result: &Result<Outcome, Failure>) -> bool {
+    matches!(
+        result,
+        Ok(Outcome::Ack | Outcome::Discard | Outcome::Requeue)
+    )
+}
+
+impl Settling {
+    /// Tells the source what came of a delivery.
+    pub(crate) async fn settle<A: Acknowledger>(
+        &self,
+        delivery: &Delivery,
+        tag: DeliveryTag,
+        decision: Decision,
+        retry: &Retry,
+        acknowledger: &A,
+    ) {
+        let failure = match decision {
+            Decision::Result(Ok(Outcome::Ack | Outcome::Discard)) => {
+                return acknowledger.ack(tag).await;
+            }
+            Decision::Result(Ok(Outcome::Requeue)) => return acknowledger.requeue(tag).await,
+            Decision::Result(Ok(Outcome::DeadLetter)) => {
+                Failure::new(Reason::Rejected, "the handler asked for it".to_owned())
+            }
+            Decision::Result(Ok(Outcome::Retry)) => Failure::asked_to_retry(),
+            Decision::Result(Err(failure)) => failure,
+            Decision::Recount(redeliveries) => {
+                let copy = copy::recounted(delivery, redeliveries);
+                let kept = keep(copy, |copy| acknowledger.retry(copy, Duration::ZERO)).await;
+                self.finish(kept, delivery, tag, acknowledger).await;
+                return;
+            }
+        };
+        let (queue, key) = (delivery.queue(), cut_key(delivery));
+        let attempt = delivery.attempt();
+        let (reason, error) = (failure.reason, failure.log_text());
+        if let Some(delay) = retry.next(attempt, &failure) {
+            warn!(queue, key, attempt, %reason, error, "failed, trying again in {delay:?}");
+            let copy = copy::retry(delivery);
+            let kept = keep(copy, |copy| acknowledger.retry(copy, delay)).await;
+            self.finish(kept, delivery, tag, acknowledger).await;
+        } else if self.dead_lettering == DeadLettering::ByBroker {
+            warn!(queue, key, attempt, %reason, error, "rejected");
+            acknowledger.reject(tag).await;
+        } else {
+            let copy = copy::dead_letter(delivery, &failure);
+            let kept = keep(copy, |copy| acknowledger.dead_letter(copy)).await;
+            if self.finish(kept, delivery, tag, acknowledger).await {
+                warn!(queue, key, attempt, %reason, error, "dead-lettered");
+            }
         }
-        Err(failure) => dead_letter(delivery, &failure, acknowledger, pause, stop).await,
+    }
+
+    /// Acknowledges the original where its copy is safe, else gives it back after a pause. Says
+    /// which.
+    async fn finish<A: Acknowledger>(
+        &self,
+        kept: Result<(), ConsumerError>,
+        delivery: &Delivery,
+        tag: DeliveryTag,
+        acknowledger: &A,
+    ) -> bool {
+        let Err(error) = kept else {
+            self.pause.reset();
+            acknowledger.ack(tag).await;
+            return true;
+        };
+        let pause = self.pause.next();
+        error!(
+            queue = delivery.queue(), key = cut_key(delivery), %error,
+            "the copy of a message was not kept, requeueing the message in {pause:?}"
+        );
+        self.stop
+            .run_until_cancelled(tokio::time::sleep(pause))
+            .await;
+        acknowledger.requeue(tag).await;
+        false
     }
 }
 
-async fn dead_letter<A: Acknowledger>(
-    delivery: Delivery,
-    failure: &Failure,
-    acknowledger: &A,
-    pause: &RequeuePause,
-    stop: &CancellationToken,
-) {
-    let queue = delivery.queue().to_owned();
-    let key = delivery
+async fn keep<F>(
+    copy: Result<Message, PropertyError>,
+    keep: impl FnOnce(Message) -> F,
+) -> Result<(), ConsumerError>
+where
+    F: Future<Output = Result<(), ConsumerError>>,
+{
+    keep(copy.map_err(ConsumerError::new)?).await
+}
+
+fn cut_key(delivery: &Delivery) -> Option<String> {
+    delivery
         .key()
-        .map(|key| failure::cut(key.into_owned(), copy::MAX_KEY));
-    let copied = match copy::dead_letter(&delivery, failure) {
-        Ok(copy) => acknowledger.dead_letter(copy).await,
-        Err(error) => Err(ConsumerError::new(error)),
-    };
-    match copied {
-        Ok(()) => {
-            warn!(queue, key, reason = %failure.reason, error = failure.log_text(), "dead-lettered");
-            pause.reset();
-            acknowledger.ack(delivery.tag).await;
-        }
-        Err(error) => {
-            let pause = pause.next();
-            error!(
-                queue, key, reason = %failure.reason, %error,
-                "the dead-letter copy was not kept, requeueing the message in {pause:?}"
-            );
-            stop.run_until_cancelled(tokio::time::sleep(pause)).await;
-            acknowledger.requeue(delivery.tag).await;
-        }
-    }
+        .map(|key| failure::cut(key.into_owned(), copy::MAX_KEY))
 }

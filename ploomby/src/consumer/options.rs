@@ -1,5 +1,11 @@
+use std::time::Duration;
+
 use thiserror::Error;
 
+use super::{
+    companions::{Companions, DeadLetters},
+    policy::QueuePolicy,
+};
 use crate::message::Value;
 
 /// How many unsettled messages the broker may send ahead where nothing else is said.
@@ -9,49 +15,60 @@ const DEFAULT_PREFETCH: u16 = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct QueueOptions {
     pub(crate) prefetch: u16,
-    pub(crate) concurrency: Option<usize>,
+    pub(crate) policy: QueuePolicy,
     pub(crate) arguments: Vec<(String, Value)>,
-    pub(crate) dead_letter_queue: Option<String>,
+    pub(crate) dead_letters: DeadLetters,
 }
 
 impl Default for QueueOptions {
     fn default() -> Self {
         Self {
             prefetch: DEFAULT_PREFETCH,
-            concurrency: None,
+            policy: QueuePolicy::default(),
             arguments: Vec::new(),
-            dead_letter_queue: None,
+            dead_letters: DeadLetters::default(),
         }
     }
 }
 
 impl QueueOptions {
-    pub(crate) fn concurrency(&self, consumers_count: usize) -> usize {
-        self.concurrency
-            .unwrap_or_else(|| consumers_count.saturating_mul(self.prefetch.into()))
+    /// The policy, with what depends on the number of consumers.
+    pub(crate) fn policy(&self, consumers_count: usize) -> QueuePolicy {
+        let mut policy = self.policy.clone();
+        policy.dead_lettering = self.dead_letters.dead_lettering();
+        if policy.concurrency.is_none() {
+            policy.concurrency = Some(consumers_count.saturating_mul(self.prefetch.into()));
+        }
+        policy
     }
 
-    /// The name of the dead-letter queue, once all that was chosen can be served.
-    pub(crate) fn check(&self, queue: &str) -> Result<String, OptionError> {
+    /// The queues beside the consumed one, once all that was chosen can be served.
+    pub(crate) fn companions(&self, queue: &str) -> Result<Companions, OptionError> {
         if self.prefetch == 0 {
             return Err(OptionError::Prefetch);
         }
-        if self.concurrency == Some(0) {
+        if self.policy.concurrency == Some(0) {
             return Err(OptionError::Concurrency);
         }
-        let dead_letter_queue = match &self.dead_letter_queue {
-            Some(name) => name.clone(),
-            None => format!("{queue}_dlq"),
-        };
-        for name in [queue, &dead_letter_queue] {
-            if name.is_empty() || name.len() > 255 {
-                return Err(OptionError::Name(name.to_owned()));
+        if self.policy.timeout == Some(Duration::ZERO) {
+            return Err(OptionError::Timeout);
+        }
+        check_name(queue)?;
+        let companions = Companions::new(queue, &self.arguments, &self.dead_letters);
+        if let Some(dead_letters) = &companions.dead_letters {
+            check_name(&dead_letters.name)?;
+            if dead_letters.name == queue {
+                return Err(OptionError::OwnDeadLetters);
             }
         }
-        if dead_letter_queue == queue {
-            return Err(OptionError::OwnDeadLetters);
-        }
-        Ok(dead_letter_queue)
+        Ok(companions)
+    }
+}
+
+pub(crate) fn check_name(queue: &str) -> Result<(), OptionError> {
+    match queue.len() {
+        1..=255 => Ok(()),
+        _ => Err(OptionError::Name(queue.to_owned())),
     }
 }
 
@@ -62,6 +79,8 @@ pub(crate) enum OptionError {
     Prefetch,
     #[error("a concurrency of 0 would let no handler run: choose one of 1 or more")]
     Concurrency,
+    #[error("a timeout of 0 would let no handler finish: choose a longer one")]
+    Timeout,
     #[error("`{0}` cannot name a queue: a name has 1 to 255 bytes")]
     Name(String),
     #[error("a queue cannot be its own dead-letter queue: choose another name")]
@@ -82,14 +101,7 @@ macro_rules! queue_option_setters {
             self
         }
 
-        /// How many handlers of the queue may run at the same time in this program (default: as
-        /// many as messages can be there, prefetch times consumers; zero is refused). With one
-        /// consumer, 1 keeps the order of the queue.
-        #[must_use]
-        pub fn concurrency(mut self, handlers: usize) -> Self {
-            self.options.concurrency = Some(handlers);
-            self
-        }
+        $crate::consumer::policy::policy_setters!(self => self.options.policy);
 
         /// An argument for declaring the queue, such as `x-queue-type`. A queue that exists is
         /// used as it is.
@@ -106,10 +118,18 @@ macro_rules! queue_option_setters {
             self
         }
 
-        /// Where messages go that cannot be handled (default: the queue's name with `_dlq`).
+        /// Where messages go that cannot be handled, by name alone (default: the queue's name with
+        /// `_dlq`). [`dead_letters`](Self::dead_letters) says more.
         #[must_use]
-        pub fn dead_letter_queue(mut self, name: impl Into<String>) -> Self {
-            self.options.dead_letter_queue = Some(name.into());
+        pub fn dead_letter_queue(self, name: impl Into<String>) -> Self {
+            self.dead_letters($crate::DeadLetters::to(name))
+        }
+
+        /// Where messages go that cannot be handled (default: to the queue's name with `_dlq`, as
+        /// copies that tell the reason, to stay there).
+        #[must_use]
+        pub fn dead_letters(mut self, dead_letters: $crate::DeadLetters) -> Self {
+            self.options.dead_letters = dead_letters;
             self
         }
     };

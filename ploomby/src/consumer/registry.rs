@@ -9,7 +9,7 @@ use tracing::{debug, error, info};
 
 use super::{ConsumerError, MessageConsumer, MessageConsumerFactory};
 use crate::{
-    dispatcher::Dispatcher,
+    dispatcher::{CutOff, Dispatcher},
     handler::{HandlerRegistry, HandlersError},
     key::KeySource,
     message::PropertyError,
@@ -97,38 +97,34 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         if self.queues.contains_key(listen_for) {
             return Err(RegisterError::AlreadyRegistered(listen_for.to_owned()));
         }
-        let key = key.reader()?;
+        let policy = self.factory.policy(&options, consumers_count);
+        let dispatcher = Dispatcher::new(listen_for, key.reader()?, &self.handlers, policy);
         let consumers = self
-            .connect(listen_for, consumers_count, &options)
+            .connect(&dispatcher, consumers_count, &options)
             .await
             .map_err(|error| RegisterError::Connect {
                 queue: listen_for.to_owned(),
                 error,
             })?;
-        let concurrency = self.factory.concurrency(&options, consumers_count);
-        let dispatcher = Dispatcher::new(listen_for, key, self.handlers.clone(), concurrency);
         for consumer in consumers {
             let run = run(consumer, dispatcher.for_consumer(), self.deadline);
             self.tasks.spawn(run);
         }
-        info!(
-            queue = listen_for,
-            consumers_count, concurrency, "consuming"
-        );
+        info!(queue = listen_for, consumers_count, "consuming");
         self.queues.insert(listen_for.to_owned(), dispatcher);
         Ok(())
     }
 
     async fn connect(
         &self,
-        listen_for: &str,
+        dispatcher: &Dispatcher,
         count: usize,
         options: &F::Options,
     ) -> Result<Vec<F::Consumer>, ConsumerError> {
         let mut connected = Vec::with_capacity(count);
         for _ in 0..count {
-            let mut consumer = self.factory.create(listen_for, options)?;
-            if let Err(error) = consumer.connect().await {
+            let mut consumer = self.factory.create(dispatcher.listen_for(), options)?;
+            if let Err(error) = consumer.connect(dispatcher).await {
                 consumer.disconnect().await;
                 for mut consumer in connected {
                     MessageConsumer::disconnect(&mut consumer).await;
@@ -301,12 +297,12 @@ pub enum RunError {
     /// went back to the queue.
     #[error(
         "handlers were cut off when the deadline for shutting down was over: {}",
-        .handlers.join(", ")
+        .handlers.iter().map(CutOff::to_string).collect::<Vec<_>>().join(", ")
     )]
     #[non_exhaustive]
     DeadlineExceeded {
-        /// The functions' names, one for each message.
-        handlers: Vec<&'static str>,
+        /// The functions and their keys, one for each message.
+        handlers: Vec<CutOff>,
     },
     /// A consumer panicked, which is a defect.
     #[error("a consumer panicked: {0}")]

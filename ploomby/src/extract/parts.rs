@@ -51,6 +51,26 @@ impl<'d> Argument<'d, Part> for RawBody {
     }
 }
 
+/// Which attempt at the message this is: 1, unless a [`Retry`](crate::Retry) brought it back.
+///
+/// ```
+/// use ploomby::extract::Attempt;
+///
+/// #[ploomby::handler(retry = 5)]
+/// async fn call_the_bank(Attempt(attempt): Attempt) {
+///     println!("attempt {attempt} of 5");
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt(pub u32);
+
+#[diagnostic::do_not_recommend]
+impl<'d> Argument<'d, Part> for Attempt {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
+        Extracting::ready(Ok(Self(delivery.attempt())))
+    }
+}
+
 /// Whether the message was delivered before and not settled, so that its handler may have run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redelivered(pub bool);

@@ -1,6 +1,6 @@
 use std::future::Future;
 
-use super::{Completed, HandlerFuture, guard};
+use super::{HandlerFuture, guard};
 use crate::{
     delivery::Delivery,
     extract::{Argument, Free, Slot},
@@ -41,15 +41,14 @@ macro_rules! function {
             fn call(&self, delivery: Delivery) -> HandlerFuture {
                 let function = self.clone();
                 Box::pin(async move {
-                    let result = guard(async {
+                    guard(async {
                         $(let $argument = $argument::extract(&delivery).await?;)*
                         function($($argument),*)
                             .await
                             .into_outcome()
                             .map_err(Failure::handler)
                     })
-                    .await;
-                    Completed::new(delivery, result)
+                    .await
                 })
             }
         }

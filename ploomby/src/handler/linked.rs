@@ -1,4 +1,6 @@
-use super::{Call, Entry, HandlerFuture, Origin};
+use std::sync::Arc;
+
+use super::{Call, Entry, HandlerFuture, HandlerOptions, Origin};
 use crate::delivery::Delivery;
 
 /// What `#[handler]` leaves in the program for [`HandlerRegistry::linked`] to find.
@@ -14,6 +16,8 @@ pub struct LinkedHandler {
     pub file: &'static str,
     /// The line of the attribute.
     pub line: u32,
+    /// What the attribute says beside the keys.
+    pub options: fn() -> HandlerOptions,
     /// Decodes the arguments and calls the function.
     pub call: fn(Delivery) -> HandlerFuture,
 }
@@ -33,6 +37,7 @@ impl LinkedHandler {
     pub(super) fn entry(&self) -> Entry {
         Entry {
             call: Call::Linked(self.call),
+            options: Arc::new((self.options)()),
             origin: Origin {
                 name: self.name,
                 file: self.file,

@@ -1,11 +1,12 @@
-use std::{collections::HashMap, fmt, panic::Location, sync::Arc};
+use std::{collections::HashMap, fmt, panic::Location, sync::Arc, time::Duration};
 
 use thiserror::Error;
 
 use super::{
-    Call, Entry, HandlerFunction, Origin,
+    Call, Entry, HandlerFunction, HandlerOptions, Origin, Table,
     linked::{LinkedHandler, LinkedKey},
 };
+use crate::consumer::policy::QueuePolicy;
 
 /// Which function handles which key.
 ///
@@ -26,9 +27,17 @@ use super::{
 /// ```
 #[derive(Clone, Default)]
 pub struct HandlerRegistry {
-    handlers: HashMap<Box<str>, Entry>,
-    default: Option<Entry>,
+    handlers: HashMap<Address, Entry>,
     duplicates: Vec<Duplicate>,
+}
+
+/// What a function answers to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Address {
+    /// `None` for all queues.
+    queue: Option<String>,
+    /// `None` for keys that no other function has.
+    key: Option<String>,
 }
 
 impl HandlerRegistry {
@@ -46,11 +55,13 @@ impl HandlerRegistry {
     pub fn linked() -> Self {
         let mut registry = Self::new();
         for linked in inventory::iter::<LinkedHandler> {
+            let entry = linked.entry();
             for key in linked.keys {
-                match key {
-                    LinkedKey::Key(key) => registry.insert(key, linked.entry()),
-                    LinkedKey::Default => registry.insert_default(linked.entry()),
-                }
+                let key = match key {
+                    LinkedKey::Key(key) => Some(*key),
+                    LinkedKey::Default => None,
+                };
+                registry.insert(key, entry.clone());
             }
         }
         registry
@@ -62,35 +73,57 @@ impl HandlerRegistry {
     /// A key that is taken already is reported by [`check`](Self::check), and so at startup.
     #[must_use]
     #[track_caller]
-    pub fn register<H, M>(mut self, key: &str, handler: H) -> Self
+    pub fn register<H, M>(self, key: &str, handler: H) -> Self
     where
         H: HandlerFunction<M>,
     {
-        let entry = by_hand(handler, Location::caller());
-        self.insert(key, entry);
+        self.register_with(key, HandlerOptions::new(), handler)
+    }
+
+    /// Adds a function that is run in a way of its own.
+    #[must_use]
+    #[track_caller]
+    pub fn register_with<H, M>(mut self, key: &str, options: HandlerOptions, handler: H) -> Self
+    where
+        H: HandlerFunction<M>,
+    {
+        let entry = by_hand(handler, options, Location::caller());
+        self.insert(Some(key), entry);
         self
     }
 
     /// Adds the function for messages with a key that no other has.
     #[must_use]
     #[track_caller]
-    pub fn register_default<H, M>(mut self, handler: H) -> Self
+    pub fn register_default<H, M>(self, handler: H) -> Self
     where
         H: HandlerFunction<M>,
     {
-        let entry = by_hand(handler, Location::caller());
-        self.insert_default(entry);
+        self.register_default_with(HandlerOptions::new(), handler)
+    }
+
+    /// Adds the function for messages with a key that no other has, to be run in a way of its own.
+    #[must_use]
+    #[track_caller]
+    pub fn register_default_with<H, M>(mut self, options: HandlerOptions, handler: H) -> Self
+    where
+        H: HandlerFunction<M>,
+    {
+        let entry = by_hand(handler, options, Location::caller());
+        self.insert(None, entry);
         self
     }
 
     /// Whether a function was registered for this very key.
     pub fn contains(&self, key: &str) -> bool {
-        self.handlers.contains_key(key)
+        self.keys().any(|known| known == key)
     }
 
-    /// The registered keys, in no particular order.
+    /// The registered keys, in no particular order. One that several queues have their own function
+    /// for is there as often.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
-        self.handlers.keys().map(AsRef::as_ref)
+        let addresses = self.handlers.keys();
+        addresses.filter_map(|address| address.key.as_deref())
     }
 
     /// Reports what can be known to be wrong before the first message.
@@ -101,51 +134,83 @@ impl HandlerRegistry {
     pub fn check(&self) -> Result<(), HandlersError> {
         if !self.duplicates.is_empty() {
             let mut duplicates = self.duplicates.clone();
-            duplicates.sort_by(|a, b| a.key.cmp(&b.key));
+            duplicates.sort_by(|a, b| a.address.cmp(&b.address));
             return Err(HandlersError(Fault::Duplicates(duplicates)));
         }
-        if self.handlers.is_empty() && self.default.is_none() {
+        let idle: Vec<_> = self.handlers.values().filter_map(idle).collect();
+        if !idle.is_empty() {
+            return Err(HandlersError(Fault::Idle(idle)));
+        }
+        if self.handlers.is_empty() {
             return Err(HandlersError(Fault::Empty));
         }
         Ok(())
     }
 
-    /// The function for a key, or the default one.
-    pub(crate) fn get(&self, key: &str) -> Option<&Entry> {
-        self.handlers.get(key).or(self.default.as_ref())
+    /// Reports the handlers that are for queues which are not among these.
+    pub(crate) fn check_queues(&self, queues: &[&str]) -> Result<(), HandlersError> {
+        let mut unconsumed: Vec<_> = self
+            .handlers
+            .iter()
+            .filter_map(|(address, entry)| {
+                let queue = address.queue.as_ref()?;
+                (!queues.contains(&queue.as_str())).then(|| (queue.clone(), entry.origin))
+            })
+            .collect();
+        if unconsumed.is_empty() {
+            return Ok(());
+        }
+        unconsumed.sort_by_key(|(_, origin)| (origin.file, origin.line));
+        unconsumed.dedup_by_key(|(_, origin)| (origin.file, origin.line));
+        Err(HandlersError(Fault::Unconsumed(unconsumed)))
     }
 
-    fn insert(&mut self, key: &str, entry: Entry) {
-        match self.handlers.get(key) {
+    /// The functions for the messages of one queue. Those that are for it alone go before the others.
+    pub(crate) fn table(&self, queue: &str, policy: &QueuePolicy) -> Table {
+        let is_for = |address: &Address, wanted: Option<&str>| address.queue.as_deref() == wanted;
+        let mut found: HashMap<Option<&str>, &Entry> = HashMap::new();
+        for wanted in [None, Some(queue)] {
+            let handlers = self.handlers.iter();
+            found.extend(
+                handlers
+                    .filter(|(address, _)| is_for(address, wanted))
+                    .map(|(address, entry)| (address.key.as_deref(), entry)),
+            );
+        }
+        Table::new(
+            found
+                .iter()
+                .filter_map(|(key, entry)| Some(((*key)?, *entry))),
+            found.get(&None).copied(),
+            policy,
+        )
+    }
+
+    fn insert(&mut self, key: Option<&str>, entry: Entry) {
+        let address = Address {
+            queue: entry.options.queue.clone(),
+            key: key.map(str::to_owned),
+        };
+        match self.handlers.get(&address) {
             Some(first) => self.duplicates.push(Duplicate {
-                key: Some(key.into()),
+                address,
                 first: first.origin,
                 second: entry.origin,
             }),
             None => {
-                self.handlers.insert(key.into(), entry);
+                self.handlers.insert(address, entry);
             }
-        }
-    }
-
-    fn insert_default(&mut self, entry: Entry) {
-        match &self.default {
-            Some(first) => self.duplicates.push(Duplicate {
-                key: None,
-                first: first.origin,
-                second: entry.origin,
-            }),
-            None => self.default = Some(entry),
         }
     }
 }
 
-fn by_hand<H, M>(handler: H, location: &'static Location<'static>) -> Entry
+fn by_hand<H, M>(handler: H, options: HandlerOptions, location: &'static Location<'static>) -> Entry
 where
     H: HandlerFunction<M>,
 {
     Entry {
         call: Call::ByHand(Arc::new(move |delivery| handler.call(delivery))),
+        options: Arc::new(options),
         origin: Origin {
             name: std::any::type_name::<H>(),
             file: location.file(),
@@ -154,11 +219,22 @@ where
     }
 }
 
+/// What keeps a handler from ever being done.
+fn idle(entry: &Entry) -> Option<(&'static str, Origin)> {
+    let option = if entry.options.concurrency == Some(0) {
+        "concurrency"
+    } else if entry.options.timeout == Some(Duration::ZERO) {
+        "timeout"
+    } else {
+        return None;
+    };
+    Some((option, entry.origin))
+}
+
 impl fmt::Debug for HandlerRegistry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HandlerRegistry")
             .field("handlers", &self.handlers)
-            .field("default", &self.default)
             .finish_non_exhaustive()
     }
 }
@@ -173,6 +249,16 @@ enum Fault {
     #[error("two handlers for one key, rename or remove one of each:{}", lines(.0))]
     Duplicates(Vec<Duplicate>),
     #[error(
+        "handlers with an option of 0, which would never be done: choose 1 or more:{}",
+        .0.iter().map(|(option, origin)| format!("\n  `{option}` of {origin}")).collect::<String>()
+    )]
+    Idle(Vec<(&'static str, Origin)>),
+    #[error(
+        "handlers for queues that nobody consumes, add these queues or correct their names:{}",
+        .0.iter().map(|(queue, origin)| format!("\n  queue `{queue}`: {origin}")).collect::<String>()
+    )]
+    Unconsumed(Vec<(String, Origin)>),
+    #[error(
         "no handler is registered: put #[ploomby::handler(\"key\")] on an async function, and name \
          the crate that it lives in where that is another one (`use my_handlers as _;`)"
     )]
@@ -181,8 +267,7 @@ enum Fault {
 
 #[derive(Clone, Debug)]
 struct Duplicate {
-    /// `None` for the default handler.
-    key: Option<String>,
+    address: Address,
     first: Origin,
     second: Origin,
 }
@@ -191,10 +276,19 @@ fn lines(duplicates: &[Duplicate]) -> String {
     use fmt::Write;
 
     let mut text = String::new();
-    for Duplicate { key, first, second } in duplicates {
-        let key = match key {
+    for Duplicate {
+        address,
+        first,
+        second,
+    } in duplicates
+    {
+        let key = match &address.key {
             Some(key) => format!("key {key:?}"),
             None => "the default handler".to_owned(),
+        };
+        let queue = match &address.queue {
+            Some(queue) => format!(" of queue `{queue}`"),
+            None => String::new(),
         };
         // the order in which the linker lists functions is no one's business
         let (first, second) = if (first.file, first.line) <= (second.file, second.line) {
@@ -202,7 +296,7 @@ fn lines(duplicates: &[Duplicate]) -> String {
         } else {
             (second, first)
         };
-        let _ = write!(text, "\n  {key}: {first} and {second}");
+        let _ = write!(text, "\n  {key}{queue}: {first} and {second}");
     }
     text
 }

@@ -1,14 +1,18 @@
-use std::{future::ready, sync::Arc};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use super::{
     arguments::QueueArguments,
+    error::MemoryError,
     queue::{Entry, Queue},
     state::{QueueId, Shared},
     stored::Stored,
     subscription::Subscription,
 };
 use crate::{
-    consumer::{Acknowledger, ConsumerError},
+    consumer::{
+        Acknowledger, ConsumerError,
+        companions::{Companions, Declared},
+    },
     delivery::DeliveryTag,
     message::Message,
 };
@@ -19,16 +23,22 @@ pub(super) struct MemoryAcknowledger {
     shared: Arc<Shared>,
     queue: QueueId,
     consumer: u64,
-    dead_letter_queue: String,
+    name: String,
+    companions: Arc<Companions>,
 }
 
 impl MemoryAcknowledger {
-    pub(super) fn new(subscription: &Subscription, dead_letter_queue: &str) -> Self {
+    pub(super) fn new(
+        subscription: &Subscription,
+        name: &str,
+        companions: &Arc<Companions>,
+    ) -> Self {
         Self {
             shared: subscription.shared.clone(),
             queue: subscription.queue,
             consumer: subscription.consumer,
-            dead_letter_queue: dead_letter_queue.to_owned(),
+            name: name.to_owned(),
+            companions: companions.clone(),
         }
     }
 
@@ -49,6 +59,28 @@ impl MemoryAcknowledger {
         drop(state);
         drop(done);
     }
+
+    fn dead_letter_by_queue(&self, tag: u64) {
+        let mut state = self.shared.lock();
+        let Some(queue) = state.get_mut(self.queue) else {
+            return;
+        };
+        let settled = queue
+            .consumer(self.consumer)
+            .and_then(|consumer| consumer.settle(tag));
+        let dead = settled.and_then(|entry| queue.dead_letter(entry));
+        state.dead_letter(dead.map(Stored::rejected).into_iter().collect::<Vec<_>>());
+        state.pump(self.queue);
+    }
+
+    /// Puts a copy into a queue of ours, which is declared where it is gone.
+    fn keep(&self, queue: &Declared, copy: Message) -> Result<(), MemoryError> {
+        let stored = Stored::new(&queue.name, copy)?;
+        let arguments = QueueArguments::of(queue)?;
+        let mut state = self.shared.lock();
+        state.declare_if_missing(&queue.name, &arguments);
+        state.publish(stored)
+    }
 }
 
 impl Acknowledger for MemoryAcknowledger {
@@ -65,10 +97,25 @@ impl Acknowledger for MemoryAcknowledger {
         ready(())
     }
 
+    async fn retry(&self, copy: Message, delay: Duration) -> Result<(), ConsumerError> {
+        if delay.is_zero() {
+            let stored = Stored::new(&self.name, copy).map_err(ConsumerError::new)?;
+            let published = self.shared.lock().publish(stored);
+            return published.map_err(ConsumerError::new);
+        }
+        self.keep(&self.companions.retry_queue(delay), copy)
+            .map_err(ConsumerError::new)
+    }
+
     async fn dead_letter(&self, copy: Message) -> Result<(), ConsumerError> {
-        let stored = Stored::new(&self.dead_letter_queue, copy).map_err(ConsumerError::new)?;
-        let mut state = self.shared.lock();
-        state.declare_if_missing(&self.dead_letter_queue, &QueueArguments::default());
-        state.publish(stored).map_err(ConsumerError::new)
+        match &self.companions.dead_letters {
+            Some(queue) => self.keep(queue, copy).map_err(ConsumerError::new),
+            None => Err(ConsumerError::new("there is no dead-letter queue")),
+        }
+    }
+
+    fn reject(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send {
+        self.dead_letter_by_queue(tag.get());
+        ready(())
     }
 }

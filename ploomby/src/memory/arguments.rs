@@ -1,7 +1,10 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use super::error::MemoryError;
-use crate::message::{Value, properties::short_str};
+use crate::{
+    consumer::companions::Declared,
+    message::{Value, properties::short_str},
+};
 
 /// The largest TTL that RabbitMQ takes, in milliseconds: ten years.
 pub(super) const MAX_TTL: u64 = 315_360_000_000;
@@ -85,6 +88,15 @@ impl QueueArguments {
             return Err(Fault::Invalid(problem).of(queue, DEAD_LETTER_ROUTING_KEY));
         }
         Ok(Self(settings))
+    }
+
+    /// The arguments of a queue of ours, but for those that mean nothing here: nothing expires that
+    /// is unused, and nothing is lost on the way to another queue.
+    pub(super) fn of(declared: &Declared) -> Result<Self, MemoryError> {
+        let arguments = declared.arguments.iter();
+        let modelled = arguments
+            .filter(|(name, _)| !["x-expires", "x-dead-letter-strategy"].contains(&name.as_str()));
+        Self::new(&declared.name, modelled.cloned())
     }
 
     /// Compares with what the queue is declared with.

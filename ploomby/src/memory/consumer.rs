@@ -11,8 +11,7 @@ use super::{
     subscription::Subscription,
 };
 use crate::{
-    consumer::{ConsumerError, MessageConsumer},
-    delivery::Delivery,
+    consumer::{ConsumerError, MessageConsumer, companions::Companions},
     dispatcher::Dispatcher,
 };
 
@@ -26,7 +25,7 @@ pub struct MemoryConsumer {
     shared: Arc<Shared>,
     queue: String,
     arguments: QueueArguments,
-    dead_letter_queue: String,
+    companions: Arc<Companions>,
     prefetch: usize,
     subscription: Option<Subscription>,
 }
@@ -36,14 +35,14 @@ impl MemoryConsumer {
         shared: Arc<Shared>,
         queue: &str,
         arguments: QueueArguments,
-        dead_letter_queue: String,
+        companions: Companions,
         prefetch: usize,
     ) -> Self {
         Self {
             shared,
             queue: queue.to_owned(),
             arguments,
-            dead_letter_queue,
+            companions: Arc::new(companions),
             prefetch,
             subscription: None,
         }
@@ -57,13 +56,12 @@ impl MemoryConsumer {
                 None => self.subscribe(&mut self.shared.lock()),
             };
             let subscription = self.subscription.insert(subscription);
-            let acknowledger = MemoryAcknowledger::new(subscription, &self.dead_letter_queue);
+            let acknowledger = MemoryAcknowledger::new(subscription, &self.queue, &self.companions);
             let acknowledger = Arc::new(acknowledger);
             while subscription.fetch(&mut fetched).await.is_ok() {
                 for fetched in fetched.drain(..) {
-                    dispatcher
-                        .dispatch(Delivery::from(fetched), &acknowledger)
-                        .await;
+                    let (delivery, tag) = fetched.into();
+                    dispatcher.dispatch(delivery, tag, &acknowledger).await;
                 }
             }
             warn!(
@@ -81,16 +79,24 @@ impl MemoryConsumer {
 }
 
 impl MessageConsumer for MemoryConsumer {
-    async fn connect(&mut self) -> Result<(), ConsumerError> {
+    async fn connect(&mut self, dispatcher: &Dispatcher) -> Result<(), ConsumerError> {
+        let delays = dispatcher.retry_delays();
+        let delays = delays.iter().filter(|delay| !delay.is_zero());
+        let retry_queues: Vec<_> = delays
+            .map(|delay| self.companions.retry_queue(*delay))
+            .collect();
         // an older subscription ends before the lock is taken that it needs for that
         self.subscription = None;
         let mut state = self.shared.lock();
-        let arguments = QueueArguments::default();
-        if let Err(error) = state.declare(&self.dead_letter_queue, &arguments) {
-            return Err(ConsumerError::new(UnsafeDeadLetterQueue {
-                queue: self.dead_letter_queue.clone(),
-                error,
-            }));
+        for declared in self.companions.dead_letters.iter().chain(&retry_queues) {
+            QueueArguments::of(declared)
+                .and_then(|arguments| state.declare(&declared.name, &arguments))
+                .map_err(|error| {
+                    ConsumerError::new(UnsafeQueue {
+                        queue: declared.name.clone(),
+                        error,
+                    })
+                })?;
         }
         self.subscription = Some(self.subscribe(&mut state));
         Ok(())
@@ -119,19 +125,20 @@ impl fmt::Debug for MemoryConsumer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryConsumer")
             .field("queue", &self.queue)
-            .field("dead_letter_queue", &self.dead_letter_queue)
+            .field("companions", &self.companions)
             .field("prefetch", &self.prefetch)
             .finish_non_exhaustive()
     }
 }
 
-/// The dead-letter queue is not as ploomby declares it.
+/// A queue of ours is not as ploomby declares it.
 #[derive(Debug, Error)]
 #[error(
-    "dead-letter queue '{queue}' exists with arguments of its own and might drop what it is given: \
-     delete it, or choose another with `dead_letter_queue` ({error})"
+    "queue '{queue}', which keeps messages that failed, exists with arguments of its own and might \
+     drop what it is given: delete it, or choose another dead-letter queue with \
+     `dead_letter_queue` ({error})"
 )]
-struct UnsafeDeadLetterQueue {
+struct UnsafeQueue {
     queue: String,
     #[source]
     error: MemoryError,

@@ -2,7 +2,7 @@ use super::{
     arguments::QueueArguments, broker::MemoryBroker, consumer::MemoryConsumer, error::MemoryError,
     options::MemoryOptions,
 };
-use crate::consumer::{ConsumerError, MessageConsumerFactory};
+use crate::consumer::{ConsumerError, MessageConsumerFactory, QueuePolicy};
 
 /// Makes consumers of a memory broker.
 ///
@@ -58,21 +58,23 @@ impl MessageConsumerFactory for MemoryConsumerFactory {
         options: &MemoryOptions,
     ) -> Result<MemoryConsumer, ConsumerError> {
         let options = &options.options;
-        let dead_letter_queue = options.check(listen_for).map_err(ConsumerError::new)?;
-        QueueArguments::new(&dead_letter_queue, []).map_err(ConsumerError::new)?;
+        let companions = options.companions(listen_for).map_err(ConsumerError::new)?;
+        if let Some(dead_letters) = &companions.dead_letters {
+            QueueArguments::of(dead_letters).map_err(ConsumerError::new)?;
+        }
         let arguments = QueueArguments::new(listen_for, options.arguments.iter().cloned())
             .map_err(ConsumerError::new)?;
         Ok(MemoryConsumer::new(
             self.broker.shared.clone(),
             listen_for,
             arguments,
-            dead_letter_queue,
+            companions,
             options.prefetch.into(),
         ))
     }
 
-    fn concurrency(&self, options: &MemoryOptions, consumers_count: usize) -> usize {
-        options.options.concurrency(consumers_count)
+    fn policy(&self, options: &MemoryOptions, consumers_count: usize) -> QueuePolicy {
+        options.options.policy(consumers_count)
     }
 }
 
@@ -118,10 +120,8 @@ mod tests {
     #[test]
     fn as_many_handlers_run_as_the_consumers_prefetch_unless_told_otherwise() {
         let factory = MemoryConsumerFactory::new("memory://concurrency").unwrap();
-        assert_eq!(factory.concurrency(&MemoryOptions::new(), 3), 192);
-        assert_eq!(
-            factory.concurrency(&MemoryOptions::new().concurrency(5), 3),
-            5
-        );
+        let concurrency = |options| factory.policy(&options, 3).concurrency;
+        assert_eq!(concurrency(MemoryOptions::new()), Some(192));
+        assert_eq!(concurrency(MemoryOptions::new().concurrency(5)), Some(5));
     }
 }

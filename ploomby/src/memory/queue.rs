@@ -190,15 +190,18 @@ impl Queue {
     }
 
     fn drop_head(&mut self, dead: &mut Vec<Stored>) {
-        let Some(Entry { stored, .. }) = self.ready.pop_front() else {
-            return;
-        };
+        let head = self.ready.pop_front();
+        dead.extend(head.and_then(|head| self.dead_letter(head)));
+    }
+
+    /// The message as it leaves the queue, unless it is dropped.
+    pub(super) fn dead_letter(&self, entry: Entry) -> Option<Stored> {
         let key = match &self.policy.dead_letters {
-            DeadLetters::Dropped => return,
+            DeadLetters::Dropped => return None,
             DeadLetters::WithTheirOwnKeys => None,
             DeadLetters::To(key) => Some(key.as_str()),
         };
-        dead.push(Arc::unwrap_or_clone(stored).dead_letter(&self.name, key));
+        Some(Arc::unwrap_or_clone(entry.stored).dead_letter(&self.name, key))
     }
 
     /// The next consumer in turn whose prefetch allows one more delivery.

@@ -133,7 +133,13 @@ impl State {
     /// Expires, delivers and dead-letters until this queue, and those that its dead letters reach,
     /// have nothing more to do.
     pub(super) fn pump(&mut self, id: QueueId) {
-        let mut dead = VecDeque::from(self.pump_one(id));
+        let dead = self.pump_one(id);
+        self.dead_letter(dead);
+    }
+
+    /// Brings dead letters to where they go, and those that they displace there.
+    pub(super) fn dead_letter(&mut self, dead: impl Into<VecDeque<Stored>>) {
+        let mut dead = dead.into();
         while let Some(stored) = dead.pop_front() {
             let stored = Arc::new(stored);
             for key in stored.routes().filter(|key| !stored.died_in(key)) {

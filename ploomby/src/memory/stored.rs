@@ -83,6 +83,12 @@ impl Stored {
         self
     }
 
+    /// A consumer rejected it: that ends no cycle, wherever it was before.
+    pub(super) fn rejected(mut self) -> Self {
+        self.deaths.clear();
+        self
+    }
+
     /// Whether going to `queue` would close a cycle, which RabbitMQ ends by dropping the message.
     pub(super) fn died_in(&self, queue: &str) -> bool {
         self.deaths.iter().any(|death| **death == *queue)

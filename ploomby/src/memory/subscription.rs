@@ -93,18 +93,20 @@ impl Drop for Subscription {
     }
 }
 
-impl From<Fetched> for Delivery {
+impl From<Fetched> for (Delivery, DeliveryTag) {
     fn from(fetched: Fetched) -> Self {
         let Stored {
             message,
             routing_key,
             ..
         } = &*fetched.stored;
-        let tag = DeliveryTag::new(fetched.tag);
-        let delivery = Self::new(message.clone(), tag).routed("", routing_key);
-        match fetched.redelivered {
-            Redelivered::No => delivery,
-            Redelivered::Yes => delivery.redelivered(),
-        }
+        let redelivered = fetched.redelivered == Redelivered::Yes;
+        let delivery = Delivery::plain(
+            message.clone(),
+            String::new(),
+            routing_key.clone(),
+            redelivered,
+        );
+        (delivery, DeliveryTag::new(fetched.tag))
     }
 }

@@ -30,6 +30,20 @@ impl<'a> Headers<'a> {
         }
     }
 
+    /// The value of a header that is an integer, of whatever size.
+    pub(crate) fn number(&self, name: &str) -> Option<i64> {
+        match self.field(name)? {
+            FieldValue::b(v) => Some(i64::from(*v)),
+            FieldValue::B(v) => Some(i64::from(*v)),
+            FieldValue::s(v) => Some(i64::from(*v)),
+            FieldValue::u(v) => Some(i64::from(*v)),
+            FieldValue::I(v) => Some(i64::from(*v)),
+            FieldValue::i(v) => Some(i64::from(*v)),
+            FieldValue::l(v) => Some(*v),
+            _ => None,
+        }
+    }
+
     /// Whether there is a header of this name.
     pub fn contains(&self, name: &str) -> bool {
         self.field(name).is_some()

@@ -1,13 +1,16 @@
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use amqprs::channel::{BasicAckArguments, BasicNackArguments, Channel};
 use tokio::sync::Notify;
 use tracing::debug;
 
-use super::{publisher::ConfirmedPublisher, window::Window};
+use super::{copies::Copies, window::Window};
 use crate::{
     consumer::{Acknowledger, ConsumerError},
     delivery::DeliveryTag,
@@ -27,17 +30,11 @@ pub(super) struct RabbitAcknowledger {
     settled: Notify,
     /// The broker gave the channel's deliveries to others.
     lost: AtomicBool,
-    dead_letters: Arc<ConfirmedPublisher>,
-    dead_letter_queue: String,
+    copies: Arc<Copies>,
 }
 
 impl RabbitAcknowledger {
-    pub(super) fn new(
-        channel: Channel,
-        prefetch: u16,
-        dead_letters: Arc<ConfirmedPublisher>,
-        dead_letter_queue: String,
-    ) -> Self {
+    pub(super) fn new(channel: Channel, prefetch: u16, copies: Arc<Copies>) -> Self {
         Self {
             channel,
             window: Mutex::new(Window::new()),
@@ -45,8 +42,7 @@ impl RabbitAcknowledger {
             half: usize::from(prefetch).div_ceil(2),
             settled: Notify::new(),
             lost: AtomicBool::new(false),
-            dead_letters,
-            dead_letter_queue,
+            copies,
         }
     }
 
@@ -102,6 +98,23 @@ impl RabbitAcknowledger {
         self.lost.store(true, Ordering::Relaxed);
     }
 
+    /// Gives a delivery back to the queue, or to the queue's dead-letter exchange.
+    async fn give_up(&self, tag: DeliveryTag, requeue: bool) {
+        if !self.is_open() {
+            debug!(
+                tag = tag.get(),
+                "not rejected: the channel is gone, the broker requeued the message"
+            );
+            return;
+        }
+        let arguments = BasicNackArguments::new(tag.get(), false, requeue);
+        if let Err(error) = self.channel.basic_nack(arguments).await {
+            debug!(%error, "not rejected: the connection is gone, the broker will requeue the message");
+        }
+        // after the frame is queued: a range must not reach over a tag that the broker still holds
+        self.window().told(tag.get());
+    }
+
     fn is_open(&self) -> bool {
         !self.lost.load(Ordering::Relaxed) && self.channel.is_open()
     }
@@ -121,25 +134,20 @@ impl Acknowledger for RabbitAcknowledger {
     }
 
     async fn requeue(&self, tag: DeliveryTag) {
-        if !self.is_open() {
-            debug!(
-                tag = tag.get(),
-                "not requeued: the channel is gone, the broker did it"
-            );
-            return;
-        }
-        let arguments = BasicNackArguments::new(tag.get(), false, true);
-        if let Err(error) = self.channel.basic_nack(arguments).await {
-            debug!(%error, "not requeued: the connection is gone, the broker will do it");
-        }
-        // after the frame is queued: a range must not reach over a tag that the broker still holds
-        self.window().told(tag.get());
+        self.give_up(tag, true).await;
+    }
+
+    async fn retry(&self, copy: Message, delay: Duration) -> Result<(), ConsumerError> {
+        let kept = self.copies.retry(copy, delay).await;
+        kept.map_err(ConsumerError::new)
     }
 
     async fn dead_letter(&self, copy: Message) -> Result<(), ConsumerError> {
-        self.dead_letters
-            .keep(&self.dead_letter_queue, copy)
-            .await
-            .map_err(ConsumerError::new)
+        let kept = self.copies.dead_letter(copy).await;
+        kept.map_err(ConsumerError::new)
+    }
+
+    async fn reject(&self, tag: DeliveryTag) {
+        self.give_up(tag, false).await;
     }
 }

@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 
 use super::{
     connection::SharedConnection,
+    copies::Copies,
     options::{RabbitOptions, Reconnect},
     publisher::ConfirmedPublisher,
     session::{Lost, Session, Subscription},
@@ -15,7 +16,9 @@ use super::{
     url::{RabbitUrl, UrlError},
 };
 use crate::{
-    consumer::{ConsumerError, MessageConsumer, MessageConsumerFactory},
+    consumer::{
+        ConsumerError, MessageConsumer, MessageConsumerFactory, QueuePolicy, options::check_name,
+    },
     dispatcher::Dispatcher,
     message::Value,
 };
@@ -52,7 +55,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 pub struct RabbitConsumerFactory {
     url: RabbitUrl,
     connection: Arc<SharedConnection>,
-    dead_letters: Arc<ConfirmedPublisher>,
+    copies: Arc<ConfirmedPublisher>,
     reconnect: Reconnect,
     connections: Connections,
 }
@@ -74,7 +77,7 @@ impl RabbitConsumerFactory {
     pub(crate) fn from_url(url: RabbitUrl) -> Self {
         Self {
             connection: Arc::new(SharedConnection::new(url.clone(), "consumer")),
-            dead_letters: Arc::new(ConfirmedPublisher::new(url.clone())),
+            copies: Arc::new(ConfirmedPublisher::new(url.clone())),
             url,
             reconnect: Reconnect::forever(),
             connections: Connections::Shared,
@@ -116,7 +119,7 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
         options: &RabbitOptions,
     ) -> Result<RabbitConsumer, ConsumerError> {
         let options = &options.options;
-        let dead_letter_queue = options.check(listen_for).map_err(ConsumerError::new)?;
+        let companions = options.companions(listen_for).map_err(ConsumerError::new)?;
         let connection = match self.connections {
             Connections::Shared => self.connection.clone(),
             Connections::PerConsumer => {
@@ -126,12 +129,12 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
         Ok(RabbitConsumer {
             connection,
             connections: self.connections,
-            dead_letters: self.dead_letters.clone(),
-            queue_arguments: topology::arguments(&options.arguments, &dead_letter_queue),
+            queue_arguments: companions.queue_arguments(&options.arguments),
+            copies: Arc::new(Copies::new(listen_for, companions, self.copies.clone())),
+            retry_delays: Vec::new(),
             subscription: Subscription {
                 queue: listen_for.to_owned(),
                 prefetch: options.prefetch,
-                dead_letter_queue,
             },
             reconnect: self.reconnect,
             attempt: 0,
@@ -139,12 +142,12 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
         })
     }
 
-    fn concurrency(&self, options: &RabbitOptions, consumers_count: usize) -> usize {
-        options.options.concurrency(consumers_count)
+    fn policy(&self, options: &RabbitOptions, consumers_count: usize) -> QueuePolicy {
+        options.options.policy(consumers_count)
     }
 
     async fn close(&self) {
-        self.dead_letters.close().await;
+        self.copies.close().await;
         self.connection.close().await;
     }
 }
@@ -153,7 +156,9 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
 pub struct RabbitConsumer {
     connection: Arc<SharedConnection>,
     connections: Connections,
-    dead_letters: Arc<ConfirmedPublisher>,
+    copies: Arc<Copies>,
+    /// The retry queues that have to be there.
+    retry_delays: Vec<Duration>,
     subscription: Subscription,
     queue_arguments: Vec<(String, Value)>,
     reconnect: Reconnect,
@@ -164,14 +169,23 @@ pub struct RabbitConsumer {
 
 impl RabbitConsumer {
     async fn open(&self) -> Result<Session, topology::TopologyError> {
+        let companions = self.copies.companions();
+        let delays = self.retry_delays.iter();
+        let retry_queues: Vec<_> = delays.map(|delay| companions.retry_queue(*delay)).collect();
+        let now = Instant::now();
         topology::ensure(
             &self.connection,
             &self.subscription.queue,
             &self.queue_arguments,
-            &self.subscription.dead_letter_queue,
+            &companions
+                .dead_letters
+                .iter()
+                .chain(&retry_queues)
+                .collect::<Vec<_>>(),
         )
         .await?;
-        Session::open(&self.connection, &self.subscription, &self.dead_letters).await
+        self.copies.declared(&self.retry_delays, now);
+        Session::open(&self.connection, &self.subscription, &self.copies).await
     }
 
     /// Opens a session again, however long the broker stays away, unless told otherwise.
@@ -210,7 +224,13 @@ impl RabbitConsumer {
 }
 
 impl MessageConsumer for RabbitConsumer {
-    async fn connect(&mut self) -> Result<(), ConsumerError> {
+    async fn connect(&mut self, dispatcher: &Dispatcher) -> Result<(), ConsumerError> {
+        self.retry_delays = dispatcher.retry_delays();
+        self.retry_delays.retain(|delay| !delay.is_zero());
+        for delay in &self.retry_delays {
+            let name = self.copies.companions().retry_queue(*delay).name;
+            check_name(&name).map_err(ConsumerError::new)?;
+        }
         self.session = Some(self.open().await.map_err(ConsumerError::new)?);
         Ok(())
     }

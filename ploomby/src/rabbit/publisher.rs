@@ -15,6 +15,7 @@ use super::{
     url::RabbitUrl,
 };
 use crate::{
+    consumer::companions::Declared,
     message::{Message, Properties, PropertyError},
     settle::headers,
 };
@@ -91,16 +92,34 @@ impl ConfirmedPublisher {
     }
 
     /// Publishes the copy of a consumed message, and declares the queue again where it is gone.
-    pub(super) async fn keep(&self, queue: &str, copy: Message) -> Result<(), RabbitPublishError> {
+    pub(super) async fn keep(
+        &self,
+        queue: &Declared,
+        copy: Message,
+    ) -> Result<(), RabbitPublishError> {
         let copy = self.own(copy)?;
-        match self.publish(queue, copy.clone()).await {
+        match self.publish(&queue.name, copy.clone()).await {
             Err(RabbitPublishError::Unroutable(_)) => {
-                warn!(queue, "the queue is gone, declaring it again");
-                topology::declare(&self.connection, queue).await?;
-                self.publish(queue, copy).await
+                warn!(queue = queue.name, "the queue is gone, declaring it again");
+                self.declare(queue).await?;
+                self.publish(&queue.name, copy).await
             }
             published => published,
         }
+    }
+
+    /// Publishes the copy of a consumed message to the queue that it came from.
+    pub(super) async fn put_back(
+        &self,
+        queue: &str,
+        copy: Message,
+    ) -> Result<(), RabbitPublishError> {
+        self.publish(queue, self.own(copy)?).await
+    }
+
+    /// Declares a queue of ours.
+    pub(super) async fn declare(&self, queue: &Declared) -> Result<(), RabbitPublishError> {
+        Ok(topology::declare(&self.connection, queue).await?)
     }
 
     pub(crate) async fn close(&self) {
@@ -235,6 +254,8 @@ pub(crate) enum RabbitPublishError {
     QueueName,
     #[error("properties and headers take more than the {room} bytes that fit into a frame")]
     PropertiesTooLong { room: usize },
+    #[error("the broker dead-letters the queue's messages: there is no queue for copies")]
+    NoDeadLetterQueue,
     #[error("there is no queue `{0}`")]
     Unroutable(String),
     #[error("the broker did not take the message: the queue is full or cannot write")]

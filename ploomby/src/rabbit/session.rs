@@ -14,7 +14,7 @@ use self::events::ChannelEvents;
 use super::{
     acknowledger::RabbitAcknowledger,
     connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel, SharedConnection},
-    publisher::ConfirmedPublisher,
+    copies::Copies,
     topology::TopologyError,
 };
 use crate::{
@@ -45,7 +45,6 @@ pub(super) struct Session {
 pub(super) struct Subscription {
     pub(super) queue: String,
     pub(super) prefetch: u16,
-    pub(super) dead_letter_queue: String,
 }
 
 impl Session {
@@ -53,7 +52,7 @@ impl Session {
     pub(super) async fn open(
         connection: &SharedConnection,
         subscription: &Subscription,
-        dead_letters: &Arc<ConfirmedPublisher>,
+        copies: &Arc<Copies>,
     ) -> Result<Self, TopologyError> {
         let OpenChannel { channel, .. } = connection.channel().await?;
         let events = ChannelEvents::register(&channel)
@@ -67,12 +66,8 @@ impl Session {
                     Some(closed) => TopologyError::queue(&subscription.queue, closed),
                     None => TopologyError::Lost(error.to_string()),
                 })?;
-        let acknowledger = RabbitAcknowledger::new(
-            channel.clone(),
-            subscription.prefetch,
-            dead_letters.clone(),
-            subscription.dead_letter_queue.clone(),
-        );
+        let acknowledger =
+            RabbitAcknowledger::new(channel.clone(), subscription.prefetch, copies.clone());
         Ok(Self {
             channel,
             events,
@@ -138,21 +133,21 @@ impl Session {
         message: ConsumerMessage,
         dispatcher: &Dispatcher,
     ) -> Result<(), Lost> {
-        let Some(delivery) = delivery(message) else {
+        let Some((delivery, tag)) = delivery(message) else {
             warn!("the client handed over half a message, opening the channel again");
             return Err(self.lost());
         };
         if self.is_cancelled() {
-            self.acknowledger.requeue(delivery.tag).await;
+            self.acknowledger.requeue(tag).await;
             return Ok(());
         }
-        let tag = delivery.tag.get();
-        match self.dispatch(delivery, dispatcher).await? {
+        let number = tag.get();
+        match self.dispatch(delivery, tag, dispatcher).await? {
             Dispatched::Started if self.acknowledger.is_due() => self.flush().await,
             Dispatched::Started => Ok(()),
             Dispatched::Stopped => {
                 self.cancel();
-                self.acknowledger.requeue(DeliveryTag::new(tag)).await;
+                self.acknowledger.requeue(DeliveryTag::new(number)).await;
                 Ok(())
             }
         }
@@ -163,9 +158,10 @@ impl Session {
     async fn dispatch(
         &self,
         delivery: Delivery,
+        tag: DeliveryTag,
         dispatcher: &Dispatcher,
     ) -> Result<Dispatched, Lost> {
-        let mut dispatching = pin!(dispatcher.dispatch(delivery, &self.acknowledger));
+        let mut dispatching = pin!(dispatcher.dispatch(delivery, tag, &self.acknowledger));
         loop {
             // cancel safety: `dispatching` goes on, or was not started; the others lose nothing
             tokio::select! {
@@ -251,7 +247,7 @@ async fn subscribe(
     channel.basic_consume_rx(consume).await
 }
 
-fn delivery(message: ConsumerMessage) -> Option<Delivery> {
+fn delivery(message: ConsumerMessage) -> Option<(Delivery, DeliveryTag)> {
     let message = (
         message.deliver?,
         message.basic_properties?,
@@ -262,5 +258,6 @@ fn delivery(message: ConsumerMessage) -> Option<Delivery> {
         properties: Properties::from_wire(properties),
         body: content.into(),
     };
-    Some(Delivery::from_wire(message, deliver))
+    let tag = DeliveryTag::new(deliver.delivery_tag());
+    Some((Delivery::from_wire(message, deliver), tag))
 }

@@ -6,9 +6,12 @@ use super::{
     connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
     session::events::{ChannelEvents, Closed},
 };
-use crate::message::{PropertyError, Value, properties::field_table};
+use crate::{
+    consumer::companions::Declared,
+    message::{PropertyError, Value, properties::field_table},
+};
 
-/// Makes sure that the consumed queue and its dead-letter queue are there.
+/// Makes sure that the consumed queue and those beside it are there.
 ///
 /// The broker answers what it does not like by closing the channel, so each question has a channel
 /// of its own.
@@ -16,7 +19,7 @@ pub(super) async fn ensure(
     connection: &SharedConnection,
     queue: &str,
     arguments: &[(String, Value)],
-    dead_letter_queue: &str,
+    beside: &[&Declared],
 ) -> Result<(), TopologyError> {
     if !exists(connection, queue).await? {
         let mut declare = QueueDeclareArguments::durable_client_named(queue);
@@ -25,28 +28,10 @@ pub(super) async fn ensure(
             .await
             .map_err(|fault| fault.told(|closed| TopologyError::queue(queue, closed)))?;
     }
-    self::declare(connection, dead_letter_queue).await
-}
-
-/// The arguments that a queue is declared with. What a quorum queue gives up would be dropped: it
-/// goes to the dead-letter queue, unless the program says otherwise.
-pub(super) fn arguments(
-    chosen: &[(String, Value)],
-    dead_letter_queue: &str,
-) -> Vec<(String, Value)> {
-    let mut arguments = chosen.to_vec();
-    let is_quorum = chosen.contains(&("x-queue-type".to_owned(), "quorum".into()));
-    let is_decided = chosen
-        .iter()
-        .any(|(name, _)| name == "x-dead-letter-exchange" || name == "x-delivery-limit");
-    if is_quorum && !is_decided {
-        arguments.push(("x-dead-letter-exchange".to_owned(), "".into()));
-        arguments.push((
-            "x-dead-letter-routing-key".to_owned(),
-            dead_letter_queue.into(),
-        ));
+    for declared in beside {
+        self::declare(connection, declared).await?;
     }
-    arguments
+    Ok(())
 }
 
 async fn exists(connection: &SharedConnection, queue: &str) -> Result<bool, TopologyError> {
@@ -63,15 +48,16 @@ async fn exists(connection: &SharedConnection, queue: &str) -> Result<bool, Topo
     }
 }
 
-/// Declares the dead-letter queue again, without arguments.
+/// Declares a queue of ours, or makes sure that it is as we declare it.
 pub(super) async fn declare(
     connection: &SharedConnection,
-    dead_letter_queue: &str,
+    declared: &Declared,
 ) -> Result<(), TopologyError> {
-    let declare = QueueDeclareArguments::durable_client_named(dead_letter_queue);
+    let mut declare = QueueDeclareArguments::durable_client_named(&declared.name);
+    declare.arguments(field_table(&declared.arguments)?);
     ask(connection, declare).await.map_err(|fault| {
-        fault.told(|closed| TopologyError::DeadLetterQueue {
-            queue: dead_letter_queue.to_owned(),
+        fault.told(|closed| TopologyError::Declared {
+            queue: declared.name.clone(),
             closed,
         })
     })
@@ -131,10 +117,11 @@ pub(crate) enum TopologyError {
     #[error("queue `{queue}`: {closed}")]
     Queue { queue: String, closed: Closed },
     #[error(
-        "dead-letter queue `{queue}` exists with other arguments, and might drop what it is given: \
-         move its messages and delete it, or name another with `dead_letter_queue` ({closed})"
+        "queue `{queue}`, which keeps messages that failed, exists with other arguments and might \
+         drop what it is given: move its messages and delete it, or name another dead-letter queue \
+         with `dead_letter_queue` ({closed})"
     )]
-    DeadLetterQueue { queue: String, closed: Closed },
+    Declared { queue: String, closed: Closed },
     #[error("the connection was lost while queues were declared: {0}")]
     Lost(String),
     #[error("the broker did not answer within {ANSWER_TIMEOUT:?} while queues were declared")]
@@ -154,7 +141,7 @@ impl TopologyError {
         match self {
             Self::Connect(_) | Self::Lost(_) | Self::NoAnswer => true,
             Self::Queue { closed, .. } => closed.is_home_down(),
-            Self::Argument(_) | Self::DeadLetterQueue { .. } => false,
+            Self::Argument(_) | Self::Declared { .. } => false,
         }
     }
 }

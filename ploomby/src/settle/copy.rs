@@ -6,7 +6,7 @@ use crate::{
     message::{Message, PropertyError, Value},
 };
 
-/// The headers that a dead-lettered message carries beside its own.
+/// The headers that ploomby adds to the copies that it makes.
 ///
 /// None starts with `x-`: RabbitMQ keeps such names for itself.
 pub(crate) mod headers {
@@ -22,6 +22,14 @@ pub(crate) mod headers {
     pub(crate) const ATTEMPTS: &str = "ploomby-attempts";
     /// When it failed, a timestamp.
     pub(crate) const FAILED_AT: &str = "ploomby-failed-at";
+    /// Which attempt the message waits for, on its way through a retry queue.
+    pub(crate) const ATTEMPT: &str = "ploomby-attempt";
+    /// How often the message came back without having been settled.
+    pub(crate) const REDELIVERIES: &str = "ploomby-redeliveries";
+    /// The exchange that the message was sent to, where the copy takes another way.
+    pub(crate) const EXCHANGE: &str = "ploomby-exchange";
+    /// The routing key that the message was sent with, where the copy takes another way.
+    pub(crate) const ROUTING_KEY: &str = "ploomby-routing-key";
     /// The expiration that the message had; the copy has none, since it would vanish with it.
     pub(crate) const EXPIRATION: &str = "ploomby-expiration";
     /// The user that the message was sent by, where the copy cannot say so itself.
@@ -34,39 +42,113 @@ pub(crate) mod headers {
 /// A key that is longer stands in the message's own header anyway.
 pub(super) const MAX_KEY: usize = 255;
 
-/// The copy of a message that goes to the dead-letter queue: body and properties as they were, the
-/// reason added.
+/// The copy that goes to the dead-letter queue: body and properties as they were, the reason added.
+///
+/// What is moved back by hand starts anew, so that nothing is counted on.
 pub(super) fn dead_letter(
     delivery: &Delivery,
     failure: &Failure,
 ) -> Result<Message, PropertyError> {
-    let properties = delivery.properties();
-    let mut table: Vec<(String, Value)> = properties
+    let mut headers = kept_headers(delivery);
+    headers.retain(|(name, _)| ![headers::ATTEMPT, headers::REDELIVERIES].contains(&name.as_str()));
+    let mut add = |name: &str, value: Value| headers.push((name.to_owned(), value));
+    let attempts = delivery.attempt() - u32::from(!failure.reason.is_after_handler());
+    add(headers::REASON, failure.reason.as_str().into());
+    add(headers::ERROR, failure.text.as_str().into());
+    add(headers::QUEUE, delivery.queue().into());
+    add(headers::ATTEMPTS, Value::I64(attempts.into()));
+    add(headers::FAILED_AT, Value::Timestamp(unix_seconds()));
+    if let Some(key) = delivery.key() {
+        add(headers::KEY, cut(key.into_owned(), MAX_KEY).into());
+    }
+    copy(delivery, &headers)
+}
+
+/// The copy that waits for the next attempt.
+pub(super) fn retry(delivery: &Delivery) -> Result<Message, PropertyError> {
+    let attempt = Value::I64(i64::from(delivery.attempt()) + 1);
+    let mut headers = kept_headers(delivery);
+    headers.push((headers::ATTEMPT.to_owned(), attempt));
+    copy(delivery, &headers)
+}
+
+/// The copy that says how often the message came back.
+pub(super) fn recounted(delivery: &Delivery, redeliveries: u32) -> Result<Message, PropertyError> {
+    let redeliveries = Value::I64(redeliveries.into());
+    let mut headers = kept_headers(delivery);
+    headers.push((headers::REDELIVERIES.to_owned(), redeliveries));
+    copy(delivery, &headers)
+}
+
+/// The headers that the message was sent with, and what else a copy has to say.
+fn kept_headers(delivery: &Delivery) -> Vec<(String, Value)> {
+    let mut kept: Vec<(String, Value)> = delivery
         .headers()
         .iter()
+        .filter(|(name, value)| !is_from_the_broker(delivery, name, value))
         .map(|(name, value)| match name {
             "CC" | "BCC" => (format!("{}{name}", headers::PREFIX), value),
             name => (name.to_owned(), value),
         })
         .collect();
-    let mut add = |name: &str, value: Value| table.push((name.to_owned(), value));
-    add(headers::REASON, failure.reason.as_str().into());
-    add(headers::ERROR, failure.text.as_str().into());
-    add(headers::QUEUE, delivery.queue().into());
-    add(
-        headers::ATTEMPTS,
-        Value::I64(i64::from(failure.reason.is_after_handler())),
-    );
-    add(headers::FAILED_AT, Value::Timestamp(unix_seconds()));
-    if let Some(key) = delivery.key() {
-        add(headers::KEY, cut(key.into_owned(), MAX_KEY).into());
+    if let Some(expiration) = delivery.properties().get_expiration() {
+        kept.push((headers::EXPIRATION.to_owned(), expiration.into()));
     }
-    if let Some(expiration) = properties.get_expiration() {
-        add(headers::EXPIRATION, expiration.into());
+    let (exchange, routing_key) = (delivery.exchange(), delivery.routing_key());
+    if (exchange, routing_key) != ("", delivery.queue()) {
+        kept.push((headers::EXCHANGE.to_owned(), exchange.into()));
+        kept.push((headers::ROUTING_KEY.to_owned(), routing_key.into()));
     }
+    kept
+}
+
+/// Whether a header is not the sender's, but tells of the message's way through the broker: how
+/// often a quorum queue delivered it, and that it waited in a retry queue of ours.
+fn is_from_the_broker(delivery: &Delivery, name: &str, value: &Value) -> bool {
+    match name {
+        "x-delivery-count" | "x-acquired-count" => true,
+        "x-death" => delivery.attempt() > 1 && is_ours(delivery, value),
+        "x-first-death-queue"
+        | "x-last-death-queue"
+        | "x-first-death-reason"
+        | "x-last-death-reason"
+        | "x-first-death-exchange"
+        | "x-last-death-exchange" => {
+            delivery.attempt() > 1
+                && delivery
+                    .headers()
+                    .text("x-first-death-queue")
+                    .is_some_and(|queue| is_retry_queue(delivery, queue))
+        }
+        _ => false,
+    }
+}
+
+/// Whether the message died in no other queues than those of ours.
+fn is_ours(delivery: &Delivery, deaths: &Value) -> bool {
+    let Value::Array(deaths) = deaths else {
+        return false;
+    };
+    deaths.iter().all(|death| match death {
+        Value::Table(death) => death.iter().any(|(name, value)| {
+            name == "queue"
+                && matches!(value, Value::Text(queue) if is_retry_queue(delivery, queue))
+        }),
+        _ => false,
+    })
+}
+
+fn is_retry_queue(delivery: &Delivery, queue: &str) -> bool {
+    queue
+        .strip_prefix(delivery.queue())
+        .is_some_and(|rest| rest.starts_with("_retry_"))
+}
+
+fn copy(delivery: &Delivery, headers: &[(String, Value)]) -> Result<Message, PropertyError> {
+    let properties = delivery.properties().for_copy(headers, true)?;
     Ok(Message {
-        properties: properties.for_copy(&table, true)?.persistent(),
-        body: delivery.message.body.clone(),
+        properties: properties.persistent(),
+        body: delivery.message().body().clone(),
     })
 }
 

@@ -1,6 +1,7 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use super::Reason;
+use crate::retry::Permanent;
 
 /// Why a message could not be handled.
 pub struct Failure {
@@ -10,6 +11,8 @@ pub struct Failure {
     /// In the words that reach the log, where these must be others: a decoder's error quotes the
     /// body.
     log: Option<String>,
+    /// The handler's error, for its retry policy to look at.
+    error: Option<anyhow::Error>,
 }
 
 /// An error of ten megabytes helps no one, and a header has to fit into one frame.
@@ -22,6 +25,7 @@ impl Failure {
             reason,
             text,
             log: None,
+            error: None,
         }
     }
 
@@ -42,7 +46,38 @@ impl Failure {
 
     /// An error with all its causes.
     pub(crate) fn from_error(reason: Reason, error: impl Into<anyhow::Error>) -> Self {
-        Self::new(reason, format!("{:#}", error.into()))
+        let error = error.into();
+        let text = format!("{error:#}");
+        Self {
+            error: Some(error),
+            ..Self::new(reason, text)
+        }
+    }
+
+    /// The handler was dropped.
+    pub(crate) fn timed_out(timeout: Duration) -> Self {
+        Self::new(
+            Reason::Timeout,
+            format!("the handler was not done within {timeout:?}"),
+        )
+    }
+
+    /// [`Outcome::Retry`](crate::Outcome::Retry), which is heard while attempts are left.
+    pub(crate) fn asked_to_retry() -> Self {
+        Self::new(
+            Reason::RetriesExhausted,
+            "the handler asked for another attempt, and its `retry` allows no more".to_owned(),
+        )
+    }
+
+    /// The handler's error, where there is one.
+    pub(crate) fn error(&self) -> Option<&anyhow::Error> {
+        self.error.as_ref()
+    }
+
+    /// Whether another attempt may go better.
+    pub(crate) fn is_retriable(&self) -> bool {
+        self.reason.is_after_handler() && !self.error.as_ref().is_some_and(Permanent::is_in)
     }
 }
 

@@ -25,10 +25,19 @@ pub enum Reason {
     HandlerError,
     /// The handler panicked.
     Panic,
+    /// The handler was not done within its timeout.
+    Timeout,
+    /// The handler asked for another attempt when there was none left.
+    RetriesExhausted,
+    /// The message came back too often without having been settled, as one does that crashes the
+    /// process.
+    TooManyDeliveries,
+    /// The body is larger than the queue's `max_body`.
+    TooLarge,
 }
 
 impl Reason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 11] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::UnknownKey,
@@ -36,6 +45,10 @@ impl Reason {
         Self::Rejected,
         Self::HandlerError,
         Self::Panic,
+        Self::Timeout,
+        Self::RetriesExhausted,
+        Self::TooManyDeliveries,
+        Self::TooLarge,
     ];
 
     /// The reason as it stands in the header.
@@ -49,12 +62,19 @@ impl Reason {
             Self::Rejected => "rejected",
             Self::HandlerError => "handler-error",
             Self::Panic => "panic",
+            Self::Timeout => "timeout",
+            Self::RetriesExhausted => "retries-exhausted",
+            Self::TooManyDeliveries => "too-many-deliveries",
+            Self::TooLarge => "too-large",
         }
     }
 
     /// Whether the handler ran before the message was found wanting.
     pub(super) fn is_after_handler(self) -> bool {
-        matches!(self, Self::HandlerError | Self::Panic)
+        matches!(
+            self,
+            Self::HandlerError | Self::Panic | Self::Timeout | Self::RetriesExhausted
+        )
     }
 
     /// The reason that a header holds.

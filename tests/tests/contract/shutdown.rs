@@ -61,7 +61,7 @@ pub(crate) async fn a_handler_past_the_deadline_is_cut_off_and_named(bed: Arc<Be
     match app.shut_down().await {
         Err(Error::Run(RunError::DeadlineExceeded { handlers, .. })) => {
             assert_eq!(handlers.len(), 1);
-            assert!(handlers[0].contains("shutdown"), "{handlers:?}");
+            assert!(handlers[0].handler.contains("shutdown"), "{handlers:?}");
         }
         other => panic!("{other:?}"),
     }

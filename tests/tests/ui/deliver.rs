@@ -1,6 +1,9 @@
 //! Delivers a message to the handlers of this program, and tells how it was settled.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use ploomby::{
     Acknowledger, ConsumerError, Delivery, DeliveryTag, Dispatcher, HandlerRegistry, KeySource,
@@ -14,6 +17,8 @@ pub(crate) enum Settled {
     Acked,
     /// The message is delivered again.
     Requeued,
+    /// The message is delivered again after a while.
+    Retried(Duration),
     /// Why the message was not handled.
     DeadLettered(String),
 }
@@ -69,13 +74,16 @@ impl MessageConsumerFactory for Once {
 }
 
 impl MessageConsumer for Once {
-    async fn connect(&mut self) -> Result<(), ConsumerError> {
+    async fn connect(&mut self, _: &Dispatcher) -> Result<(), ConsumerError> {
         Ok(())
     }
 
     async fn consume(&mut self, dispatcher: Dispatcher) -> Result<(), ConsumerError> {
-        let delivery = Delivery::new(self.message.clone(), DeliveryTag::new(1));
-        dispatcher.dispatch(delivery, &Arc::new(self.clone())).await;
+        let delivery = Delivery::new(self.message.clone());
+        let acknowledger = Arc::new(self.clone());
+        dispatcher
+            .dispatch(delivery, DeliveryTag::new(1), &acknowledger)
+            .await;
         Ok(())
     }
 
@@ -89,6 +97,11 @@ impl Acknowledger for Once {
 
     async fn requeue(&self, _: DeliveryTag) {
         self.settle(Settled::Requeued);
+    }
+
+    async fn retry(&self, _: Message, delay: Duration) -> Result<(), ConsumerError> {
+        self.settle(Settled::Retried(delay));
+        Ok(())
     }
 
     async fn dead_letter(&self, copy: Message) -> Result<(), ConsumerError> {

@@ -9,7 +9,6 @@ use std::{
 use super::*;
 use crate::{
     HandlerRegistry, KeySource, MessageConsumerRegistry, Outcome,
-    consumer::MessageConsumerFactory,
     extract::{RawBody, Redelivered},
 };
 
@@ -84,8 +83,10 @@ async fn a_dead_letter_queue_with_arguments_is_a_startup_error() {
         .declare_queue("q_dlq", arguments([("x-message-ttl", 1.into())]))
         .unwrap();
     let factory = MemoryConsumerFactory::new(&format!("memory://{}", broker.name())).unwrap();
-    let mut consumer = factory.create("q", &MemoryOptions::new()).unwrap();
-    let error = crate::MessageConsumer::connect(&mut consumer)
+    let handlers = HandlerRegistry::new().register("q", async || {});
+    let mut consumers = MessageConsumerRegistry::new(handlers, factory);
+    let error = consumers
+        .register("q", KeySource::RoutingKey, 1, MemoryOptions::new())
         .await
         .unwrap_err()
         .to_string();

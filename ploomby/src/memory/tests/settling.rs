@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    consumer::Acknowledger,
+    consumer::{Acknowledger, options::QueueOptions},
     delivery::{Delivery, DeliveryTag},
     memory::{acknowledger::MemoryAcknowledger, subscription::Subscription},
 };
@@ -19,16 +19,18 @@ impl Manual {
         let queue = state.find("q").unwrap();
         let subscription = Subscription::new(&broker.shared, &mut state, queue, prefetch);
         drop(state);
+        let companions = QueueOptions::default().companions("q").unwrap();
+        let companions = Arc::new(companions);
         Self {
-            acknowledger: Arc::new(MemoryAcknowledger::new(&subscription, "q_dlq")),
+            acknowledger: Arc::new(MemoryAcknowledger::new(&subscription, "q", &companions)),
             subscription,
         }
     }
 
-    async fn deliveries(&self) -> Vec<Delivery> {
+    async fn deliveries(&self) -> Vec<(Delivery, DeliveryTag)> {
         let mut fetched = Vec::new();
         self.subscription.fetch(&mut fetched).await.unwrap();
-        fetched.into_iter().map(Delivery::from).collect()
+        fetched.into_iter().map(Into::into).collect()
     }
 
     /// The bodies, a mark at those that are redelivered.
@@ -36,7 +38,7 @@ impl Manual {
         let deliveries = self.deliveries().await;
         deliveries
             .iter()
-            .map(|delivery| {
+            .map(|(delivery, _)| {
                 let mark = if delivery.is_redelivered() { "!" } else { "" };
                 format!("{}{mark}", std::str::from_utf8(delivery.body()).unwrap())
             })
@@ -78,8 +80,8 @@ async fn a_delivery_carries_its_routing_key_and_counts_up_its_tag() {
     let broker = with_messages(&["a", "b"]);
     let consumer = Manual::attach(&broker, 2);
     let deliveries = consumer.deliveries().await;
-    for (delivery, tag) in deliveries.iter().zip(1..) {
-        assert_eq!(delivery.tag, DeliveryTag::new(tag));
+    for ((delivery, tag), expected) in deliveries.iter().zip(1..) {
+        assert_eq!(*tag, DeliveryTag::new(expected));
         assert_eq!((delivery.exchange(), delivery.routing_key()), ("", "q"));
     }
 }

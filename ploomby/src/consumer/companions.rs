@@ -1,0 +1,188 @@
+use std::time::Duration;
+
+use super::policy::DeadLettering;
+use crate::message::Value;
+
+/// Where the messages of a queue go that cannot be handled.
+///
+/// ```
+/// use std::time::Duration;
+/// use ploomby::{DeadLetters, Queue};
+///
+/// let queue = Queue::new("users").dead_letters(
+///     DeadLetters::to("users_failed")
+///         .max_length(100_000)
+///         .ttl(Duration::from_secs(14 * 24 * 60 * 60)),
+/// );
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct DeadLetters {
+    dead_lettering: DeadLettering,
+    queue: Option<String>,
+    ttl: Option<Duration>,
+    max_length: Option<u64>,
+}
+
+impl DeadLetters {
+    /// To the queue of this name. It is declared, durable and without a limit.
+    #[must_use]
+    pub fn to(queue: impl Into<String>) -> Self {
+        Self {
+            queue: Some(queue.into()),
+            ..Self::default()
+        }
+    }
+
+    /// To where the queue's own dead-letter exchange sends them, by `basic.reject`.
+    ///
+    /// The message then carries the broker's `x-death` header, and ploomby's reason is in the log
+    /// alone. A queue that has no dead-letter exchange **drops** the message: give it one, by a
+    /// policy or by `queue_argument("x-dead-letter-exchange", …)`.
+    ///
+    /// Source: [dead letter exchanges](https://www.rabbitmq.com/docs/dlx).
+    #[must_use]
+    pub fn by_broker() -> Self {
+        Self {
+            dead_lettering: DeadLettering::ByBroker,
+            ..Self::default()
+        }
+    }
+
+    /// How long they are kept (default: for ever). The broker drops what is older.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// How many are kept (default: all). A full queue takes no more; the messages that cannot be
+    /// handled then stay in their own queue and are tried again, with growing pauses.
+    #[must_use]
+    pub fn max_length(mut self, messages: u64) -> Self {
+        self.max_length = Some(messages);
+        self
+    }
+
+    pub(crate) fn dead_lettering(&self) -> DeadLettering {
+        self.dead_lettering
+    }
+}
+
+/// The queues that stand beside a consumed one: where its messages wait, and where they are kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Companions {
+    queue: String,
+    is_quorum: bool,
+    /// `None` where the broker does it by itself.
+    pub(crate) dead_letters: Option<Declared>,
+}
+
+/// A queue of ours, as it is declared.
+#[derive(Clone, Debug)]
+pub(crate) struct Declared {
+    pub(crate) name: String,
+    pub(crate) arguments: Vec<(String, Value)>,
+}
+
+/// How long a retry queue outlives its last use, beyond its delay.
+const RETRY_QUEUE_LEASE: Duration = Duration::from_secs(10 * 60);
+
+/// A retry queue that was declared as long ago is declared again before a message goes there.
+/// Publishing is no use of a queue to RabbitMQ, so that it might expire with the message in it.
+pub(crate) const RETRY_QUEUE_RENEWAL: Duration = Duration::from_secs(2 * 60);
+
+impl Companions {
+    pub(super) fn new(
+        queue: &str,
+        arguments: &[(String, Value)],
+        dead_letters: &DeadLetters,
+    ) -> Self {
+        let is_quorum = arguments.contains(&("x-queue-type".to_owned(), "quorum".into()));
+        let kept = match dead_letters.dead_lettering {
+            DeadLettering::ByBroker => None,
+            DeadLettering::ByCopy => Some(Declared {
+                name: match &dead_letters.queue {
+                    Some(name) => name.clone(),
+                    None => format!("{queue}_dlq"),
+                },
+                arguments: dead_letter_arguments(dead_letters, is_quorum),
+            }),
+        };
+        Self {
+            queue: queue.to_owned(),
+            is_quorum,
+            dead_letters: kept,
+        }
+    }
+
+    /// What a quorum queue gives up would be dropped by the broker: it goes to the dead-letter queue,
+    /// unless the program says otherwise.
+    pub(crate) fn queue_arguments(&self, chosen: &[(String, Value)]) -> Vec<(String, Value)> {
+        let mut arguments = chosen.to_vec();
+        let is_decided = chosen
+            .iter()
+            .any(|(name, _)| name == "x-dead-letter-exchange" || name == "x-delivery-limit");
+        if let (true, false, Some(kept)) = (self.is_quorum, is_decided, &self.dead_letters) {
+            arguments.extend([
+                argument("x-dead-letter-exchange", ""),
+                argument("x-dead-letter-routing-key", kept.name.as_str()),
+            ]);
+        }
+        arguments
+    }
+
+    /// Where a message waits for its next attempt. It comes back through the default exchange, so
+    /// that no other consumer sees it.
+    ///
+    /// A quorum queue moves it at least once, a classic queue without a confirm of its own.
+    ///
+    /// Source: [at-least-once
+    /// dead-lettering](https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
+    pub(crate) fn retry_queue(&self, delay: Duration) -> Declared {
+        let milliseconds = |duration: Duration| {
+            Value::I64(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+        };
+        let mut arguments = vec![
+            argument("x-message-ttl", milliseconds(delay)),
+            argument(
+                "x-expires",
+                milliseconds(delay.saturating_add(RETRY_QUEUE_LEASE)),
+            ),
+            argument("x-dead-letter-exchange", ""),
+            argument("x-dead-letter-routing-key", self.queue.as_str()),
+        ];
+        if self.is_quorum {
+            arguments.extend([
+                argument("x-queue-type", "quorum"),
+                argument("x-dead-letter-strategy", "at-least-once"),
+                argument("x-overflow", "reject-publish"),
+            ]);
+        }
+        Declared {
+            name: format!("{}_retry_{}ms", self.queue, delay.as_millis()),
+            arguments,
+        }
+    }
+}
+
+fn dead_letter_arguments(dead_letters: &DeadLetters, is_quorum: bool) -> Vec<(String, Value)> {
+    let mut arguments = Vec::new();
+    if is_quorum {
+        arguments.push(argument("x-queue-type", "quorum"));
+    }
+    if let Some(ttl) = dead_letters.ttl {
+        let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
+        arguments.push(argument("x-message-ttl", ttl));
+    }
+    if let Some(most) = dead_letters.max_length {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        arguments.push(argument("x-max-length", most));
+        // what is there already is not dropped for what comes
+        arguments.push(argument("x-overflow", "reject-publish"));
+    }
+    arguments
+}
+
+fn argument(name: &str, value: impl Into<Value>) -> (String, Value) {
+    (name.to_owned(), value.into())
+}

@@ -1,0 +1,144 @@
+use std::time::Duration;
+
+use crate::retry::Retry;
+
+/// The setters of a type that has a [`QueuePolicy`] at `$policy`.
+macro_rules! policy_setters {
+    ($self:ident => $policy:expr) => {
+        /// How many handlers of the queue may run at the same time in this program (default: as
+        /// many as messages can be there, prefetch times consumers; zero is refused). With one
+        /// consumer, 1 keeps the order of the queue.
+        #[must_use]
+        pub fn concurrency(mut $self, handlers: usize) -> Self {
+            $policy.concurrency = Some(handlers);
+            $self
+        }
+
+        /// How often, and after which pauses, a message is tried that failed (default:
+        /// [`Retry::none`](crate::Retry::none)). A number means so many attempts in all, with
+        /// exponential delays.
+        #[must_use]
+        pub fn retry(mut $self, retry: impl Into<$crate::Retry>) -> Self {
+            $policy.retry = retry.into();
+            $self
+        }
+
+        /// How long a handler may take (default: as long as it likes). One that is not done by then
+        /// is dropped where it waits, and its message is retried or dead-lettered; one that computes
+        /// without waiting cannot be dropped.
+        ///
+        /// RabbitMQ closes the channel of a consumer that holds a message for [30
+        /// minutes](https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout).
+        #[must_use]
+        pub fn timeout(mut $self, timeout: std::time::Duration) -> Self {
+            $policy.timeout = Some(timeout);
+            $self
+        }
+
+        /// How often a message may come back without having been settled before it is dead-lettered
+        /// (default: 16 times; `None` for no limit). It keeps a message that crashes the process
+        /// from doing so for ever.
+        ///
+        /// A quorum queue counts by itself. In another queue a message that comes back is counted by
+        /// a copy that goes to the end of the queue; with a [`concurrency`](Self::concurrency) of 1,
+        /// which keeps the order, only if a limit is set here. Whatever brings a message back counts:
+        /// a crash, a lost connection, a shutdown, [`Outcome::Requeue`](crate::Outcome::Requeue).
+        #[must_use]
+        pub fn max_deliveries(mut $self, deliveries: impl Into<Option<u32>>) -> Self {
+            $policy.max_deliveries = match deliveries.into() {
+                Some(most) => $crate::consumer::policy::MaxDeliveries::At(most),
+                None => $crate::consumer::policy::MaxDeliveries::Unlimited,
+            };
+            $self
+        }
+
+        /// The largest body, in bytes, that is given to a handler (default: what the broker takes).
+        /// A message with a larger one is dead-lettered.
+        #[must_use]
+        pub fn max_body(mut $self, bytes: usize) -> Self {
+            $policy.max_body = Some(bytes);
+            $self
+        }
+
+        /// How many bytes of bodies the handlers that run at the same time may hold, all together
+        /// (default: no limit). A single larger message runs alone.
+        ///
+        /// What waits for its handler is bounded by the prefetch alone: RabbitMQ has no limit in
+        /// bytes, so choose a small prefetch for large messages.
+        #[must_use]
+        pub fn max_in_flight_bytes(mut $self, bytes: usize) -> Self {
+            $policy.max_in_flight_bytes = Some(bytes);
+            $self
+        }
+    };
+}
+
+pub(crate) use policy_setters;
+
+/// How the deliveries of a queue are handled, whatever their source.
+///
+/// A factory of your own returns one from [`MessageConsumerFactory::policy`]. What a handler's own
+/// options say goes before.
+///
+/// [`MessageConsumerFactory::policy`]: crate::MessageConsumerFactory::policy
+#[derive(Clone, Debug, Default)]
+pub struct QueuePolicy {
+    pub(crate) concurrency: Option<usize>,
+    pub(crate) retry: Retry,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) max_deliveries: MaxDeliveries,
+    pub(crate) max_body: Option<usize>,
+    pub(crate) max_in_flight_bytes: Option<usize>,
+    pub(crate) dead_lettering: DeadLettering,
+}
+
+/// How often a message may come back without having been settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum MaxDeliveries {
+    #[default]
+    Default,
+    Unlimited,
+    At(u32),
+}
+
+/// RabbitMQ 4 gives up after 20, and drops what has no dead-letter exchange: ploomby is first.
+const MAX_DELIVERIES: u32 = 16;
+
+/// Who puts a message that cannot be handled where it is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DeadLettering {
+    /// ploomby, by a confirmed copy that tells the reason.
+    #[default]
+    ByCopy,
+    /// The broker, by the queue's own dead-letter exchange.
+    ByBroker,
+}
+
+impl QueuePolicy {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    policy_setters!(self => self);
+
+    /// How often a message may be delivered, and whether a copy has to count it.
+    pub(crate) fn most_deliveries(&self) -> Option<u32> {
+        match self.max_deliveries {
+            MaxDeliveries::Default => Some(MAX_DELIVERIES),
+            MaxDeliveries::Unlimited => None,
+            MaxDeliveries::At(most) => Some(most),
+        }
+    }
+
+    /// Whether a message that came back goes to the end of the queue, as a copy that counts it.
+    /// One at a time keeps the order of the queue, and so it does not, unless asked for.
+    pub(crate) fn recounts(&self) -> bool {
+        match self.max_deliveries {
+            MaxDeliveries::Default => self.concurrency != Some(1),
+            MaxDeliveries::Unlimited => false,
+            MaxDeliveries::At(_) => true,
+        }
+    }
+}

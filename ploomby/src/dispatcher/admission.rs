@@ -1,0 +1,79 @@
+use std::sync::Arc;
+
+use super::Queue;
+use crate::{
+    delivery::Delivery,
+    handler::Route,
+    key::KeyError,
+    settle::{Decision, Failure, Reason, headers},
+};
+
+/// How often a quorum queue delivered the message and got it back.
+///
+/// Source: [poison message
+/// handling](https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling).
+const DELIVERY_COUNT: &str = "x-delivery-count";
+
+impl Queue {
+    /// The handler for a delivery, or what becomes of it without one.
+    pub(super) fn admit(&self, delivery: &Delivery) -> Result<&Arc<Route>, Decision> {
+        let refused = |reason, text| Err(Decision::Result(Err(Failure::new(reason, text))));
+        if let Some(most) = self
+            .policy
+            .max_body
+            .filter(|most| delivery.body().len() > *most)
+        {
+            let len = delivery.body().len();
+            return refused(
+                Reason::TooLarge,
+                format!("the body has {len} bytes, and `max_body` allows {most}"),
+            );
+        }
+        let key = match self.source.key.read(delivery) {
+            Ok(key) => key,
+            Err(error) => {
+                let reason = match error {
+                    KeyError::Missing { .. } => Reason::MissingKey,
+                    KeyError::Unreadable { .. } => Reason::InvalidKey,
+                };
+                return refused(reason, error.to_string());
+            }
+        };
+        let Some(route) = self.handlers.get(&key) else {
+            let text = format!("no handler for the key {key:?}, and no default handler");
+            return refused(Reason::UnknownKey, text);
+        };
+        if delivery.came_back() {
+            self.admit_again(delivery)?;
+        }
+        Ok(route)
+    }
+
+    /// A message that came back without having been settled may have crashed the process.
+    fn admit_again(&self, delivery: &Delivery) -> Result<(), Decision> {
+        let Some(most) = self.policy.most_deliveries() else {
+            return Ok(());
+        };
+        let number = |name| {
+            let number = delivery.headers().number(name)?;
+            Some(u32::try_from(number).unwrap_or(0))
+        };
+        let counted = number(DELIVERY_COUNT);
+        let redeliveries =
+            counted.unwrap_or_else(|| number(headers::REDELIVERIES).unwrap_or(0).saturating_add(1));
+        if redeliveries >= most {
+            let text = format!(
+                "the message came back {redeliveries} times without having been settled: its \
+                 handler may crash the process, or hold it longer than the broker allows"
+            );
+            return Err(Decision::Result(Err(Failure::new(
+                Reason::TooManyDeliveries,
+                text,
+            ))));
+        }
+        match counted {
+            None if self.policy.recounts() => Err(Decision::Recount(redeliveries)),
+            _ => Ok(()),
+        }
+    }
+}

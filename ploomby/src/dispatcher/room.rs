@@ -1,0 +1,92 @@
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::consumer::policy::QueuePolicy;
+
+/// How many handlers of a queue may run at the same time, and how much they may hold.
+pub(super) struct Room {
+    handlers: Semaphore,
+    bytes: Option<Bytes>,
+}
+
+/// Bodies are counted in whole KiB.
+struct Bytes {
+    kib: Semaphore,
+    all: u32,
+}
+
+/// A place for one handler.
+pub(super) struct Place<'a> {
+    handler: SemaphorePermit<'a>,
+    body: Option<SemaphorePermit<'a>>,
+}
+
+/// How many handlers run at the same time where nothing is said.
+const DEFAULT_CONCURRENCY: usize = 64;
+
+const KIB: usize = 1024;
+
+impl Room {
+    pub(super) fn new(policy: &QueuePolicy) -> Self {
+        let concurrency = policy.concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+        Self {
+            handlers: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            bytes: policy.max_in_flight_bytes.map(Bytes::new),
+        }
+    }
+
+    /// Waits for a place.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it takes none.
+    pub(super) async fn enter(&self, body_len: usize) -> Place<'_> {
+        let handler = self.handlers.acquire().await.expect(NEVER_CLOSED);
+        let body = match &self.bytes {
+            Some(bytes) => {
+                let kib = bytes.kib.acquire_many(bytes.count(body_len));
+                Some(kib.await.expect(NEVER_CLOSED))
+            }
+            None => None,
+        };
+        Place { handler, body }
+    }
+
+    /// Gives back a place that was [kept](Place::keep).
+    pub(super) fn leave(&self, body_len: usize) {
+        self.handlers.add_permits(1);
+        if let Some(bytes) = &self.bytes {
+            let kib = bytes.count(body_len);
+            bytes
+                .kib
+                .add_permits(usize::try_from(kib).unwrap_or(usize::MAX));
+        }
+    }
+}
+
+const NEVER_CLOSED: &str = "the semaphore is never closed";
+
+impl Place<'_> {
+    /// Keeps the place until [`Room::leave`].
+    pub(super) fn keep(self) {
+        self.handler.forget();
+        if let Some(body) = self.body {
+            body.forget();
+        }
+    }
+}
+
+impl Bytes {
+    fn new(most: usize) -> Self {
+        let all = (most / KIB).clamp(1, Semaphore::MAX_PERMITS);
+        let all = u32::try_from(all).unwrap_or(u32::MAX);
+        Self {
+            kib: Semaphore::new(usize::try_from(all).unwrap_or(usize::MAX)),
+            all,
+        }
+    }
+
+    /// A single larger body takes all there is.
+    fn count(&self, body_len: usize) -> u32 {
+        u32::try_from(body_len.div_ceil(KIB)).map_or(self.all, |kib| kib.min(self.all))
+    }
+}

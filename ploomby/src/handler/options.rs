@@ -1,0 +1,69 @@
+use std::time::Duration;
+
+use crate::retry::Retry;
+
+/// How one handler is run, where it differs from what its queue says.
+///
+/// The attribute takes the same: `#[handler("charge", retry = 5, timeout = "10s")]`.
+///
+/// ```
+/// use std::time::Duration;
+/// use ploomby::{HandlerOptions, HandlerRegistry, Retry};
+///
+/// async fn charge(cents: u64) {
+///     println!("{cents} charged");
+/// }
+///
+/// let options = HandlerOptions::new()
+///     .retry(Retry::exponential(5))
+///     .timeout(Duration::from_secs(10));
+/// let handlers = HandlerRegistry::new().register_with("charge", options, charge);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct HandlerOptions {
+    pub(crate) queue: Option<String>,
+    pub(crate) retry: Option<Retry>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) concurrency: Option<usize>,
+}
+
+impl HandlerOptions {
+    /// As the queue says.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Handles the messages of this queue alone (default: of all queues).
+    ///
+    /// It goes before a handler for the same key that is for all queues.
+    #[must_use]
+    pub fn queue(mut self, queue: impl Into<String>) -> Self {
+        self.queue = Some(queue.into());
+        self
+    }
+
+    /// How often, and after which pauses, a message is tried that failed. A number means so many
+    /// attempts in all, with exponential delays.
+    #[must_use]
+    pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
+        self.retry = Some(retry.into());
+        self
+    }
+
+    /// How long the handler may take. One that is not done by then is dropped where it waits, and
+    /// its message is retried or dead-lettered.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How many messages of each queue the handler may work at in the same moment, in this program.
+    /// What waits for it takes places of the prefetch.
+    #[must_use]
+    pub fn concurrency(mut self, messages: usize) -> Self {
+        self.concurrency = Some(messages);
+        self
+    }
+}

@@ -1,0 +1,70 @@
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
+
+use super::Entry;
+use crate::{consumer::policy::QueuePolicy, retry::Retry};
+
+/// The handlers of one queue, by key, each with what holds for it there.
+#[derive(Default)]
+pub(crate) struct Table {
+    handlers: HashMap<Box<str>, Arc<Route>>,
+    default: Option<Arc<Route>>,
+}
+
+/// A handler, and how it is run.
+pub(crate) struct Route {
+    pub(crate) entry: Entry,
+    pub(crate) retry: Arc<Retry>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) slots: Option<Arc<Semaphore>>,
+}
+
+impl Table {
+    pub(super) fn new<'a>(
+        handlers: impl Iterator<Item = (&'a str, &'a Entry)>,
+        default: Option<&Entry>,
+        policy: &QueuePolicy,
+    ) -> Self {
+        Self {
+            handlers: handlers
+                .map(|(key, entry)| (key.into(), Arc::new(Route::new(entry, policy))))
+                .collect(),
+            default: default.map(|entry| Arc::new(Route::new(entry, policy))),
+        }
+    }
+
+    /// The function for a key, or the default one.
+    pub(crate) fn get(&self, key: &str) -> Option<&Arc<Route>> {
+        self.handlers.get(key).or(self.default.as_ref())
+    }
+
+    /// All delays that a message may have to wait for, each once.
+    pub(crate) fn retry_delays(&self) -> Vec<Duration> {
+        let routes = self.handlers.values().chain(&self.default);
+        let mut delays: Vec<_> = routes.flat_map(|route| route.retry.all_delays()).collect();
+        delays.sort_unstable();
+        delays.dedup();
+        delays
+    }
+}
+
+impl Route {
+    fn new(entry: &Entry, policy: &QueuePolicy) -> Self {
+        let options = &entry.options;
+        let limit = options
+            .concurrency
+            .map(|most| most.clamp(1, Semaphore::MAX_PERMITS));
+        Self {
+            entry: entry.clone(),
+            retry: Arc::new(
+                options
+                    .retry
+                    .clone()
+                    .unwrap_or_else(|| policy.retry.clone()),
+            ),
+            timeout: options.timeout.or(policy.timeout),
+            slots: limit.map(|most| Arc::new(Semaphore::new(most))),
+        }
+    }
+}
