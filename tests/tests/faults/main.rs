@@ -13,6 +13,7 @@ mod poison;
 mod pressure;
 mod process;
 mod queues;
+mod retries;
 
 use ploomby_tests::{OwnRabbit, Proxy};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
