@@ -11,7 +11,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Argument, Extracting, Part, Payload, payload::decode};
+use super::{Argument, Extracting, Payload, payload::decode};
 use crate::{delivery::Delivery, settle::Failure};
 
 /// What a handler can take as `&Self`: any argument, and what cannot be owned by a variable, such
@@ -40,16 +40,6 @@ where
 
     fn extract(delivery: &'d Delivery) -> Lending<'d, T, T, Kind> {
         Lending::new(T::extract(delivery))
-    }
-}
-
-/// The delivery itself, of which nothing is copied.
-#[diagnostic::do_not_recommend]
-impl<'d> LentArgument<'d, Part> for Delivery {
-    type Holder = &'d Delivery;
-
-    fn extract(delivery: &'d Delivery) -> Lending<'d, Delivery, &'d Delivery, Part> {
-        Lending::new(Extracting::ready(Ok(delivery)))
     }
 }
 

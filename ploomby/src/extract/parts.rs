@@ -98,3 +98,11 @@ impl<'d> Argument<'d, Part> for Properties {
         Extracting::ready(Ok(delivery.properties().clone()))
     }
 }
+
+/// The delivery itself, of which nothing is copied.
+#[diagnostic::do_not_recommend]
+impl<'d> Argument<'d, Part> for Delivery {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
+        Extracting::ready(Ok(delivery.clone()))
+    }
+}

@@ -2,7 +2,9 @@
 
 mod consuming;
 mod keys;
+mod limits;
 mod queues;
+mod retries;
 mod settlement;
 mod shutdown;
 mod startup;
@@ -71,6 +73,33 @@ contract! {
         a_name_of_255_bytes_works_and_one_more_is_an_error,
         a_deleted_queue_is_declared_and_consumed_again,
         another_dead_letter_queue_can_be_named;
+    retries:
+        a_failed_message_is_tried_again_until_it_succeeds,
+        what_fails_each_time_ends_in_the_dead_letter_queue,
+        a_dead_letter_that_is_moved_back_has_all_its_attempts_again,
+        a_long_delay_does_not_hold_up_a_short_one,
+        a_message_waits_at_least_as_long_as_its_delay,
+        what_will_fail_again_is_not_tried_again,
+        a_panic_and_a_timeout_are_tried_again,
+        a_handler_asks_for_more_attempts_than_it_has,
+        a_routing_key_that_names_the_handler_survives_a_retry,
+        three_programs_make_as_many_attempts_as_one,
+        a_retry_queue_with_other_arguments_is_an_error,
+        a_deleted_retry_queue_is_declared_again;
+    limits:
+        a_handler_past_its_timeout_is_dropped,
+        a_panic_while_a_handler_is_dropped_is_one_failed_message,
+        a_message_that_always_comes_back_is_dead_lettered,
+        one_at_a_time_keeps_the_order_of_what_comes_back,
+        a_body_over_the_limit_is_dead_lettered,
+        handlers_hold_no_more_bytes_than_allowed,
+        a_handlers_own_limit_does_not_hold_up_others,
+        what_waits_for_a_handlers_own_limit_goes_back_at_shutdown,
+        a_handler_of_one_queue_goes_before_that_of_all,
+        a_handler_for_a_queue_that_nobody_consumes_is_an_error,
+        an_option_of_zero_is_an_error,
+        a_full_dead_letter_queue_keeps_what_it_has,
+        dead_letters_can_be_left_to_the_broker;
     startup:
         duplicate_keys_are_one_error_that_names_all_functions,
         no_handler_is_an_error,

@@ -78,6 +78,7 @@ async fn quorum_queue(nodes: &[OwnRabbit; 3]) {
         tokio::spawn(async move { publish(&url, &queue, &stop).await })
     };
     ledger.until(500, LONG).await;
+
     let first = leader(nodes, 0, &queue).await;
     for victim in [first, (first + 1) % 3] {
         nodes[victim].kill().await;

@@ -3,7 +3,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use ploomby::extract::Attempt;
-use ploomby::{HandlerRegistry, KeySource, Queue, Retry};
+use ploomby::{HandlerOptions, HandlerRegistry, KeySource, Queue, Retry};
 use ploomby_tests::{Bed, KEY, eventually, seen};
 
 use crate::ledger::{Ledger, numbers};
@@ -26,7 +26,12 @@ async fn three_replicas_try_a_message_as_often_as_one_would() {
                 let handlers = HandlerRegistry::new().register(
                     "fail",
                     move |Attempt(attempt): Attempt, number: u32| async move {
-                        attempts.lock().unwrap().entry(number).or_default().push(attempt);
+                        attempts
+                            .lock()
+                            .unwrap()
+                            .entry(number)
+                            .or_default()
+                            .push(attempt);
                         Err::<(), _>(anyhow::anyhow!("no luck"))
                     },
                 );
@@ -38,7 +43,10 @@ async fn three_replicas_try_a_message_as_often_as_one_would() {
             bed.remove_later(&format!("{queue}_retry_200ms"));
             bed.send_numbers(&queue, "fail", 0..MESSAGES).await;
             let dead_letters = format!("{queue}_dlq");
-            eventually(LONG, async || bed.ready_count(&dead_letters).await == MESSAGES).await;
+            eventually(LONG, async || {
+                bed.ready_count(&dead_letters).await == MESSAGES
+            })
+            .await;
             for app in apps {
                 app.shut_down().await.unwrap();
             }
@@ -60,11 +68,13 @@ async fn a_retry_queue_that_is_deleted_between_two_retries_is_declared_again() {
             let waiting = format!("{queue}_retry_300ms");
             bed.remove_later(&waiting);
             let (seen, mut handled) = seen();
-            let handlers =
-                HandlerRegistry::new().register("fail", move |Attempt(attempt): Attempt| async move {
+            let handlers = HandlerRegistry::new().register(
+                "fail",
+                move |Attempt(attempt): Attempt| async move {
                     seen.note(attempt.to_string());
                     Err::<(), _>(anyhow::anyhow!("no luck"))
-                });
+                },
+            );
             let set_up = Queue::new(&queue)
                 .key(KeySource::header(KEY))
                 .retry(Retry::fixed(3, Duration::from_millis(300)));
@@ -107,8 +117,12 @@ async fn a_short_delay_is_not_held_up_by_a_long_one_and_both_survive_the_brokers
             let long = Retry::fixed(2, Duration::from_secs(20));
             let short = Retry::fixed(2, Duration::from_millis(500));
             let handlers = handlers
-                .register_with("long", attempt, ploomby::HandlerOptions::new().retry(long))
-                .register_with("short", attempt, ploomby::HandlerOptions::new().retry(short));
+                .register_with("long", HandlerOptions::new().retry(long), attempt)
+                .register_with(
+                    "short",
+                    attempt,
+                    ploomby::HandlerOptions::new().retry(short),
+                );
             let app = bed.start(&queue, handlers).await;
             let begin = Instant::now();
             bed.send_numbers(&queue, "long", 0..100).await;
@@ -135,7 +149,10 @@ async fn a_handler_that_never_returns_is_dropped_and_its_message_parked() {
             let ledger = Ledger::new();
             let handlers = HandlerRegistry::new()
                 .register("never", std::future::pending::<()>)
-                .register("work", move |number: u32| async move { ledger.note(number) });
+                .register(
+                    "work",
+                    move |number: u32| async move { ledger.note(number) },
+                );
             let set_up = Queue::new(&queue)
                 .key(KeySource::header(KEY))
                 .prefetch(32)

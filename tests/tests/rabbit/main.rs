@@ -4,6 +4,7 @@
 mod dead_letters;
 mod publisher;
 mod recovery;
+mod retries;
 mod shutdown;
 mod startup;
 

@@ -196,7 +196,10 @@ mod tests {
         assert!(confirms.is_usable());
         confirms.settle(3, false, false);
         assert!(matches!(third.await, Err(RabbitPublishError::Refused)));
-        assert!(!confirms.is_usable(), "the next message has another channel");
+        assert!(
+            !confirms.is_usable(),
+            "the next message has another channel"
+        );
     }
 
     #[tokio::test]
