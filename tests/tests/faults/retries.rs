@@ -118,11 +118,7 @@ async fn a_short_delay_is_not_held_up_by_a_long_one_and_both_survive_the_brokers
             let short = Retry::fixed(2, Duration::from_millis(500));
             let handlers = handlers
                 .register_with("long", HandlerOptions::new().retry(long), attempt)
-                .register_with(
-                    "short",
-                    attempt,
-                    ploomby::HandlerOptions::new().retry(short),
-                );
+                .register_with("short", HandlerOptions::new().retry(short), attempt);
             let app = bed.start(&queue, handlers).await;
             let begin = Instant::now();
             bed.send_numbers(&queue, "long", 0..100).await;
