@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - `url`: where the broker is, and who asks;
+//! - `url`, `tls`: where the broker is, who asks, and how both prove it;
 //! - `options`: what can be chosen for each queue;
 //! - `connection`: one connection that several channels share, opened again when it is lost;
 //! - `topology`: the queues that must be there;
@@ -41,6 +41,8 @@ mod copies;
 mod options;
 mod publisher;
 mod session;
+#[cfg(feature = "tls")]
+mod tls;
 mod topology;
 mod url;
 mod window;

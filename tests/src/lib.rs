@@ -1,6 +1,7 @@
 //! What the tests of ploomby share.
 //!
 //! - [`rabbit`]: the RabbitMQ broker that the tests of a process run against
+//! - [`rabbit_with`]: one of a test's own, configured by it
 //! - [`OwnRabbit`]: one that a test may kill, freeze and start again
 //! - [`Bed`]: a broker, embedded or RabbitMQ, and the queues that a test uses on it
 //! - [`Proxy`]: cuts, stalls and throttles the connections to a broker
@@ -21,7 +22,7 @@ pub use bed::{Bed, DEADLINE, KEY};
 pub use linked::from_another_crate;
 pub use name::unique_name;
 pub use proxy::{Cut, Direction, Method, Proxy};
-pub use rabbit::{OwnRabbit, Rabbit, rabbit};
+pub use rabbit::{OwnRabbit, Rabbit, rabbit, rabbit_with};
 pub use received::Received;
 pub use seen::{Handled, Seen, seen};
 pub use wait::{eventually, eventually_some};

@@ -4,6 +4,7 @@ mod rules;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +24,7 @@ pub struct Proxy {
     address: SocketAddr,
     rules: Arc<Rules>,
     connections: Arc<Connections>,
+    accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -37,13 +39,16 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let rules = Arc::new(Rules::default());
         let connections = Arc::new(Connections::default());
+        let accepted = Arc::new(AtomicUsize::new(0));
         let accepting = {
             let (rules, connections) = (rules.clone(), connections.clone());
+            let count = accepted.clone();
             tokio::spawn(async move {
                 while let Ok((client, _)) = listener.accept().await {
                     if rules.refuses() {
                         continue;
                     }
+                    count.fetch_add(1, Ordering::Relaxed);
                     if let Ok(broker) = TcpStream::connect((target.0.as_str(), target.1)).await {
                         connections.add(client, broker, &rules);
                     }
@@ -54,6 +59,7 @@ impl Proxy {
             address,
             rules,
             connections,
+            accepted,
             accepting,
         }
     }
@@ -121,9 +127,9 @@ impl Proxy {
         self.rules.set_throttle(None);
     }
 
-    /// How many connections there are.
-    pub fn connections(&self) -> usize {
-        self.connections.count()
+    /// How many connections there were, those that were cut among them.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 }
 

@@ -51,7 +51,7 @@ where
     type Holder = Vec<T>;
 
     fn extract(delivery: &'d Delivery) -> Lending<'d, [T], Vec<T>, Payload> {
-        Lending::new(Extracting::ready(decode(delivery.body())))
+        Lending::new(Extracting::ready(decode(delivery)))
     }
 }
 
@@ -60,11 +60,11 @@ impl<'d> LentArgument<'d, Payload> for str {
     type Holder = Text<'d>;
 
     fn extract(delivery: &'d Delivery) -> Lending<'d, str, Text<'d>, Payload> {
-        Lending::new(Extracting::ready(decode(delivery.body())))
+        Lending::new(Extracting::ready(decode(delivery)))
     }
 }
 
-/// Text that is borrowed from the message, unless its JSON has escapes.
+/// Text that is borrowed from the message, unless it has escapes there.
 #[derive(Deserialize)]
 pub struct Text<'d>(#[serde(borrow)] Cow<'d, str>);
 

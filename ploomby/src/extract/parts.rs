@@ -32,7 +32,7 @@ impl<'d> Argument<'d, Part> for Key {
     }
 }
 
-/// The body of the message, as it was sent.
+/// The body of the message, as it was sent: a compressed one is not decompressed.
 ///
 /// `Debug` prints its length alone.
 #[derive(Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::{
     connection::SharedConnection,
@@ -23,17 +23,11 @@ use crate::{
     message::Value,
 };
 
-/// The pauses between two tries to connect: the first is this long, at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-
 /// So many channels in a row that die young are no accident.
 const SUSPICIOUS_ATTEMPTS: u32 = 3;
 
 /// A channel that lived as long counts as a success: the pauses and the tries start anew.
 const GOOD_LIFE: Duration = Duration::from_secs(30);
-
-/// No pause is longer, so that a broker that is back is found soon.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Makes consumers of queues on a RabbitMQ, that share one connection.
 ///
@@ -67,9 +61,18 @@ impl RabbitConsumerFactory {
     /// hosts are tried in turn. Parameters: `heartbeat` (seconds, default 20), `connection_name`,
     /// `connection_timeout` (milliseconds, default 10,000).
     ///
+    /// `amqps://`, by the feature `tls`, has the port 5671 and the parameters of RabbitMQ's [URI
+    /// query parameters]: `cacertfile`, the authorities to trust in place of the machine's;
+    /// `certfile` and `keyfile`, the certificate to show; `server_name_indication`, the name in the
+    /// broker's certificate where it is not the host. All are files in PEM format, read at each
+    /// connection, so that renewed ones are used. The certificate does not replace user and
+    /// password.
+    ///
     /// # Errors
     ///
-    /// A URL that cannot be used.
+    /// A URL that cannot be used, or a file that it names.
+    ///
+    /// [URI query parameters]: https://www.rabbitmq.com/docs/uri-query-parameters
     pub fn new(url: &str) -> Result<Self, UrlError> {
         Ok(Self::from_url(RabbitUrl::parse(url)?))
     }
@@ -203,8 +206,7 @@ impl RabbitConsumer {
                     attempt - 1
                 )));
             }
-            let longest = FIRST_PAUSE * 2_u32.saturating_pow((attempt - 1).min(8));
-            let pause = longest.min(LONGEST_PAUSE).mul_f64(fastrand::f64());
+            let pause = self.reconnect.pause(attempt);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 // there is nothing to give back, and no reason to come back
@@ -213,11 +215,17 @@ impl RabbitConsumer {
             let queue = &self.subscription.queue;
             match self.open().await {
                 Ok(session) => {
-                    info!(queue, attempt, "consuming again");
+                    dispatcher.consuming();
                     return Ok(Some(session));
                 }
-                Err(error) if error.is_passing() => warn!(queue, attempt, %error, "not consuming"),
-                Err(error) => error!(queue, attempt, %error, "not consuming"),
+                Err(error) => {
+                    dispatcher.not_consuming(&error);
+                    if error.is_passing() {
+                        warn!(queue, attempt, %error, "not consuming");
+                    } else {
+                        error!(queue, attempt, %error, "not consuming");
+                    }
+                }
             }
         }
     }
@@ -250,7 +258,7 @@ impl MessageConsumer for RabbitConsumer {
                 self.attempt = 0;
             }
             let queue = &self.subscription.queue;
-            error!(queue, reason, "not consuming, opening the channel again");
+            dispatcher.not_consuming(&reason);
             if self.attempt >= SUSPICIOUS_ATTEMPTS {
                 error!(
                     queue,

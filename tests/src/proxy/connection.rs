@@ -76,10 +76,6 @@ impl Connections {
         }
     }
 
-    pub(super) fn count(&self) -> usize {
-        self.all().len()
-    }
-
     fn all(&self) -> MutexGuard<'_, Vec<Arc<Connection>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

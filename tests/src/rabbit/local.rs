@@ -8,7 +8,12 @@ use super::site::{Node, Site};
 
 /// A broker by the `rabbitmq-server` of this machine, beside any that runs already.
 pub(super) fn start() -> Result<Rabbit> {
-    let node = Site::new()?.nodes(1)?.remove(0);
+    start_with("")
+}
+
+/// The same with more lines in its `rabbitmq.conf`.
+pub(super) fn start_with(configuration: &str) -> Result<Rabbit> {
+    let node = Site::new()?.nodes(1, configuration)?.remove(0);
     node.start()?;
     node.wait()?;
     Ok(rabbit(&Arc::new(node)))

@@ -36,7 +36,7 @@ impl OwnRabbit {
 
     async fn nodes<const COUNT: usize>() -> [Self; COUNT] {
         let nodes = task::spawn_blocking(|| {
-            let nodes = Site::new()?.nodes(COUNT)?;
+            let nodes = Site::new()?.nodes(COUNT, "")?;
             // two that look for each other at the same time may each found a cluster
             let (first, others) = nodes.split_at(1);
             for together in [first, others] {

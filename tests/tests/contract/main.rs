@@ -3,6 +3,7 @@
 mod consuming;
 mod keys;
 mod limits;
+mod payloads;
 mod queues;
 mod retries;
 mod settlement;
@@ -67,6 +68,24 @@ contract! {
         every_kind_of_header_arrives,
         an_empty_body_and_a_large_one_arrive,
         a_payload_that_borrows_from_the_message_arrives;
+    payloads:
+        the_content_type_names_the_codec,
+        a_protobuf_payload_takes_its_own_type_and_none,
+        a_message_that_says_nothing_is_decoded_as_its_queue_says,
+        a_content_type_that_is_not_known_goes_to_the_dead_letter_queue,
+        an_undecodable_body_of_any_codec_names_the_field,
+        a_broken_body_of_any_codec_goes_to_the_dead_letter_queue,
+        a_body_nested_without_end_does_not_end_the_program,
+        a_payload_borrows_from_a_body_of_any_codec_also_a_compressed_one,
+        a_compressed_body_is_decompressed,
+        a_raw_body_is_not_decompressed,
+        a_content_encoding_that_is_not_known_goes_to_the_dead_letter_queue,
+        a_body_that_does_not_decompress_goes_to_the_dead_letter_queue,
+        a_body_that_grows_beyond_the_limit_is_refused,
+        the_limit_after_decompression_can_be_chosen,
+        a_valid_payload_is_handled,
+        an_invalid_payload_names_each_field,
+        an_error_that_names_a_million_fields_is_cut;
     queues:
         a_queue_that_exists_is_used_as_it_is,
         a_dead_letter_queue_with_other_arguments_is_an_error,
