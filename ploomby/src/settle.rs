@@ -8,7 +8,10 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-pub(crate) use self::{copy::headers, pause::RequeuePause};
+pub(crate) use self::{
+    copy::{headers, unix_seconds},
+    pause::RequeuePause,
+};
 pub use self::{failure::Failure, reason::Reason};
 use crate::{
     consumer::{Acknowledger, ConsumerError, policy::DeadLettering},

@@ -5,6 +5,7 @@
 //! - [`OwnRabbit`]: one that a test may kill, freeze and start again
 //! - [`Bed`]: a broker, embedded or RabbitMQ, and the queues that a test uses on it
 //! - [`Proxy`]: cuts, stalls and throttles the connections to a broker
+//! - [`RawClient`]: publishes and gets properties as bytes
 //! - [`seen`]: what handlers note, and a test waits for
 //! - [`eventually`], [`eventually_some`]: waiting for a condition, with a deadline
 //! - [`unique_name`]: names that no other test uses
@@ -14,6 +15,7 @@ mod linked;
 mod name;
 mod proxy;
 mod rabbit;
+mod raw;
 mod received;
 mod seen;
 mod wait;
@@ -23,6 +25,7 @@ pub use linked::from_another_crate;
 pub use name::unique_name;
 pub use proxy::{Cut, Direction, Method, Proxy};
 pub use rabbit::{OwnRabbit, Rabbit, rabbit, rabbit_with};
+pub use raw::{RawClient, RawMessage};
 pub use received::Received;
 pub use seen::{Handled, Seen, seen};
 pub use wait::{eventually, eventually_some};

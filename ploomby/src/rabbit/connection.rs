@@ -62,6 +62,18 @@ impl SharedConnection {
         }
     }
 
+    pub(super) fn url(&self) -> &RabbitUrl {
+        &self.url
+    }
+
+    /// The hosts, from the one that let us in last.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &(String, u16)> {
+        let hosts = &self.url.hosts;
+        let next = self.state.try_lock().map_or(0, |state| state.next_host);
+        let last = (next + hosts.len() - 1) % hosts.len();
+        hosts.iter().cycle().skip(last).take(hosts.len())
+    }
+
     pub(super) fn user(&self) -> &str {
         &self.url.user
     }

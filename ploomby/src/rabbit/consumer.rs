@@ -11,8 +11,9 @@ use super::{
     copies::Copies,
     options::{RabbitOptions, Reconnect},
     publisher::ConfirmedPublisher,
+    quarantine::{self, Reach},
     session::{Lost, Session, Subscription},
-    topology,
+    topology::{self, TopologyError},
     url::{RabbitUrl, UrlError},
 };
 use crate::{
@@ -23,8 +24,8 @@ use crate::{
     message::Value,
 };
 
-/// So many channels in a row that die young are no accident.
-const SUSPICIOUS_ATTEMPTS: u32 = 3;
+/// So many channels in a row that die young, without a word of the broker, are no accident.
+const SUSPICIOUS_DEATHS: u32 = 3;
 
 /// A channel that lived as long counts as a success: the pauses and the tries start anew.
 const GOOD_LIFE: Duration = Duration::from_secs(30);
@@ -141,6 +142,7 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
             },
             reconnect: self.reconnect,
             attempt: 0,
+            deaths: 0,
             session: None,
         })
     }
@@ -167,11 +169,13 @@ pub struct RabbitConsumer {
     reconnect: Reconnect,
     /// Tries to connect since the last channel that lived for a while.
     attempt: u32,
+    /// Channels in a row that died young, and not by the broker's will.
+    deaths: u32,
     session: Option<Session>,
 }
 
 impl RabbitConsumer {
-    async fn open(&self) -> Result<Session, topology::TopologyError> {
+    async fn ensure(&self) -> Result<(), TopologyError> {
         let companions = self.copies.companions();
         let delays = self.retry_delays.iter();
         let retry_queues: Vec<_> = delays.map(|delay| companions.retry_queue(*delay)).collect();
@@ -188,7 +192,40 @@ impl RabbitConsumer {
         )
         .await?;
         self.copies.declared(&self.retry_delays, now);
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<Session, TopologyError> {
         Session::open(&self.connection, &self.subscription, &self.copies).await
+    }
+
+    /// Moves messages that amqprs cannot read out of the way, and says how many, where it could
+    /// look for them.
+    async fn look(&self, reach: Reach) -> Option<u32> {
+        let looked = quarantine::look(
+            &self.connection,
+            &self.subscription.queue,
+            self.copies.companions().dead_letters.as_ref(),
+            reach,
+        )
+        .await;
+        looked
+            .inspect_err(|error| {
+                let queue = &self.subscription.queue;
+                warn!(queue, %error, "cannot look for messages that cannot be read");
+            })
+            .ok()
+    }
+
+    /// How many messages to look at. The one that is looked for may stand behind those that other
+    /// consumers had, so each look that finds nothing is followed by one that reaches further.
+    fn suspects(&self) -> u32 {
+        const MOST: u32 = 4_096;
+
+        let looks = self.deaths.saturating_sub(SUSPICIOUS_DEATHS);
+        let prefetch = u32::from(self.subscription.prefetch);
+        let reach = prefetch.saturating_mul(2_u32.saturating_pow(looks));
+        reach.min(prefetch.max(MOST))
     }
 
     /// Opens a session again, however long the broker stays away, unless told otherwise.
@@ -212,8 +249,34 @@ impl RabbitConsumer {
                 // there is nothing to give back, and no reason to come back
                 () = dispatcher.stopped() => return Ok(None),
             }
+            if self.deaths >= SUSPICIOUS_DEATHS {
+                let reach = Reach::Messages(self.suspects());
+                tokio::select! {
+                    parked = self.look(reach) => match parked {
+                        Some(0) => {
+                            let queue = &self.subscription.queue;
+                            warn!(queue, ?reach, "connections die young, and no message tells why");
+                        }
+                        Some(_) => {
+                            // the cause is found, or one of them: there is no reason to hesitate
+                            self.attempt = 0;
+                            self.deaths = SUSPICIOUS_DEATHS - 1;
+                        }
+                        None => {}
+                    },
+                    () = dispatcher.stopped() => return Ok(None),
+                }
+            }
+            let opened = async {
+                self.ensure().await?;
+                self.open().await
+            };
+            let opened = opened.await;
+            if matches!(opened, Err(TopologyError::Lost(_))) {
+                self.deaths += 1;
+            }
             let queue = &self.subscription.queue;
-            match self.open().await {
+            match opened {
                 Ok(session) => {
                     dispatcher.consuming();
                     return Ok(Some(session));
@@ -239,6 +302,10 @@ impl MessageConsumer for RabbitConsumer {
             let name = self.copies.companions().retry_queue(*delay).name;
             check_name(&name).map_err(ConsumerError::new)?;
         }
+        self.ensure().await.map_err(ConsumerError::new)?;
+        // a message that ends the process would do so again
+        self.look(Reach::Redelivered(self.subscription.prefetch.into()))
+            .await;
         self.session = Some(self.open().await.map_err(ConsumerError::new)?);
         Ok(())
     }
@@ -256,16 +323,12 @@ impl MessageConsumer for RabbitConsumer {
             let Lost(reason) = session.run(&dispatcher).await;
             if opened.elapsed() >= GOOD_LIFE {
                 self.attempt = 0;
+                self.deaths = 0;
             }
-            let queue = &self.subscription.queue;
+            if !session.is_refused() {
+                self.deaths += 1;
+            }
             dispatcher.not_consuming(&reason);
-            if self.attempt >= SUSPICIOUS_ATTEMPTS {
-                error!(
-                    queue,
-                    "connections die young: a message with text in its headers that is not UTF-8 \
-                     may stand at the head of the queue, which has to be taken out by hand"
-                );
-            }
             if let Some(session) = self.session.take() {
                 session.close().await;
             }

@@ -217,6 +217,11 @@ impl Session {
         self.cancelling.is_some()
     }
 
+    /// Whether the broker said why nothing more will come.
+    pub(super) fn is_refused(&self) -> bool {
+        self.events.closed().is_some()
+    }
+
     /// Nothing of this session reaches the broker any more.
     fn lost(&self) -> Lost {
         self.acknowledger.lose();

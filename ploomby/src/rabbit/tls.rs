@@ -6,8 +6,10 @@ use std::{
 
 use amqprs::tls::TlsAdaptor;
 use thiserror::Error;
+use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
+    client::TlsStream,
     rustls::{
         self, ClientConfig, RootCertStore,
         crypto::{CryptoProvider, ring},
@@ -25,16 +27,31 @@ use super::url::TlsParameters;
 /// The files are read each time, so that a certificate that was renewed is used by the next
 /// connection.
 pub(super) fn adaptor(parameters: &TlsParameters, host: &str) -> Result<TlsAdaptor, TlsError> {
+    let name = server_name(parameters, host)?;
+    let config = config(parameters)?;
+    let connector = TlsConnector::from(Arc::new(config));
+    Ok(TlsAdaptor::new(connector, name.to_str().into_owned()))
+}
+
+fn server_name(parameters: &TlsParameters, host: &str) -> Result<ServerName<'static>, TlsError> {
     let name = match &parameters.server_name {
         Some(name) => name,
         None => host.trim_matches(['[', ']']),
     };
-    if ServerName::try_from(name).is_err() {
-        return Err(TlsError::ServerName(name.to_owned()));
-    }
-    let config = config(parameters)?;
-    let connector = TlsConnector::from(Arc::new(config));
-    Ok(TlsAdaptor::new(connector, name.to_owned()))
+    ServerName::try_from(name.to_owned()).map_err(|_| TlsError::ServerName(name.to_owned()))
+}
+
+/// Speaks TLS over a stream to `host`, for what amqprs does not carry.
+pub(super) async fn connect(
+    parameters: &TlsParameters,
+    host: &str,
+    stream: TcpStream,
+) -> io::Result<TlsStream<TcpStream>> {
+    let name = server_name(parameters, host).map_err(io::Error::other)?;
+    let config = config(parameters).map_err(io::Error::other)?;
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
 }
 
 fn config(parameters: &TlsParameters) -> Result<ClientConfig, TlsError> {

@@ -40,10 +40,13 @@ pub enum Reason {
     /// The message came back too often without having been settled, as one does that crashes the
     /// process.
     TooManyDeliveries,
+    /// The client library cannot read the message: text in its headers or properties is not UTF-8,
+    /// or they are nested too deep.
+    Malformed,
 }
 
 impl Reason {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::UnknownKey,
@@ -58,6 +61,7 @@ impl Reason {
         Self::Timeout,
         Self::RetriesExhausted,
         Self::TooManyDeliveries,
+        Self::Malformed,
     ];
 
     /// The reason as it stands in the header.
@@ -78,6 +82,7 @@ impl Reason {
             Self::Timeout => "timeout",
             Self::RetriesExhausted => "retries-exhausted",
             Self::TooManyDeliveries => "too-many-deliveries",
+            Self::Malformed => "malformed",
         }
     }
 
