@@ -30,19 +30,22 @@ impl OwnRabbit {
     /// Three servers that are one broker. They all answer.
     pub async fn cluster() -> [Self; 3] {
         let nodes = Self::nodes().await;
-        nodes[0].ctl(&["await_online_nodes", "3"]).await;
+        let [first, others @ ..] = &nodes;
+        // not by the discovery of peers, which each version does in another way
+        for node in others {
+            node.ctl(&["stop_app"]).await;
+            node.ctl(&["join_cluster", first.name()]).await;
+            node.ctl(&["start_app"]).await;
+            node.answers().await;
+        }
         nodes
     }
 
     async fn nodes<const COUNT: usize>() -> [Self; COUNT] {
         let nodes = task::spawn_blocking(|| {
             let nodes = Site::new()?.nodes(COUNT, "")?;
-            // two that look for each other at the same time may each found a cluster
-            let (first, others) = nodes.split_at(1);
-            for together in [first, others] {
-                together.iter().try_for_each(Node::start)?;
-                together.iter().try_for_each(Node::wait)?;
-            }
+            nodes.iter().try_for_each(Node::start)?;
+            nodes.iter().try_for_each(Node::wait)?;
             anyhow::Ok(nodes)
         });
         let nodes: Vec<Self> = nodes

@@ -94,26 +94,14 @@ impl Site {
         }))
     }
 
-    /// Makes ready as many servers as shall form a broker, with these lines in their `rabbitmq.conf`, and
-    /// starts none.
+    /// Makes ready so many servers, with these lines in their `rabbitmq.conf`, and starts none.
     pub(super) fn nodes(self: &Arc<Self>, count: usize, configuration: &str) -> Result<Vec<Node>> {
         let names: Vec<String> = (1..=count)
             .map(|number| format!("{}@localhost", unique_name(&format!("rabbit{number}"))))
             .collect();
-        let mut configuration = configuration.to_owned();
-        if count > 1 {
-            configuration.push_str("cluster_formation.peer_discovery_backend = classic_config\n");
-            for (index, name) in names.iter().enumerate() {
-                let line = format!(
-                    "cluster_formation.classic_config.nodes.{} = {name}\n",
-                    index + 1
-                );
-                configuration.push_str(&line);
-            }
-        }
         names
             .iter()
-            .map(|name| self.node(name, &configuration))
+            .map(|name| self.node(name, configuration))
             .collect()
     }
 

@@ -207,6 +207,7 @@ async fn aborts(bed: &Bed, queue: &str) -> u32 {
     let mut aborts = 0;
     loop {
         let mut worker = Worker::start(bed.url(), queue, 10);
+        bed.until_exists(&dead_letters).await;
         loop {
             // cancel safety: a line that is not complete is read on by the next call
             match timeout(Duration::from_millis(100), worker.listen()).await {
