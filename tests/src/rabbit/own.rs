@@ -29,7 +29,7 @@ impl OwnRabbit {
 
     /// Three servers that are one broker. They all answer.
     pub async fn cluster() -> [Self; 3] {
-        let nodes = Self::nodes().await;
+        let nodes: [Self; 3] = Self::nodes().await;
         let [first, others @ ..] = &nodes;
         // not by the discovery of peers, which each version does in another way
         for node in others {
