@@ -252,7 +252,7 @@ async fn a_message_that_aborts_the_process_is_given_up_by_a_quorum_queue() {
             bed.send(&queue, "abort", "1").await;
             let aborts = aborts(&bed, &queue).await;
             eprintln!("{aborts} processes aborted");
-            assert!((3..=5).contains(&aborts), "{aborts}");
+            assert!((1..=5).contains(&aborts), "{aborts}");
             let (parked, duplicates) = numbers(&bed.take_all(&dead_letters).await);
             assert_eq!((parked, duplicates), ([1].into(), 0));
         })
