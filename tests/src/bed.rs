@@ -35,7 +35,7 @@ pub struct Bed {
 
 enum Broker {
     Memory(MemoryBroker),
-    Rabbit(Control),
+    Rabbit(Box<Control>),
 }
 
 /// A connection beside the code that is tested. It is opened again where a test took the broker away.
@@ -49,10 +49,10 @@ impl Control {
         let mut connection = self.connection.lock().await;
         // it may be dead without knowing it
         eventually_some(DEADLINE, async || {
-            if let Some(open) = connection.as_ref().filter(|open| open.is_open()) {
-                if let Ok(Ok(channel)) = timeout(DEADLINE / 10, open.open_channel(None)).await {
-                    return Some(channel);
-                }
+            if let Some(open) = connection.as_ref().filter(|open| open.is_open())
+                && let Ok(Ok(channel)) = timeout(DEADLINE / 10, open.open_channel(None)).await
+            {
+                return Some(channel);
             }
             *connection = Connection::open(&self.arguments).await.ok();
             None
@@ -100,7 +100,7 @@ impl Bed {
             connection: AsyncMutex::default(),
         };
         control.channel().await.close().await.unwrap();
-        Self::new(Broker::Rabbit(control), rabbit.url().to_owned())
+        Self::new(Broker::Rabbit(Box::new(control)), rabbit.url().to_owned())
     }
 
     fn new(broker: Broker, url: String) -> Self {
@@ -422,11 +422,11 @@ impl Bed {
         if let Some(publisher) = self.publisher.get() {
             publisher.clone().close().await;
         }
-        if let Broker::Rabbit(control) = &self.broker {
-            if let Some(connection) = control.connection.lock().await.take() {
-                // an error would only say that it is closed already
-                let _ = connection.close().await;
-            }
+        if let Broker::Rabbit(control) = &self.broker
+            && let Some(connection) = control.connection.lock().await.take()
+        {
+            // an error would only say that it is closed already
+            let _ = connection.close().await;
         }
     }
 }
