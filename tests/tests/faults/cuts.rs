@@ -30,7 +30,7 @@ fn cut(turn: usize) -> Cut {
         8 => Cut::after(ToBroker, some * 131),
         _ => Cut::after(ToClient, some * 331),
     };
-    if turn % 3 == 0 {
+    if turn.is_multiple_of(3) {
         cut.only_that_one()
     } else {
         cut

@@ -27,7 +27,7 @@ async fn fifty_keys_on_one_queue_of_three_replicas_reach_their_own_handlers() {
                 let mut handlers = HandlerRegistry::new();
                 for key in 0..KEYS {
                     handlers = handlers.register(
-                        &*format!("key {key}"),
+                        &format!("key {key}"),
                         move |Key(its): Key, number: u32| async move {
                             if number % KEYS != key || its != format!("key {key}") {
                                 wrong.fetch_add(1, Ordering::Relaxed);
