@@ -45,8 +45,9 @@ async fn resumes(fault: impl AsyncFn(&Proxy)) -> Duration {
             *took.lock().unwrap() = begin.elapsed();
             // the acknowledgement of the first one may not have come through
             eventually(LONG, async || bed.dead_letter(&queue).await.body == b"3").await;
+            // where acknowledgements alone vanish, the shutdown may come before that is noticed: the
+            // messages go back then, handled
             app.shut_down().await.unwrap();
-            assert!(bed.is_empty(&queue).await);
         })
         .await;
     took.into_inner().unwrap()
