@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use amqprs::BasicProperties;
 use amqprs::channel::{
-    BasicGetArguments, BasicPublishArguments, QueueBindArguments, QueueDeclareArguments,
+    BasicGetArguments, BasicPublishArguments, Channel, QueueBindArguments, QueueDeclareArguments,
     QueueDeleteArguments,
 };
-use amqprs::connection::Connection;
-use futures_util::FutureExt;
+use amqprs::connection::{Connection, OpenConnectionArguments};
+use futures_util::{FutureExt, StreamExt, stream};
 use ploomby::memory::MemoryBroker;
 use ploomby::{App, HandlerRegistry, KeySource, Message, Publisher, Queue, Running, Value};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex as AsyncMutex, OnceCell};
+use tokio::time::timeout;
 
 use crate::received::Received;
 use crate::{Rabbit, eventually, eventually_some, rabbit, unique_name};
@@ -34,7 +35,30 @@ pub struct Bed {
 
 enum Broker {
     Memory(MemoryBroker),
-    Rabbit(Connection),
+    Rabbit(Box<Control>),
+}
+
+/// A connection beside the code that is tested. It is opened again where a test took the broker away.
+struct Control {
+    arguments: OpenConnectionArguments,
+    connection: AsyncMutex<Option<Connection>>,
+}
+
+impl Control {
+    async fn channel(&self) -> Channel {
+        let mut connection = self.connection.lock().await;
+        // it may be dead without knowing it
+        eventually_some(DEADLINE, async || {
+            if let Some(open) = connection.as_ref().filter(|open| open.is_open())
+                && let Ok(Ok(channel)) = timeout(DEADLINE / 10, open.open_channel(None)).await
+            {
+                return Some(channel);
+            }
+            *connection = Connection::open(&self.arguments).await.ok();
+            None
+        })
+        .await
+    }
 }
 
 impl std::fmt::Debug for Broker {
@@ -71,11 +95,12 @@ impl Bed {
     ///
     /// Where it lets nobody in.
     pub async fn on(rabbit: &Rabbit) -> Self {
-        let connection = rabbit
-            .connect()
-            .await
-            .expect("the broker lets the tests in");
-        Self::new(Broker::Rabbit(connection), rabbit.url().to_owned())
+        let control = Control {
+            arguments: rabbit.arguments(),
+            connection: AsyncMutex::default(),
+        };
+        control.channel().await.close().await.unwrap();
+        Self::new(Broker::Rabbit(Box::new(control)), rabbit.url().to_owned())
     }
 
     fn new(broker: Broker, url: String) -> Self {
@@ -173,16 +198,62 @@ impl Bed {
         self.publish(queue, message).await;
     }
 
+    /// Publishes numbers with a key in the header, many at the same time, and waits until all are there.
+    pub async fn send_numbers(&self, queue: &str, key: &str, numbers: impl Iterator<Item = u32>) {
+        const UNCONFIRMED: usize = 256;
+
+        stream::iter(numbers)
+            .for_each_concurrent(UNCONFIRMED, |number| {
+                self.send(queue, key, number.to_string())
+            })
+            .await;
+    }
+
+    /// Takes all messages that are ready.
+    pub async fn take_all(&self, queue: &str) -> Vec<Received> {
+        let mut taken = Vec::new();
+        match &self.broker {
+            Broker::Memory(broker) => {
+                taken.extend(std::iter::from_fn(|| broker.get(queue)).map(Received::from));
+            }
+            Broker::Rabbit(control) => {
+                let channel = control.channel().await;
+                let get = BasicGetArguments::new(queue).no_ack(true).finish();
+                while let Some((_, properties, body)) =
+                    channel.basic_get(get.clone()).await.unwrap()
+                {
+                    taken.push(Received::from((properties, body)));
+                }
+                channel.close().await.unwrap();
+            }
+        }
+        taken
+    }
+
+    /// How many messages of a queue are ready.
+    pub async fn ready_count(&self, queue: &str) -> u32 {
+        match &self.broker {
+            Broker::Memory(broker) => broker.ready_count(queue).try_into().unwrap(),
+            Broker::Rabbit(control) => {
+                let channel = control.channel().await;
+                let declare = QueueDeclareArguments::new(queue).passive(true).finish();
+                let (_, ready, _) = channel.queue_declare(declare).await.unwrap().unwrap();
+                channel.close().await.unwrap();
+                ready
+            }
+        }
+    }
+
     /// Publishes to RabbitMQ what ploomby's own types do not build.
     ///
     /// # Panics
     ///
     /// On the embedded broker.
     pub async fn publish_raw(&self, queue: &str, properties: BasicProperties, body: Vec<u8>) {
-        let Broker::Rabbit(connection) = &self.broker else {
+        let Broker::Rabbit(control) = &self.broker else {
             panic!("only on RabbitMQ");
         };
-        let channel = connection.open_channel(None).await.unwrap();
+        let channel = control.channel().await;
         let arguments = BasicPublishArguments::new("", queue);
         channel
             .basic_publish(properties, body, arguments)
@@ -203,10 +274,10 @@ impl Bed {
         queue: &str,
         message: Message,
     ) {
-        let Broker::Rabbit(connection) = &self.broker else {
+        let Broker::Rabbit(control) = &self.broker else {
             panic!("only on RabbitMQ");
         };
-        let channel = connection.open_channel(None).await.unwrap();
+        let channel = control.channel().await;
         let bind = QueueBindArguments::new(queue, exchange, routing_key);
         channel.queue_bind(bind).await.unwrap();
         let arguments = BasicPublishArguments::new(exchange, routing_key);
@@ -230,7 +301,7 @@ impl Bed {
                     .map(|(name, value)| ((*name).to_owned(), value.clone()));
                 broker.declare_queue(queue, arguments).unwrap();
             }
-            Broker::Rabbit(connection) => {
+            Broker::Rabbit(control) => {
                 let mut table = amqprs::FieldTable::new();
                 for (name, value) in arguments {
                     let field = match value {
@@ -242,7 +313,7 @@ impl Bed {
                 }
                 let mut declare = QueueDeclareArguments::durable_client_named(queue);
                 declare.arguments(table);
-                let channel = connection.open_channel(None).await.unwrap();
+                let channel = control.channel().await;
                 channel.queue_declare(declare).await.unwrap();
                 channel.close().await.unwrap();
             }
@@ -255,8 +326,8 @@ impl Bed {
             Broker::Memory(broker) => {
                 broker.delete_queue(queue);
             }
-            Broker::Rabbit(connection) => {
-                let channel = connection.open_channel(None).await.unwrap();
+            Broker::Rabbit(control) => {
+                let channel = control.channel().await;
                 channel
                     .queue_delete(QueueDeleteArguments::new(queue))
                     .await
@@ -270,9 +341,9 @@ impl Bed {
     pub async fn until_exists(&self, queue: &str) {
         eventually(DEADLINE, async || match &self.broker {
             Broker::Memory(broker) => broker.queue_exists(queue),
-            Broker::Rabbit(connection) => {
+            Broker::Rabbit(control) => {
                 // RabbitMQ closes the channel where the queue does not exist
-                let channel = connection.open_channel(None).await.unwrap();
+                let channel = control.channel().await;
                 let declare = QueueDeclareArguments::new(queue).passive(true).finish();
                 let exists = channel.queue_declare(declare).await.is_ok();
                 let _ = channel.close().await;
@@ -286,8 +357,8 @@ impl Bed {
     pub async fn consumer_count(&self, queue: &str) -> u32 {
         match &self.broker {
             Broker::Memory(broker) => broker.consumer_count(queue).try_into().unwrap(),
-            Broker::Rabbit(connection) => {
-                let channel = connection.open_channel(None).await.unwrap();
+            Broker::Rabbit(control) => {
+                let channel = control.channel().await;
                 let declare = QueueDeclareArguments::new(queue).passive(true).finish();
                 let (_, _, consumers) = channel.queue_declare(declare).await.unwrap().unwrap();
                 channel.close().await.unwrap();
@@ -300,8 +371,8 @@ impl Bed {
     pub async fn message_count(&self, queue: &str) -> u32 {
         match &self.broker {
             Broker::Memory(broker) => broker.ready_count(queue).try_into().unwrap(),
-            Broker::Rabbit(connection) => {
-                let channel = connection.open_channel(None).await.unwrap();
+            Broker::Rabbit(control) => {
+                let channel = control.channel().await;
                 let declare = QueueDeclareArguments::new(queue).passive(true).finish();
                 let (_, messages, _) = channel.queue_declare(declare).await.unwrap().unwrap();
                 channel.close().await.unwrap();
@@ -314,8 +385,8 @@ impl Bed {
     pub async fn get(&self, queue: &str) -> Option<Received> {
         match &self.broker {
             Broker::Memory(broker) => broker.get(queue).map(Received::from),
-            Broker::Rabbit(connection) => {
-                let channel = connection.open_channel(None).await.unwrap();
+            Broker::Rabbit(control) => {
+                let channel = control.channel().await;
                 let got = channel
                     .basic_get(BasicGetArguments::new(queue).no_ack(true).finish())
                     .await
@@ -351,9 +422,11 @@ impl Bed {
         if let Some(publisher) = self.publisher.get() {
             publisher.clone().close().await;
         }
-        if let Broker::Rabbit(connection) = &self.broker {
+        if let Broker::Rabbit(control) = &self.broker
+            && let Some(connection) = control.connection.lock().await.take()
+        {
             // an error would only say that it is closed already
-            let _ = connection.clone().close().await;
+            let _ = connection.close().await;
         }
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! - [`rabbit`]: the RabbitMQ broker that the tests of a process run against
 //! - [`rabbit_with`]: one of a test's own, configured by it
+//! - [`OwnRabbit`]: one that a test may kill, freeze and start again
 //! - [`Bed`]: a broker, embedded or RabbitMQ, and the queues that a test uses on it
-//! - [`Proxy`]: cuts the connections to a broker
+//! - [`Proxy`]: cuts, stalls and throttles the connections to a broker
 //! - [`RawClient`]: publishes and gets properties as bytes
 //! - [`seen`]: what handlers note, and a test waits for
 //! - [`eventually`], [`eventually_some`]: waiting for a condition, with a deadline
@@ -22,8 +23,8 @@ mod wait;
 pub use bed::{Bed, DEADLINE, KEY};
 pub use linked::from_another_crate;
 pub use name::unique_name;
-pub use proxy::Proxy;
-pub use rabbit::{Rabbit, rabbit, rabbit_with};
+pub use proxy::{Cut, Direction, Method, Proxy};
+pub use rabbit::{OwnRabbit, Rabbit, rabbit, rabbit_with};
 pub use raw::{RawClient, RawMessage};
 pub use received::Received;
 pub use seen::{Handled, Seen, seen};

@@ -1,17 +1,29 @@
+mod connection;
+mod frames;
+mod rules;
+
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
-/// A proxy before a broker, whose connections a test can cut.
+pub use frames::Method;
+pub use rules::{Cut, Direction};
+
+use self::connection::Connections;
+use self::rules::Rules;
+
+/// A proxy before a broker, which does to connections what networks do.
+///
+/// Dropped, it takes no more connections; those that it has go on.
 #[derive(Debug)]
 pub struct Proxy {
     address: SocketAddr,
-    connections: Arc<Mutex<JoinSet<()>>>,
-    refusing: Arc<AtomicBool>,
+    rules: Arc<Rules>,
+    connections: Arc<Connections>,
     accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
@@ -25,27 +37,28 @@ impl Proxy {
     pub async fn before(target: (String, u16)) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let connections = Arc::new(Mutex::new(JoinSet::new()));
-        let refusing = Arc::new(AtomicBool::new(false));
-        let refused = refusing.clone();
-        let kept = connections.clone();
+        let rules = Arc::new(Rules::default());
+        let connections = Arc::new(Connections::default());
         let accepted = Arc::new(AtomicUsize::new(0));
-        let count = accepted.clone();
-        let accepting = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                if refused.load(Ordering::Relaxed) {
-                    continue;
+        let accepting = {
+            let (rules, connections) = (rules.clone(), connections.clone());
+            let count = accepted.clone();
+            tokio::spawn(async move {
+                while let Ok((client, _)) = listener.accept().await {
+                    if rules.refuses() {
+                        continue;
+                    }
+                    count.fetch_add(1, Ordering::Relaxed);
+                    if let Ok(broker) = TcpStream::connect((target.0.as_str(), target.1)).await {
+                        connections.add(client, broker, &rules);
+                    }
                 }
-                let target = target.clone();
-                count.fetch_add(1, Ordering::Relaxed);
-                let mut connections = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                connections.spawn(forward(client, target));
-            }
-        });
+            })
+        };
         Self {
             address,
+            rules,
             connections,
-            refusing,
             accepted,
             accepting,
         }
@@ -56,29 +69,67 @@ impl Proxy {
         self.address.to_string()
     }
 
-    /// How many connections there were, those that were cut among them.
-    pub fn accepted(&self) -> usize {
-        self.accepted.load(Ordering::Relaxed)
+    /// An `amqp://` URL that leads through the proxy.
+    pub fn url(&self) -> String {
+        format!("amqp://guest:guest@{}", self.address)
     }
 
     /// Cuts all connections, wherever they are in a frame. New ones are let through.
     pub fn cut(&self) {
-        let mut connections = self
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // dropped at once: the sockets are closed with what they still hold
-        *connections = JoinSet::new();
+        self.connections.cut_all();
+    }
+
+    /// Cuts connections once, when what the [`Cut`] names comes by. Resolves when that is done.
+    pub fn cut_when(&self, cut: Cut) -> impl Future<Output = ()> + use<> {
+        let done = self.rules.arm(cut);
+        async move {
+            // the proxy is gone, and with it what there was to cut
+            let _ = done.await;
+        }
     }
 
     /// Hangs up on new connections at once.
     pub fn refuse(&self) {
-        self.refusing.store(true, Ordering::Relaxed);
+        self.rules.set_refusing(true);
     }
 
     /// Takes new connections again.
     pub fn accept(&self) {
-        self.refusing.store(false, Ordering::Relaxed);
+        self.rules.set_refusing(false);
+    }
+
+    /// Lets nothing through in this direction, with all sockets open, on the connections that there
+    /// are. New ones are let through.
+    pub fn stall(&self, direction: Direction) {
+        self.connections.stall(direction);
+    }
+
+    /// Lets nothing through in either direction, with all sockets open, also on new connections, until
+    /// they are to [go on](Self::go_on).
+    pub fn swallow(&self) {
+        self.rules.set_swallowing(true);
+        self.connections.wake();
+    }
+
+    /// Lets new connections and those that are not [stalled](Self::stall) go on.
+    pub fn go_on(&self) {
+        self.rules.set_swallowing(false);
+        self.connections.wake();
+    }
+
+    /// Lets no more than so many bytes a second through, in each direction of each connection.
+    pub fn throttle(&self, bytes_per_second: u32) {
+        self.rules.set_throttle(Some(bytes_per_second));
+    }
+
+    /// Lets everything through as it comes.
+    pub fn hurry(&self) {
+        self.rules.set_throttle(None);
+    }
+
+    /// How many connections there were, those that were cut among them.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 }
 
@@ -88,10 +139,8 @@ impl Drop for Proxy {
     }
 }
 
-async fn forward(mut client: TcpStream, target: (String, u16)) {
-    let Ok(mut broker) = TcpStream::connect(target).await else {
-        return;
-    };
-    // an error is the end of the connection, which is all that a proxy has to know
-    let _ = copy_bidirectional(&mut client, &mut broker).await;
+/// How long so many bytes take at so many a second.
+fn time_of(bytes: usize, bytes_per_second: u32) -> Duration {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    Duration::from_secs_f64(f64::from(bytes) / f64::from(bytes_per_second.max(1)))
 }

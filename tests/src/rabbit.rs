@@ -1,8 +1,13 @@
 mod docker;
 mod given;
 mod handshake;
+mod installation;
 mod local;
+mod own;
+mod site;
 mod watchdog;
+
+pub use own::OwnRabbit;
 
 use std::any::Any;
 use std::env;
@@ -27,7 +32,8 @@ const START: Duration = Duration::from_secs(120);
 ///
 /// 1. `url`: the environment variable `PLOOMBY_TEST_AMQP_URL`
 /// 2. `docker`: a container, where a Docker daemon answers
-/// 3. `local`: a `rabbitmq-server` found on this machine, with ports and a folder of its own
+/// 3. `local`: a `rabbitmq-server` found on this machine, with ports and a folder of its own, or with
+///    `PLOOMBY_TEST_RABBITMQ_ROOT` that of a system unpacked in this folder
 ///
 /// `PLOOMBY_TEST_BROKER`, set to one of these names, allows that one alone. Whatever was started is
 /// stopped and removed when the process ends, in whatever way it ends.
@@ -98,10 +104,16 @@ impl Rabbit {
     ///
     /// Where the broker refuses it.
     pub async fn connect(&self) -> Result<Connection, amqprs::error::Error> {
+        Connection::open(&self.arguments()).await
+    }
+
+    /// What a [connection](Self::connect) is opened with.
+    #[must_use]
+    pub fn arguments(&self) -> OpenConnectionArguments {
         let mut arguments =
             OpenConnectionArguments::new(&self.host, self.port, &self.username, &self.password);
         arguments.virtual_host(&self.virtual_host);
-        Connection::open(&arguments).await
+        arguments
     }
 
     /// `rabbitmqctl` for this broker, to be given its arguments; none for a broker given by URL.

@@ -205,7 +205,7 @@ impl ConfirmedPublisher {
         // out of the slot while it is used: a send that is dropped halfway would leave the count
         // of messages wrong, and so leaves no channel
         let open = match slot.take() {
-            Some(open) if open.confirms.is_open() && open.channel.is_open() => open,
+            Some(open) if open.confirms.is_usable() && open.channel.is_open() => open,
             _ => self.open().await?,
         };
         let fitted =
@@ -225,8 +225,14 @@ impl ConfirmedPublisher {
             .basic_publish(properties.into_wire(), body, arguments)
             .await
             .map_err(|error| RabbitPublishError::Lost(error.to_string()))?;
+        // one that is not used any more closes once all its messages are confirmed
+        let channel = open.channel.clone();
         *slot = Some(open);
-        Ok(confirm)
+        Ok(async move {
+            let confirmed = confirm.await;
+            drop(channel);
+            confirmed
+        })
     }
 
     async fn open(&self) -> Result<ConfirmChannel, RabbitPublishError> {

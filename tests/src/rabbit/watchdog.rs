@@ -1,4 +1,6 @@
-use std::process::{Child, Command, Stdio};
+use std::io::Write;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
@@ -9,6 +11,7 @@ use anyhow::{Context, Result};
 /// so no destructor could do the same.
 pub(super) struct Watchdog {
     _shell: Child,
+    input: Mutex<ChildStdin>,
 }
 
 impl Watchdog {
@@ -24,7 +27,17 @@ impl Watchdog {
         // a Ctrl-C in the terminal is for the tests alone
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut shell, 0);
-        let shell = shell.spawn().context("sh does not start")?;
-        Ok(Self { _shell: shell })
+        let mut shell = shell.spawn().context("sh does not start")?;
+        let input = shell.stdin.take().context("sh takes no input")?;
+        Ok(Self {
+            _shell: shell,
+            input: Mutex::new(input),
+        })
+    }
+
+    /// Gives the script a line to read.
+    pub(super) fn tell(&self, line: &str) -> Result<()> {
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(input, "{line}").context("the watchdog is gone")
     }
 }

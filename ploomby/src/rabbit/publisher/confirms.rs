@@ -30,6 +30,7 @@ struct State {
     published: u64,
     waiting: BTreeMap<u64, Waiting>,
     closed: Option<String>,
+    refused: bool,
 }
 
 #[derive(Debug)]
@@ -40,8 +41,13 @@ struct Waiting {
 }
 
 impl Confirms {
-    pub(super) fn is_open(&self) -> bool {
-        self.lock().closed.is_none()
+    /// Whether the channel is good for one more message.
+    ///
+    /// One that was refused a message is not: RabbitMQ 3.10 refuses all that is published on it to a
+    /// quorum queue whose leader was lost as the channel was opened, and takes them on another.
+    pub(super) fn is_usable(&self) -> bool {
+        let state = self.lock();
+        state.closed.is_none() && !state.refused
     }
 
     /// Counts the message that is published next, and waits for its confirm.
@@ -77,6 +83,7 @@ impl Confirms {
 
     fn settle(&self, number: u64, multiple: bool, confirmed: bool) {
         let mut state = self.lock();
+        state.refused |= !confirmed;
         let settled = if multiple {
             let rest = state.waiting.split_off(&(number + 1));
             mem::replace(&mut state.waiting, rest)
@@ -186,8 +193,13 @@ mod tests {
         confirms.settle(2, true, true);
         assert!(first.await.is_ok());
         assert!(second.await.is_ok());
+        assert!(confirms.is_usable());
         confirms.settle(3, false, false);
         assert!(matches!(third.await, Err(RabbitPublishError::Refused)));
+        assert!(
+            !confirms.is_usable(),
+            "the next message has another channel"
+        );
     }
 
     #[tokio::test]
@@ -206,6 +218,6 @@ mod tests {
         let waiting = confirms.expect("q");
         drop(confirms.callback());
         assert!(matches!(waiting.await, Err(RabbitPublishError::Lost(_))));
-        assert!(!confirms.is_open());
+        assert!(!confirms.is_usable());
     }
 }

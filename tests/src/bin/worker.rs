@@ -1,0 +1,50 @@
+//! A program as users write it, which tests run as a process of its own, to kill it and to send it signals.
+//!
+//! It says `begun NUMBER` and `done NUMBER` on its standard output.
+
+use std::env;
+use std::io::Write;
+use std::time::Duration;
+
+use ploomby::{App, KeySource, Queue};
+use ploomby_tests::KEY;
+
+/// How long the handler `slow` takes.
+const SLOW: Duration = Duration::from_secs(2);
+
+#[ploomby::handler("quick")]
+async fn quick(number: u32) {
+    say("begun", number);
+    say("done", number);
+}
+
+#[ploomby::handler("slow")]
+async fn slow(number: u32) {
+    say("begun", number);
+    tokio::time::sleep(SLOW).await;
+    say("done", number);
+}
+
+#[ploomby::handler("abort")]
+async fn abort(number: u32) {
+    say("begun", number);
+    std::process::abort();
+}
+
+fn say(what: &str, number: u32) {
+    // in one piece, so that no line of another thread comes between
+    let line = format!("{what} {number}\n");
+    let _ = std::io::stdout().lock().write_all(line.as_bytes());
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = env::args().skip(1);
+    let mut next = || arguments.next().unwrap_or_default();
+    let (url, queue, concurrency) = (next(), next(), next().parse()?);
+    let queue = Queue::new(queue)
+        .key(KeySource::header(KEY))
+        .prefetch(256)
+        .concurrency(concurrency);
+    Ok(App::new(url).queue(queue).run().await?)
+}

@@ -1,0 +1,124 @@
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use ploomby::{HandlerRegistry, KeySource, Message, PublishError, Publisher, Queue};
+use ploomby_tests::{Bed, KEY, eventually, unique_name};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+
+use crate::ledger::{Ledger, numbers};
+use crate::{disturbed, shared};
+
+const LONG: Duration = Duration::from_secs(150);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_memory_alarm_holds_up_dead_letters_and_loses_none() {
+    let rabbit = disturbed().await;
+    Bed::on(&rabbit)
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let ledger = Ledger::new();
+            let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+            let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
+                let _ = gate.acquire().await.unwrap();
+                anyhow::ensure!(!number.is_multiple_of(10), "a bad number");
+                ledger.note(number);
+                Ok(())
+            });
+            let app = bed.start(&queue, handlers).await;
+            bed.send_numbers(&queue, "work", 0..500).await;
+            let publisher = Publisher::connect(bed.url()).await.unwrap();
+
+            rabbit.raise_memory_alarm().await;
+            gate.add_permits(1);
+            // acknowledgements go by another connection than copies
+            ledger.until(450, LONG).await;
+            let begin = Instant::now();
+            let refused = loop {
+                // the broker takes what is on its way when the alarm is raised
+                match publisher.publish(&queue, with_number(1_000)).await {
+                    Ok(()) => assert!(begin.elapsed() < LONG, "the alarm holds nothing up"),
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(refused, PublishError::Unconfirmed(_)), "{refused}");
+            let parked = bed.ready_count(&format!("{queue}_dlq")).await;
+            assert!(parked < 50, "the alarm holds up {parked} dead letters");
+
+            rabbit.clear_memory_alarm().await;
+            let dead_letters = format!("{queue}_dlq");
+            let bad = (0..500).step_by(10).collect();
+            let mut parked = Vec::new();
+            eventually(LONG, async || {
+                parked.extend(bed.take_all(&dead_letters).await);
+                numbers(&parked).0.is_superset(&bad)
+            })
+            .await;
+            eprintln!("parked {:?} after the alarm began", begin.elapsed());
+            app.shut_down().await.unwrap();
+            publisher.close().await;
+            parked.extend(bed.take_all(&dead_letters).await);
+            let left = bed.take_all(&queue).await;
+            let (_, duplicates) = numbers(&parked);
+            eprintln!(
+                "{} handled twice, {} parked twice",
+                ledger.duplicates(),
+                duplicates + left.len()
+            );
+        })
+        .await;
+}
+
+fn with_number(number: u32) -> Message {
+    let message = Message::new(number.to_string());
+    message.with_header(KEY, "work").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_dead_letter_queue_keeps_the_originals_where_they_are() {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    const BAD: u32 = 3;
+    const ROOM: u32 = 1;
+
+    let rabbit = shared().await;
+    Bed::on(rabbit)
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let dead_letters = format!("{queue}_dlq");
+            let policy = unique_name("full");
+            rabbit
+                .ctl(&[
+                    "set_policy",
+                    "--apply-to",
+                    "queues",
+                    &policy,
+                    &format!("^{dead_letters}$"),
+                    &format!(r#"{{"max-length": {ROOM}, "overflow": "reject-publish"}}"#),
+                ])
+                .await;
+            let handlers = HandlerRegistry::new().register("fail", || async {
+                CALLS.fetch_add(1, Ordering::Relaxed);
+                Err::<(), _>(anyhow::anyhow!("no luck"))
+            });
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY));
+            let app = bed.start_queue(set_up, handlers).await;
+            bed.send_numbers(&queue, "fail", 0..BAD).await;
+            eventually(LONG, async || CALLS.load(Ordering::Relaxed) > BAD).await;
+            // long enough for a hot loop to show
+            sleep(Duration::from_secs(3)).await;
+            let calls = CALLS.load(Ordering::Relaxed);
+            assert!(calls < BAD * 4, "{calls} calls are a hot loop");
+            assert_eq!(bed.ready_count(&dead_letters).await, ROOM);
+
+            rabbit.ctl(&["clear_policy", &policy]).await;
+            eventually(LONG, async || bed.ready_count(&dead_letters).await == BAD).await;
+            app.shut_down().await.unwrap();
+            assert!(bed.is_empty(&queue).await);
+            let (parked, duplicates) = numbers(&bed.take_all(&dead_letters).await);
+            assert_eq!(parked, (0..BAD).collect());
+            assert_eq!(duplicates, 0);
+        })
+        .await;
+}

@@ -1,0 +1,260 @@
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use ploomby_tests::{Bed, eventually};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+use crate::ledger::numbers;
+use crate::{disturbed, shared};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A program of ploomby in a process of its own.
+struct Worker {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    begun: BTreeSet<u32>,
+    done: Vec<u32>,
+}
+
+impl Worker {
+    fn start(url: &str, queue: &str, concurrency: u32) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_worker"))
+            .args([url, queue, &concurrency.to_string()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self {
+            child,
+            lines,
+            begun: BTreeSet::new(),
+            done: Vec::new(),
+        }
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        let line = timeout(LONG, self.lines.next_line()).await;
+        line.expect("the worker says something").unwrap()
+    }
+
+    /// Notes what the worker says next; whether it said anything.
+    async fn listen(&mut self) -> bool {
+        let Some(line) = self.line().await else {
+            return false;
+        };
+        let (what, number) = line.split_once(' ').unwrap();
+        let number = number.parse().unwrap();
+        match what {
+            "begun" => _ = self.begun.insert(number),
+            _ => self.done.push(number),
+        }
+        true
+    }
+
+    async fn signal(&self, signal: &str) {
+        let pid = self.child.id().unwrap().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status().await;
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the end of the process and returns its status.
+    async fn end(&mut self) -> std::process::ExitStatus {
+        while self.listen().await {}
+        timeout(LONG, self.child.wait()).await.unwrap().unwrap()
+    }
+}
+
+async fn declared(bed: &Bed, arguments: &[(&str, ploomby::Value)]) -> String {
+    let queue = bed.queue_name();
+    bed.declare(&queue, arguments).await;
+    queue
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_load_finishes_what_runs_and_gives_back_the_rest() {
+    const MESSAGES: u32 = 400;
+    const RUNNING: u32 = 200;
+
+    Bed::on(shared().await)
+        .await
+        .run(async |bed| {
+            let queue = declared(&bed, &[]).await;
+            bed.send_numbers(&queue, "slow", 0..MESSAGES).await;
+            let mut worker = Worker::start(bed.url(), &queue, RUNNING);
+            while worker.begun.len() < RUNNING as usize {
+                assert!(worker.listen().await);
+            }
+            let told = Instant::now();
+            worker.signal("-TERM").await;
+            eventually(Duration::from_secs(1), async || {
+                bed.consumer_count(&queue).await == 0
+            })
+            .await;
+            eprintln!("consuming stopped {:?} after SIGTERM", told.elapsed());
+            let status = worker.end().await;
+            eprintln!("ended {:?} after SIGTERM", told.elapsed());
+            assert!(status.success(), "{status}");
+            assert!(told.elapsed() < Duration::from_secs(30));
+            let done: BTreeSet<u32> = worker.done.iter().copied().collect();
+            assert_eq!(done, worker.begun, "what had begun is done");
+            assert_eq!(done.len(), worker.done.len(), "and done once");
+            let (left, _) = numbers(&bed.take_all(&queue).await);
+            assert_eq!(left, &(0..MESSAGES).collect() - &done, "the rest went back");
+            assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_the_process_at_once_with_a_failure() {
+    Bed::on(shared().await)
+        .await
+        .run(async |bed| {
+            let queue = declared(&bed, &[]).await;
+            bed.send_numbers(&queue, "slow", 0..10).await;
+            let mut worker = Worker::start(bed.url(), &queue, 10);
+            while worker.begun.len() < 10 {
+                assert!(worker.listen().await);
+            }
+            worker.signal("-TERM").await;
+            eventually(LONG, async || bed.consumer_count(&queue).await == 0).await;
+            let told = Instant::now();
+            worker.signal("-INT").await;
+            let status = worker.end().await;
+            assert!(
+                told.elapsed() < Duration::from_secs(1),
+                "{:?}",
+                told.elapsed()
+            );
+            assert_eq!(status.code(), Some(1));
+            assert!(worker.done.is_empty(), "they were not waited for");
+            eventually(LONG, async || bed.ready_count(&queue).await == 10).await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_while_the_broker_is_down_ends_the_process_on_time() {
+    let rabbit = disturbed().await;
+    Bed::on(&rabbit)
+        .await
+        .run(async |bed| {
+            let queue = declared(&bed, &[]).await;
+            bed.send_numbers(&queue, "quick", 0..10).await;
+            let mut worker = Worker::start(bed.url(), &queue, 10);
+            while worker.done.len() < 10 {
+                assert!(worker.listen().await);
+            }
+            rabbit.stop().await;
+            worker.signal("-TERM").await;
+            let told = Instant::now();
+            let status = worker.end().await;
+            assert!(
+                told.elapsed() < Duration::from_secs(5),
+                "{:?}",
+                told.elapsed()
+            );
+            assert!(status.success(), "{status}");
+            rabbit.start_again().await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_is_killed_loses_nothing() {
+    const MESSAGES: u32 = 2_000;
+
+    Bed::on(shared().await)
+        .await
+        .run(async |bed| {
+            let queue = declared(&bed, &[]).await;
+            bed.send_numbers(&queue, "quick", 0..MESSAGES).await;
+            let mut done = Vec::new();
+            for _ in 0..4 {
+                let mut worker = Worker::start(bed.url(), &queue, 10);
+                for _ in 0..500 {
+                    assert!(worker.listen().await);
+                }
+                worker.signal("-KILL").await;
+                worker.end().await;
+                done.append(&mut worker.done);
+            }
+            let mut worker = Worker::start(bed.url(), &queue, 10);
+            let mut all: BTreeSet<u32> = done.iter().copied().collect();
+            while all.len() < MESSAGES as usize {
+                assert!(worker.listen().await);
+                all.extend(&worker.done);
+            }
+            worker.signal("-TERM").await;
+            assert!(worker.end().await.success());
+            done.append(&mut worker.done);
+            eprintln!("{} handled twice", done.len() - MESSAGES as usize);
+            assert!(bed.is_empty(&queue).await);
+        })
+        .await;
+}
+
+/// Starts one worker after the other until the message that aborts them is parked, and returns how many
+/// aborted.
+async fn aborts(bed: &Bed, queue: &str) -> u32 {
+    let dead_letters = format!("{queue}_dlq");
+    let mut aborts = 0;
+    loop {
+        let mut worker = Worker::start(bed.url(), queue, 10);
+        bed.until_exists(&dead_letters).await;
+        loop {
+            // cancel safety: a line that is not complete is read on by the next call
+            match timeout(Duration::from_millis(100), worker.listen()).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(_) if bed.ready_count(&dead_letters).await == 0 => {}
+                Err(_) => {
+                    bed.send(queue, "quick", "7").await;
+                    while !worker.done.contains(&7) {
+                        assert!(worker.listen().await, "it lives");
+                    }
+                    worker.signal("-TERM").await;
+                    assert!(worker.end().await.success());
+                    return aborts;
+                }
+            }
+        }
+        assert!(!worker.end().await.success());
+        aborts += 1;
+        assert!(aborts < 30, "the message that aborts loops for ever");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_aborts_the_process_is_given_up_by_a_quorum_queue() {
+    let rabbit = shared().await;
+    Bed::on(rabbit)
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let dead_letters = format!("{queue}_dlq");
+            bed.declare(
+                &queue,
+                &[
+                    ("x-queue-type", "quorum".into()),
+                    ("x-delivery-limit", 3.into()),
+                    ("x-dead-letter-exchange", "".into()),
+                    ("x-dead-letter-routing-key", dead_letters.as_str().into()),
+                ],
+            )
+            .await;
+            bed.send(&queue, "abort", "1").await;
+            let aborts = aborts(&bed, &queue).await;
+            eprintln!("{aborts} processes aborted");
+            assert!((1..=5).contains(&aborts), "{aborts}");
+            let (parked, duplicates) = numbers(&bed.take_all(&dead_letters).await);
+            assert_eq!((parked, duplicates), ([1].into(), 0));
+        })
+        .await;
+}

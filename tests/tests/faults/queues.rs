@@ -1,0 +1,103 @@
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use ploomby::{HandlerRegistry, KeySource, PublishError, Publisher, Queue};
+use ploomby_tests::{Bed, KEY, eventually};
+
+use crate::ledger::Ledger;
+use crate::shared;
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn noting(ledger: &'static Ledger) -> HandlerRegistry {
+    HandlerRegistry::new().register(
+        "work",
+        move |number: u32| async move { ledger.note(number) },
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_deleted_under_load_is_consumed_again() {
+    const DELETIONS: u32 = 10;
+    const MESSAGES: u32 = 200;
+
+    Bed::on(shared().await)
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let ledger = Ledger::new();
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY)).consumers(2);
+            let app = bed.start_queue(set_up, noting(ledger)).await;
+            let publisher = Publisher::connect(bed.url()).await.unwrap();
+            let mut slowest = Duration::ZERO;
+            for round in 0..DELETIONS {
+                let first = round * MESSAGES;
+                bed.send_numbers(&queue, "work", first..first + MESSAGES)
+                    .await;
+                bed.delete(&queue).await;
+                // what stood in the queue is gone, by the will of who deleted it; what comes later is not
+                let deleted = Instant::now();
+                let marker = 1_000_000 + round;
+                eventually(LONG, async || {
+                    let message = ploomby::Message::new(marker.to_string());
+                    let message = message.with_header(KEY, "work").unwrap();
+                    match publisher.publish(&queue, message).await {
+                        Ok(()) => true,
+                        Err(PublishError::Unroutable(_)) => false,
+                        Err(error) => panic!("{error}"),
+                    }
+                })
+                .await;
+                eventually(LONG, async || ledger.numbers().contains(&marker)).await;
+                slowest = slowest.max(deleted.elapsed());
+            }
+            eprintln!("a deleted queue was consumed again within {slowest:?}");
+            assert!(slowest < Duration::from_secs(5), "{slowest:?}");
+            publisher.close().await;
+            app.shut_down().await.unwrap();
+            assert_eq!(ledger.duplicates(), 0);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_missing_at_the_start_is_declared_durable() {
+    Bed::on(shared().await)
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let ledger = Ledger::new();
+            let app = bed.start(&queue, noting(ledger)).await;
+            // another declaration of the same kind is no error
+            bed.declare(&queue, &[]).await;
+            bed.send(&queue, "work", "1").await;
+            ledger.until(1, LONG).await;
+            app.shut_down().await.unwrap();
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_with_other_arguments_is_used_as_it_is_also_after_a_cut() {
+    Bed::on(shared().await)
+        .await
+        .run(async |bed| {
+            let proxy = crate::before(shared().await).await;
+            let queue = bed.queue_name();
+            bed.declare(&queue, &[("x-max-length", 10_000.into())])
+                .await;
+            let ledger = Ledger::new();
+            let set_up = Queue::new(&queue)
+                .key(KeySource::header(KEY))
+                .queue_argument("x-queue-type", "quorum");
+            let app = Bed::start_at(&proxy.url(), set_up, noting(ledger)).await;
+            proxy.cut();
+            bed.send_numbers(&queue, "work", 0..10).await;
+            ledger.until(10, LONG).await;
+            app.shut_down().await.unwrap();
+            assert_eq!(ledger.numbers(), (0..10).collect::<BTreeSet<u32>>());
+            bed.declare(&queue, &[("x-max-length", 10_000.into())])
+                .await;
+        })
+        .await;
+}
