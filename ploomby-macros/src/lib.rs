@@ -80,9 +80,13 @@ mod valid;
 /// async fn heartbeat() {}
 /// ```
 ///
-/// A payload is decoded from JSON, also `&[u8]` and `Vec<u8>`, which are lists of numbers there.
-/// For the bytes of the body take
+/// A payload is decoded from JSON, unless the content type of the message names another format that
+/// ploomby's features turned on. In JSON `&[u8]` and `Vec<u8>` are lists of numbers. For the bytes
+/// of the body take
 /// [`RawBody`](https://docs.rs/ploomby/latest/ploomby/extract/struct.RawBody.html).
+///
+/// Two more types are payloads, each by a feature of ploomby: `Protobuf<T>` is decoded from
+/// Protobuf, and `Valid<T>` holds a payload that was validated.
 ///
 /// # Return values
 ///

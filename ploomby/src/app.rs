@@ -80,7 +80,8 @@ pub struct App {
 
 impl App {
     /// An app on the broker at `amqp://user:password@host:5672/vhost`, or on the one inside of
-    /// the process that `memory://name` names.
+    /// the process that `memory://name` names. What else a URL can say stands at
+    /// [`RabbitConsumerFactory::new`].
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
+    codec::Decoding,
     key::{KeyError, KeyReader},
     message::{Headers, Message, Properties},
     settle::headers,
@@ -39,6 +40,21 @@ pub struct Delivery {
 struct Inner {
     message: Message,
     envelope: Envelope,
+    /// The body as it was before it was compressed, once it was asked for: a payload borrows from
+    /// it.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    decompressed: std::sync::OnceLock<bytes::Bytes>,
+}
+
+impl Inner {
+    fn new(message: Message, envelope: Envelope) -> Self {
+        Self {
+            message,
+            envelope,
+            #[cfg(any(feature = "gzip", feature = "zstd"))]
+            decompressed: std::sync::OnceLock::new(),
+        }
+    }
 }
 
 /// Where deliveries come from, the same for all of a queue.
@@ -46,6 +62,7 @@ struct Inner {
 pub(crate) struct Source {
     pub(crate) queue: String,
     pub(crate) key: KeyReader,
+    pub(crate) decoding: Decoding,
 }
 
 /// How the message came. The client's own frame is kept as it is, so that no text is copied.
@@ -66,10 +83,7 @@ impl Delivery {
 
     pub(crate) fn from_wire(message: Message, deliver: amqprs::Deliver) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                message,
-                envelope: Envelope::Wire(deliver),
-            }),
+            inner: Arc::new(Inner::new(message, Envelope::Wire(deliver))),
             source: None,
         }
     }
@@ -80,15 +94,13 @@ impl Delivery {
         routing_key: String,
         redelivered: bool,
     ) -> Self {
+        let envelope = Envelope::Plain {
+            exchange,
+            routing_key,
+            redelivered,
+        };
         Self {
-            inner: Arc::new(Inner {
-                message,
-                envelope: Envelope::Plain {
-                    exchange,
-                    routing_key,
-                    redelivered,
-                },
-            }),
+            inner: Arc::new(Inner::new(message, envelope)),
             source: None,
         }
     }
@@ -124,7 +136,7 @@ impl Delivery {
         &self.inner.message
     }
 
-    /// The body of the message.
+    /// The body of the message, as it was sent.
     pub fn body(&self) -> &[u8] {
         self.message().body()
     }
@@ -201,6 +213,26 @@ impl Delivery {
                 place: "not been dispatched".to_owned(),
             }),
         }
+    }
+
+    /// How the queue decodes bodies.
+    pub(crate) fn decoding(&self) -> Decoding {
+        self.source
+            .as_ref()
+            .map_or(Decoding::default(), |source| source.decoding)
+    }
+
+    /// The body, decompressed within the limit of the queue at most once.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    pub(crate) fn decompressed(
+        &self,
+        decompress: impl FnOnce(usize) -> Result<bytes::Bytes, crate::settle::Failure>,
+    ) -> Result<&[u8], crate::settle::Failure> {
+        if let Some(body) = self.inner.decompressed.get() {
+            return Ok(body);
+        }
+        let body = decompress(self.decoding().max_decompressed_size)?;
+        Ok(self.inner.decompressed.get_or_init(|| body))
     }
 
     pub(crate) fn set_source(&mut self, source: Arc<Source>) {

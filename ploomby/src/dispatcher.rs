@@ -13,6 +13,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info};
 
 pub use self::in_flight::CutOff;
 use self::{in_flight::InFlight, room::Room};
@@ -20,6 +21,7 @@ use crate::{
     consumer::{Acknowledger, policy::QueuePolicy},
     delivery::{Delivery, DeliveryTag, Source},
     handler::{HandlerFuture, HandlerRegistry, Route, Table, guard},
+    health::ConsumerHealth,
     key::KeyReader,
     outcome::Outcome,
     retry::Retry,
@@ -59,6 +61,7 @@ struct Consumer {
     tasks: TaskTracker,
     /// The deadline is over: handlers are dropped.
     abort: CancellationToken,
+    health: Arc<ConsumerHealth>,
 }
 
 impl Dispatcher {
@@ -73,6 +76,7 @@ impl Dispatcher {
                 source: Arc::new(Source {
                     queue: queue.to_owned(),
                     key,
+                    decoding: policy.decoding,
                 }),
                 handlers: handlers.table(queue, &policy),
                 room: Room::new(&policy),
@@ -93,6 +97,7 @@ impl Dispatcher {
             queue: self.queue.clone(),
             consumer: Arc::new(Consumer {
                 abort: self.queue.abandoned.child_token(),
+                health: Arc::new(ConsumerHealth::new(self.queue.settling.copies.clone())),
                 ..Consumer::default()
             }),
         }
@@ -180,6 +185,38 @@ impl Dispatcher {
         }
     }
 
+    /// Says that the source delivers again, after [`not_consuming`](Self::not_consuming). A consumer
+    /// counts as consuming from its start on.
+    pub fn consuming(&self) {
+        if self.consumer.health.consuming() {
+            info!(queue = self.listen_for(), "consuming again");
+        }
+    }
+
+    /// Says that the source does not deliver for now, and why: a lost connection, or a try to open
+    /// it again that failed. It shows in the log and in [`Health`](crate::Health), so the reason
+    /// must not hold a secret.
+    ///
+    /// Without it, a consumer counts as consuming until its `consume` ends.
+    pub fn not_consuming(&self, reason: impl fmt::Display) {
+        if self.consumer.health.not_consuming(&reason) && !self.is_stopped() {
+            error!(queue = self.listen_for(), %reason, "not consuming");
+        }
+    }
+
+    /// Says that the consumer is over, unless it said why before.
+    pub(crate) fn ended(&self) {
+        if self.is_stopped() {
+            self.consumer.health.not_consuming("shut down");
+        } else {
+            self.consumer.health.ended();
+        }
+    }
+
+    pub(crate) fn health(&self) -> Arc<ConsumerHealth> {
+        self.consumer.health.clone()
+    }
+
     /// Resolves when shutdown begins: a consumer then tells its source to send nothing more.
     pub async fn stopped(&self) {
         self.queue.settling.stop.cancelled().await;
@@ -208,6 +245,7 @@ impl Dispatcher {
             in_flight,
             tasks,
             abort,
+            ..
         } = &*self.consumer;
         tasks.close();
         if timeout_at(deadline, tasks.wait()).await.is_ok() {

@@ -2,7 +2,7 @@
 //!
 //! A handler takes one payload or none, and any number of extractors, in any order. Traits tell
 //! them apart, never names: what implements [`FromDelivery`] is an extractor, what implements
-//! `serde::Deserialize` is the payload.
+//! `serde::Deserialize` is the payload, and so are `Protobuf<T>` and `Valid<T>`, each by a feature.
 
 use std::{future::Future, marker::PhantomData};
 
@@ -10,6 +10,10 @@ use futures_util::TryFutureExt;
 
 pub(crate) use self::extracting::Extracting;
 pub use self::parts::{Attempt, Key, RawBody, Redelivered};
+#[cfg(feature = "protobuf")]
+pub use self::protobuf::Protobuf;
+#[cfg(feature = "garde")]
+pub use self::valid::Valid;
 use crate::{
     delivery::Delivery,
     settle::{Failure, Reason},
@@ -19,6 +23,10 @@ mod extracting;
 pub(crate) mod lent;
 mod parts;
 mod payload;
+#[cfg(feature = "protobuf")]
+mod protobuf;
+#[cfg(feature = "garde")]
+mod valid;
 
 /// An argument that is made from the delivery.
 ///

@@ -12,11 +12,14 @@
 //! - `handler`, `extract`, `outcome`: the registry of handlers, their arguments, what they
 //!   return;
 //! - `retry`: which failures are tried again, and when;
+//! - `codec`: from the bytes of a body to the payload;
 //! - `settle`: from the outcome to the acknowledgement;
+//! - `health`: whether all of this works;
 //! - `publisher`: sending messages.
 
 pub use self::{
     app::{App, Error, Queue, Running, run},
+    codec::Codec,
     consumer::{
         Acknowledger, ConsumerError, DeadLetters, MessageConsumer, MessageConsumerFactory,
         MessageConsumerRegistry, QueuePolicy, RegisterError, RunError,
@@ -24,6 +27,7 @@ pub use self::{
     delivery::{Delivery, DeliveryTag},
     dispatcher::{CutOff, Dispatcher},
     handler::{HandlerFunction, HandlerOptions, HandlerRegistry, HandlersError},
+    health::{Health, QueueHealth, Trouble},
     key::KeySource,
     message::{Headers, Message, Properties, PropertyError, Value},
     outcome::{IntoOutcome, Outcome},
@@ -34,11 +38,13 @@ pub use self::{
 pub use ploomby_macros::handler;
 
 mod app;
+mod codec;
 mod consumer;
 mod delivery;
 mod dispatcher;
 pub mod extract;
 mod handler;
+mod health;
 mod key;
 pub mod memory;
 mod message;

@@ -3,16 +3,20 @@
 //! A message that is tried again or given up is copied to where it goes first, and acknowledged once
 //! the copy is safe, so that a crash between the two duplicates and never loses.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-pub(crate) use self::{copy::headers, pause::RequeuePause};
+pub(crate) use self::{
+    copy::{headers, unix_seconds},
+    pause::RequeuePause,
+};
 pub use self::{failure::Failure, reason::Reason};
 use crate::{
     consumer::{Acknowledger, ConsumerError, policy::DeadLettering},
     delivery::{Delivery, DeliveryTag},
+    health::Copies,
     message::{Message, PropertyError},
     outcome::Outcome,
     retry::Retry,
@@ -28,6 +32,7 @@ mod reason;
 pub(crate) struct Settling {
     pub(crate) dead_lettering: DeadLettering,
     pub(crate) pause: RequeuePause,
+    pub(crate) copies: Arc<Copies>,
     /// Shutdown has begun: it cuts the pause short.
     pub(crate) stop: CancellationToken,
 }
@@ -71,7 +76,9 @@ impl Settling {
             Decision::Result(Err(failure)) => failure,
             Decision::Recount(redeliveries) => {
                 let copy = copy::recounted(delivery, redeliveries);
-                let kept = keep(copy, |copy| acknowledger.retry(copy, Duration::ZERO)).await;
+                let kept = self
+                    .keep(copy, |copy| acknowledger.retry(copy, Duration::ZERO))
+                    .await;
                 self.finish(kept, delivery, tag, acknowledger).await;
                 return;
             }
@@ -82,18 +89,32 @@ impl Settling {
         if let Some(delay) = retry.next(attempt, &failure) {
             warn!(queue, key, attempt, %reason, error, "failed, trying again in {delay:?}");
             let copy = copy::retry(delivery);
-            let kept = keep(copy, |copy| acknowledger.retry(copy, delay)).await;
+            let kept = self
+                .keep(copy, |copy| acknowledger.retry(copy, delay))
+                .await;
             self.finish(kept, delivery, tag, acknowledger).await;
         } else if self.dead_lettering == DeadLettering::ByBroker {
             warn!(queue, key, attempt, %reason, error, "rejected");
             acknowledger.reject(tag).await;
         } else {
             let copy = copy::dead_letter(delivery, &failure);
-            let kept = keep(copy, |copy| acknowledger.dead_letter(copy)).await;
+            let kept = self.keep(copy, |copy| acknowledger.dead_letter(copy)).await;
             if self.finish(kept, delivery, tag, acknowledger).await {
                 warn!(queue, key, attempt, %reason, error, "dead-lettered");
             }
         }
+    }
+
+    async fn keep<F>(
+        &self,
+        copy: Result<Message, PropertyError>,
+        keep: impl FnOnce(Message) -> F,
+    ) -> Result<(), ConsumerError>
+    where
+        F: Future<Output = Result<(), ConsumerError>>,
+    {
+        let copy = copy.map_err(ConsumerError::new)?;
+        self.copies.watch(keep(copy)).await
     }
 
     /// Acknowledges the original where its copy is safe, else gives it back after a pause. Says
@@ -121,16 +142,6 @@ impl Settling {
         acknowledger.requeue(tag).await;
         false
     }
-}
-
-async fn keep<F>(
-    copy: Result<Message, PropertyError>,
-    keep: impl FnOnce(Message) -> F,
-) -> Result<(), ConsumerError>
-where
-    F: Future<Output = Result<(), ConsumerError>>,
-{
-    keep(copy.map_err(ConsumerError::new)?).await
 }
 
 fn cut_key(delivery: &Delivery) -> Option<String> {

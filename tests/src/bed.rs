@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use amqprs::BasicProperties;
 use amqprs::channel::{
-    BasicGetArguments, BasicPublishArguments, QueueDeclareArguments, QueueDeleteArguments,
+    BasicGetArguments, BasicPublishArguments, QueueBindArguments, QueueDeclareArguments,
+    QueueDeleteArguments,
 };
 use amqprs::connection::Connection;
 use futures_util::FutureExt;
@@ -146,6 +147,17 @@ impl Bed {
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// Why an app that consumes this queue does not start.
+    ///
+    /// # Panics
+    ///
+    /// Where it does.
+    pub async fn refused(&self, queue: Queue) -> String {
+        let handlers = HandlerRegistry::new().register("any", async || {});
+        let app = App::new(self.url()).handlers(handlers).queue(queue);
+        app.start().await.unwrap_err().to_string()
+    }
+
     /// Publishes to a queue that exists.
     pub async fn publish(&self, queue: &str, message: Message) {
         let publisher = self
@@ -174,6 +186,36 @@ impl Bed {
         let arguments = BasicPublishArguments::new("", queue);
         channel
             .basic_publish(properties, body, arguments)
+            .await
+            .unwrap();
+        channel.close().await.unwrap();
+    }
+
+    /// Publishes to RabbitMQ through an exchange, to which the queue is bound for it.
+    ///
+    /// # Panics
+    ///
+    /// On the embedded broker.
+    pub async fn publish_through(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        queue: &str,
+        message: Message,
+    ) {
+        let Broker::Rabbit(connection) = &self.broker else {
+            panic!("only on RabbitMQ");
+        };
+        let channel = connection.open_channel(None).await.unwrap();
+        let bind = QueueBindArguments::new(queue, exchange, routing_key);
+        channel.queue_bind(bind).await.unwrap();
+        let arguments = BasicPublishArguments::new(exchange, routing_key);
+        channel
+            .basic_publish(
+                BasicProperties::default(),
+                message.body().to_vec(),
+                arguments,
+            )
             .await
             .unwrap();
         channel.close().await.unwrap();
@@ -250,6 +292,20 @@ impl Bed {
                 let (_, _, consumers) = channel.queue_declare(declare).await.unwrap().unwrap();
                 channel.close().await.unwrap();
                 consumers
+            }
+        }
+    }
+
+    /// How many messages of a queue are ready.
+    pub async fn message_count(&self, queue: &str) -> u32 {
+        match &self.broker {
+            Broker::Memory(broker) => broker.ready_count(queue).try_into().unwrap(),
+            Broker::Rabbit(connection) => {
+                let channel = connection.open_channel(None).await.unwrap();
+                let declare = QueueDeclareArguments::new(queue).passive(true).finish();
+                let (_, messages, _) = channel.queue_declare(declare).await.unwrap().unwrap();
+                channel.close().await.unwrap();
+                messages
             }
         }
     }

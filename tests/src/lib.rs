@@ -1,8 +1,10 @@
 //! What the tests of ploomby share.
 //!
 //! - [`rabbit`]: the RabbitMQ broker that the tests of a process run against
+//! - [`rabbit_with`]: one of a test's own, configured by it
 //! - [`Bed`]: a broker, embedded or RabbitMQ, and the queues that a test uses on it
 //! - [`Proxy`]: cuts the connections to a broker
+//! - [`RawClient`]: publishes and gets properties as bytes
 //! - [`seen`]: what handlers note, and a test waits for
 //! - [`eventually`], [`eventually_some`]: waiting for a condition, with a deadline
 //! - [`unique_name`]: names that no other test uses
@@ -12,6 +14,7 @@ mod linked;
 mod name;
 mod proxy;
 mod rabbit;
+mod raw;
 mod received;
 mod seen;
 mod wait;
@@ -20,7 +23,8 @@ pub use bed::{Bed, DEADLINE, KEY};
 pub use linked::from_another_crate;
 pub use name::unique_name;
 pub use proxy::Proxy;
-pub use rabbit::{Rabbit, rabbit};
+pub use rabbit::{Rabbit, rabbit, rabbit_with};
+pub use raw::{RawClient, RawMessage};
 pub use received::Received;
 pub use seen::{Handled, Seen, seen};
 pub use wait::{eventually, eventually_some};

@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::copy_bidirectional;
@@ -10,6 +11,8 @@ use tokio::task::{JoinHandle, JoinSet};
 pub struct Proxy {
     address: SocketAddr,
     connections: Arc<Mutex<JoinSet<()>>>,
+    refusing: Arc<AtomicBool>,
+    accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -23,17 +26,27 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Arc::new(Mutex::new(JoinSet::new()));
-        let accepted = connections.clone();
+        let refusing = Arc::new(AtomicBool::new(false));
+        let refused = refusing.clone();
+        let kept = connections.clone();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = accepted.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                if refused.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let target = target.clone();
-                let mut connections = accepted.lock().unwrap_or_else(PoisonError::into_inner);
+                count.fetch_add(1, Ordering::Relaxed);
+                let mut connections = kept.lock().unwrap_or_else(PoisonError::into_inner);
                 connections.spawn(forward(client, target));
             }
         });
         Self {
             address,
             connections,
+            refusing,
+            accepted,
             accepting,
         }
     }
@@ -43,6 +56,11 @@ impl Proxy {
         self.address.to_string()
     }
 
+    /// How many connections there were, those that were cut among them.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
     /// Cuts all connections, wherever they are in a frame. New ones are let through.
     pub fn cut(&self) {
         let mut connections = self
@@ -50,7 +68,17 @@ impl Proxy {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         // dropped at once: the sockets are closed with what they still hold
-        connections.abort_all();
+        *connections = JoinSet::new();
+    }
+
+    /// Hangs up on new connections at once.
+    pub fn refuse(&self) {
+        self.refusing.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes new connections again.
+    pub fn accept(&self) {
+        self.refusing.store(false, Ordering::Relaxed);
     }
 }
 

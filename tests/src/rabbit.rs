@@ -46,6 +46,20 @@ pub async fn rabbit() -> &'static Rabbit {
     }
 }
 
+/// A RabbitMQ of the test's own, with these lines in its `rabbitmq.conf`; it ends when it is dropped.
+///
+/// # Panics
+///
+/// Where there is no `rabbitmq-server` on this machine.
+pub async fn rabbit_with(configuration: &str) -> Rabbit {
+    let configuration = configuration.to_owned();
+    let started = task::spawn_blocking(move || local::start_with(&configuration)).await;
+    match started.expect("the start of the broker panicked") {
+        Ok(rabbit) => rabbit,
+        Err(error) => panic!("the test needs a broker of its own: {error:#}"),
+    }
+}
+
 /// A broker that answers.
 pub struct Rabbit {
     url: String,

@@ -5,6 +5,7 @@ use tracing::{error, info};
 use super::{error::Error, signals::Signals};
 use crate::{
     consumer::{MessageConsumerRegistry, RunError},
+    health::Health,
     memory::MemoryConsumerFactory,
     rabbit::RabbitConsumerFactory,
 };
@@ -26,6 +27,14 @@ pub(super) enum Consumers {
 impl Running {
     pub(super) fn new(consumers: Consumers) -> Self {
         Self { consumers }
+    }
+
+    /// Whether the queues are consumed, now and later: for a health route, or whoever else asks.
+    pub fn health(&self) -> Health {
+        match &self.consumers {
+            Consumers::Rabbit(consumers) => consumers.health(),
+            Consumers::Memory(consumers) => consumers.health(),
+        }
     }
 
     /// Stops consuming, waits for running handlers, sends what is still to be acknowledged, gives

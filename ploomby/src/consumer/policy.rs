@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::retry::Retry;
+use crate::{codec::Decoding, retry::Retry};
 
 /// The setters of a type that has a [`QueuePolicy`] at `$policy`.
 macro_rules! policy_setters {
@@ -60,6 +60,22 @@ macro_rules! policy_setters {
             $self
         }
 
+        /// How payloads are decoded where a message does not say it by its content type (default:
+        /// JSON).
+        #[must_use]
+        pub fn codec(mut $self, codec: $crate::Codec) -> Self {
+            $policy.decoding.codec = codec;
+            $self
+        }
+
+        /// How large a compressed body may become, in bytes (default: 16 MiB). A message whose
+        /// body would become larger goes to the dead-letter queue.
+        #[must_use]
+        pub fn max_decompressed_size(mut $self, bytes: usize) -> Self {
+            $policy.decoding.max_decompressed_size = bytes;
+            $self
+        }
+
         /// How many bytes of bodies the handlers that run at the same time may hold, all together
         /// (default: no limit). A single larger message runs alone.
         ///
@@ -90,6 +106,7 @@ pub struct QueuePolicy {
     pub(crate) max_body: Option<usize>,
     pub(crate) max_in_flight_bytes: Option<usize>,
     pub(crate) dead_lettering: DeadLettering,
+    pub(crate) decoding: Decoding,
 }
 
 /// How often a message may come back without having been settled.

@@ -11,6 +11,7 @@ use super::{ConsumerError, MessageConsumer, MessageConsumerFactory};
 use crate::{
     dispatcher::{CutOff, Dispatcher},
     handler::{HandlerRegistry, HandlersError},
+    health::Health,
     key::KeySource,
     message::PropertyError,
 };
@@ -51,6 +52,7 @@ pub struct MessageConsumerRegistry<F: MessageConsumerFactory> {
     queues: BTreeMap<String, Dispatcher>,
     tasks: JoinSet<Result<(), RunError>>,
     deadline: Duration,
+    health: Health,
 }
 
 impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
@@ -62,6 +64,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             queues: BTreeMap::new(),
             tasks: JoinSet::new(),
             deadline: DEFAULT_DEADLINE,
+            health: Health::default(),
         }
     }
 
@@ -106,13 +109,21 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
                 queue: listen_for.to_owned(),
                 error,
             })?;
+        let mut health = Vec::with_capacity(consumers_count);
         for consumer in consumers {
-            let run = run(consumer, dispatcher.for_consumer(), self.deadline);
-            self.tasks.spawn(run);
+            let dispatcher = dispatcher.for_consumer();
+            health.push(dispatcher.health());
+            self.tasks.spawn(run(consumer, dispatcher, self.deadline));
         }
+        self.health.watch(listen_for, health);
         info!(queue = listen_for, consumers_count, "consuming");
         self.queues.insert(listen_for.to_owned(), dispatcher);
         Ok(())
+    }
+
+    /// Whether the queues are consumed, now and later.
+    pub fn health(&self) -> Health {
+        self.health.clone()
     }
 
     async fn connect(
@@ -203,16 +214,19 @@ async fn run(
     deadline: Duration,
 ) -> Result<(), RunError> {
     let queue = dispatcher.listen_for().to_owned();
+    let ended = Ended(dispatcher.clone());
     // cancel safety: `consume` is only dropped once nothing it started is in flight
     let consumed = tokio::select! {
         consumed = consumer.consume(dispatcher.clone()) => consumed,
         cut_off = shut_down(&dispatcher, deadline) => {
+            drop(ended);
             consumer.disconnect().await;
             return cut_off;
         }
     };
     let result = match consumed {
         Err(error) if !dispatcher.is_stopped() => {
+            dispatcher.not_consuming(&error);
             error!(queue, %error, "the consumer failed");
             Err(RunError::Consumer { queue, error })
         }
@@ -221,9 +235,19 @@ async fn run(
             Ok(())
         }
     };
+    drop(ended);
     let drained = drain(&dispatcher, deadline).await;
     consumer.disconnect().await;
     result.and(drained)
+}
+
+/// A consumer that is over does not consume, also when it has panicked.
+struct Ended(Dispatcher);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.ended();
+    }
 }
 
 async fn shut_down(dispatcher: &Dispatcher, deadline: Duration) -> Result<(), RunError> {

@@ -41,6 +41,25 @@ impl<'d, T, Kind> Extracting<'d, T, Kind> {
         }
     }
 
+    /// Goes on with a payload, which there is no waiting for.
+    #[cfg(feature = "garde")]
+    pub(super) fn and_then<U>(
+        self,
+        next: impl FnOnce(T) -> Result<U, Failure> + Send + 'd,
+    ) -> Extracting<'d, U, Kind>
+    where
+        T: 'd,
+    {
+        match self.state {
+            State::Ready(result) => {
+                Extracting::ready(result.expect("not polled yet").and_then(next))
+            }
+            State::Waiting(future) => {
+                Extracting::waiting(Box::pin(async move { next(future.await?) }))
+            }
+        }
+    }
+
     /// Tells the compiler which kind of argument it is.
     pub fn kind(&self) -> PhantomData<fn() -> Kind> {
         self.kind

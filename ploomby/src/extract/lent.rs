@@ -11,7 +11,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Argument, Extracting, Part, Payload, payload::decode};
+use super::{Argument, Extracting, Payload, payload::decode};
 use crate::{delivery::Delivery, settle::Failure};
 
 /// What a handler can take as `&Self`: any argument, and what cannot be owned by a variable, such
@@ -43,16 +43,6 @@ where
     }
 }
 
-/// The delivery itself, of which nothing is copied.
-#[diagnostic::do_not_recommend]
-impl<'d> LentArgument<'d, Part> for Delivery {
-    type Holder = &'d Delivery;
-
-    fn extract(delivery: &'d Delivery) -> Lending<'d, Delivery, &'d Delivery, Part> {
-        Lending::new(Extracting::ready(Ok(delivery)))
-    }
-}
-
 #[diagnostic::do_not_recommend]
 impl<'d, T> LentArgument<'d, Payload> for [T]
 where
@@ -61,7 +51,7 @@ where
     type Holder = Vec<T>;
 
     fn extract(delivery: &'d Delivery) -> Lending<'d, [T], Vec<T>, Payload> {
-        Lending::new(Extracting::ready(decode(delivery.body())))
+        Lending::new(Extracting::ready(decode(delivery)))
     }
 }
 
@@ -70,11 +60,11 @@ impl<'d> LentArgument<'d, Payload> for str {
     type Holder = Text<'d>;
 
     fn extract(delivery: &'d Delivery) -> Lending<'d, str, Text<'d>, Payload> {
-        Lending::new(Extracting::ready(decode(delivery.body())))
+        Lending::new(Extracting::ready(decode(delivery)))
     }
 }
 
-/// Text that is borrowed from the message, unless its JSON has escapes.
+/// Text that is borrowed from the message, unless it has escapes there.
 #[derive(Deserialize)]
 pub struct Text<'d>(#[serde(borrow)] Cow<'d, str>);
 

@@ -32,7 +32,7 @@ impl<'d> Argument<'d, Part> for Key {
     }
 }
 
-/// The body of the message, as it was sent.
+/// The body of the message, as it was sent: a compressed one is not decompressed.
 ///
 /// `Debug` prints its length alone.
 #[derive(Clone, PartialEq, Eq)]
@@ -99,5 +99,13 @@ impl<'d> Argument<'d, Part> for Redelivered {
 impl<'d> Argument<'d, Part> for Properties {
     fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
         Extracting::ready(Ok(delivery.properties().clone()))
+    }
+}
+
+/// The delivery itself, of which nothing is copied.
+#[diagnostic::do_not_recommend]
+impl<'d> Argument<'d, Part> for Delivery {
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
+        Extracting::ready(Ok(delivery.clone()))
     }
 }

@@ -2,8 +2,9 @@ use serde::Deserialize;
 
 use super::{Argument, Extracting, Payload};
 use crate::{
+    codec::{self, Format},
     delivery::Delivery,
-    settle::{Failure, Reason},
+    settle::Failure,
 };
 
 #[diagnostic::do_not_recommend]
@@ -12,24 +13,17 @@ where
     T: Deserialize<'d>,
 {
     fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Payload> {
-        Extracting::ready(decode(delivery.body()))
+        Extracting::ready(decode(delivery))
     }
 }
 
-/// Decodes JSON, and on an error once more to learn the path of the field: tracking it costs
-/// about as much as decoding.
-pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|error| {
-        let mut deserializer = serde_json::Deserializer::from_slice(body);
-        let field = match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-            Err(tracked) if tracked.path().iter().next().is_some() => {
-                format!("field `{}`: ", tracked.path())
-            }
-            _ => String::new(),
-        };
-        let place = format!("line {} column {}", error.line(), error.column());
-        // the path holds keys of maps, which are part of the body
-        Failure::new(Reason::Undecodable, format!("{field}{error}"))
-            .logged_as(format!("the body does not fit the payload at {place}"))
-    })
+/// Decodes the body as the message says, or else as the queue does.
+pub(super) fn decode<'d, T: Deserialize<'d>>(delivery: &'d Delivery) -> Result<T, Failure> {
+    let codec = match Format::of(delivery.properties().get_content_type())? {
+        Format::Unspecified => delivery.decoding().codec,
+        Format::Serde(codec) => codec,
+        #[cfg(feature = "protobuf")]
+        Format::Protobuf => return Err(super::protobuf::is_not_taken()),
+    };
+    codec.decode(codec::plain_body(delivery)?)
 }

@@ -10,7 +10,7 @@ use amqprs::channel::{BasicAckArguments, BasicNackArguments, Channel};
 use tokio::sync::Notify;
 use tracing::debug;
 
-use super::{copies::Copies, window::Window};
+use super::{copies::Copies, session::events::ChannelEvents, window::Window};
 use crate::{
     consumer::{Acknowledger, ConsumerError},
     delivery::DeliveryTag,
@@ -24,6 +24,7 @@ use crate::{
 /// settled, or as soon as there is nothing more to do.
 pub(super) struct RabbitAcknowledger {
     channel: Channel,
+    events: ChannelEvents,
     window: Mutex<Window>,
     untold: AtomicUsize,
     half: usize,
@@ -34,9 +35,15 @@ pub(super) struct RabbitAcknowledger {
 }
 
 impl RabbitAcknowledger {
-    pub(super) fn new(channel: Channel, prefetch: u16, copies: Arc<Copies>) -> Self {
+    pub(super) fn new(
+        channel: Channel,
+        events: ChannelEvents,
+        prefetch: u16,
+        copies: Arc<Copies>,
+    ) -> Self {
         Self {
             channel,
+            events,
             window: Mutex::new(Window::new()),
             untold: AtomicUsize::new(0),
             half: usize::from(prefetch).div_ceil(2),
@@ -108,8 +115,15 @@ impl RabbitAcknowledger {
             return;
         }
         let arguments = BasicNackArguments::new(tag.get(), false, requeue);
-        if let Err(error) = self.channel.basic_nack(arguments).await {
-            debug!(%error, "not rejected: the connection is gone, the broker will requeue the message");
+        // cancel safety: a frame that was not queued is one less for a channel that is gone
+        tokio::select! {
+            biased;
+            nacked = self.channel.basic_nack(arguments) => if let Err(error) = nacked {
+                debug!(%error, "not rejected: the connection is gone, the broker will requeue");
+            },
+            () = self.events.ended() => {
+                debug!("not rejected: the channel is gone, the broker will requeue");
+            }
         }
         // after the frame is queued: a range must not reach over a tag that the broker still holds
         self.window().told(tag.get());

@@ -48,6 +48,8 @@ impl std::fmt::Debug for State {
 pub(super) struct OpenChannel {
     pub(super) channel: Channel,
     pub(super) frame_max: usize,
+    /// To be kept as long as the channel is used: amqprs closes a connection that nobody holds.
+    pub(super) connection: Connection,
 }
 
 impl SharedConnection {
@@ -58,6 +60,18 @@ impl SharedConnection {
             purpose,
             state: Mutex::default(),
         }
+    }
+
+    pub(super) fn url(&self) -> &RabbitUrl {
+        &self.url
+    }
+
+    /// The hosts, from the one that let us in last.
+    pub(super) fn hosts(&self) -> impl Iterator<Item = &(String, u16)> {
+        let hosts = &self.url.hosts;
+        let next = self.state.try_lock().map_or(0, |state| state.next_host);
+        let last = (next + hosts.len() - 1) % hosts.len();
+        hosts.iter().cycle().skip(last).take(hosts.len())
     }
 
     pub(super) fn user(&self) -> &str {
@@ -72,9 +86,13 @@ impl SharedConnection {
             let connection = self.connection(&mut state).await?;
             match open_channel(connection.clone()).await {
                 Ok(Ok(channel)) => {
+                    if is_worn(&connection, &channel) {
+                        state.current = None;
+                    }
                     return Ok(OpenChannel {
                         frame_max: usize::try_from(connection.frame_max()).unwrap_or(usize::MAX),
                         channel,
+                        connection,
                     });
                 }
                 Ok(Err(error)) => warn!(%error, "cannot open a channel, reconnecting"),
@@ -119,17 +137,31 @@ impl SharedConnection {
 
     async fn open(&self, host: &str, port: u16) -> Result<Connection, Fault> {
         let url = &self.url;
-        let arguments = OpenConnectionArguments::new(host, port, &url.user, &url.password)
+        let mut arguments = OpenConnectionArguments::new(host, port, &url.user, &url.password);
+        arguments
             .virtual_host(&url.vhost)
             .heartbeat(url.heartbeat)
-            .connection_name(&format!("{} ({})", url.connection_name, self.purpose))
-            .finish();
+            .connection_name(&format!("{} ({})", url.connection_name, self.purpose));
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &url.tls {
+            arguments.tls_adaptor(super::tls::adaptor(tls, host)?);
+        }
         match timeout(url.connect_timeout, Connection::open(&arguments)).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(Fault::from_amqprs(&error.to_string(), &url.user)),
+            Ok(Err(error)) => Err(Fault::from_amqprs(&error.to_string(), url)),
             Err(_) => Err(Fault::TimedOut(url.connect_timeout)),
         }
     }
+}
+
+/// Whether the next channel needs a new connection, while this one stays with those who use it.
+///
+/// amqprs never uses the number of a channel again that the broker has closed, and panics when
+/// there is no number left.
+fn is_worn(connection: &Connection, channel: &Channel) -> bool {
+    // 0 means no limit but that of the numbers
+    let most = connection.channel_max().wrapping_sub(1).saturating_add(1);
+    channel.channel_id() > most / 4 * 3
 }
 
 /// Opens a channel on a task that goes on when this future is dropped: amqprs gives up the whole
@@ -158,18 +190,23 @@ enum Fault {
     Unreachable(String),
     #[error(
         "the broker hung up during the login, as it does when access is refused for user `{user}`: \
-         check user and password (`guest` may only log in from the broker's own machine)"
+         check user and password (`guest` may only log in from the broker's own machine){hint}"
     )]
-    Login { user: String },
+    Login { user: String, hint: &'static str },
+    #[error("{cause}: {remedy}")]
+    Handshake { cause: String, remedy: &'static str },
     #[error("the broker refused: {0}")]
     Refused(String),
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] super::tls::TlsError),
 }
 
 impl Fault {
     /// amqprs tells causes apart in their text only.
-    fn from_amqprs(text: &str, user: &str) -> Self {
+    fn from_amqprs(text: &str, url: &RabbitUrl) -> Self {
         if let Some(refusal) = reply_text(text) {
             return Self::Refused(refusal.to_owned());
         }
@@ -182,15 +219,49 @@ impl Fault {
         ];
         if hung_up.iter().any(|hint| text.contains(hint)) {
             return Self::Login {
-                user: user.to_owned(),
+                user: url.user.clone(),
+                hint: match url.tls {
+                    Some(_) => ", and `certfile`",
+                    None => ", and that the port is not the one for amqps://",
+                },
             };
         }
-        Self::Unreachable(
-            text.trim_start_matches("AMQP network error: ")
-                .trim_start_matches("network io error: ")
-                .to_owned(),
-        )
+        let cause = text
+            .trim_start_matches("AMQP network error: ")
+            .trim_start_matches("network io error: ")
+            .to_owned();
+        match remedy(&cause) {
+            Some(remedy) => Self::Handshake { cause, remedy },
+            None => Self::Unreachable(cause),
+        }
     }
+}
+
+/// What to do about an error of rustls.
+fn remedy(cause: &str) -> Option<&'static str> {
+    let remedies = [
+        (
+            "not valid for name",
+            "set `server_name_indication` to the name in the broker's certificate",
+        ),
+        (
+            "UnknownIssuer",
+            "name the authority that signed the broker's certificate with `cacertfile`",
+        ),
+        ("invalid peer certificate", "renew the broker's certificate"),
+        (
+            "received fatal alert",
+            "show the broker a certificate of an authority that it trusts, with `certfile` and \
+             `keyfile`",
+        ),
+        (
+            "InvalidContentType",
+            "this port does not speak TLS, write amqp:// or choose the port for amqps://",
+        ),
+    ];
+    remedies
+        .iter()
+        .find_map(|(hint, remedy)| cause.contains(hint).then_some(*remedy))
 }
 
 /// The broker's own words in `… reply_text: ShortStr(30, "NOT_ALLOWED - vhost x not found") …`.
@@ -204,20 +275,25 @@ fn reply_text(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
+    fn url(text: &str) -> RabbitUrl {
+        RabbitUrl::parse(text).unwrap()
+    }
+
     #[test]
     fn a_refusal_is_told_in_the_brokers_words() {
         let text = "AMQP connection open error: failed to open connection, reason: \
                     Close(MethodHeader { class_id: 10, method_id: 50 }, Close { reply_code: 530, \
                     reply_text: ShortStr(30, \"NOT_ALLOWED - vhost x not found\"), class_id: 10 })";
         assert_eq!(
-            Fault::from_amqprs(text, "guest").to_string(),
+            Fault::from_amqprs(text, &url("amqp://")).to_string(),
             "the broker refused: NOT_ALLOWED - vhost x not found"
         );
     }
 
     #[test]
     fn a_hang_up_during_the_login_names_the_user() {
-        let fault = Fault::from_amqprs("AMQP network error: peer shutdown", "shop").to_string();
+        let text = "AMQP network error: peer shutdown";
+        let fault = Fault::from_amqprs(text, &url("amqp://shop:x@h")).to_string();
         assert!(
             fault.contains("access is refused for user `shop`"),
             "{fault}"

@@ -4,15 +4,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 use super::{
     connection::SharedConnection,
     copies::Copies,
     options::{RabbitOptions, Reconnect},
     publisher::ConfirmedPublisher,
+    quarantine::{self, Reach},
     session::{Lost, Session, Subscription},
-    topology,
+    topology::{self, TopologyError},
     url::{RabbitUrl, UrlError},
 };
 use crate::{
@@ -23,17 +24,11 @@ use crate::{
     message::Value,
 };
 
-/// The pauses between two tries to connect: the first is this long, at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-
-/// So many channels in a row that die young are no accident.
-const SUSPICIOUS_ATTEMPTS: u32 = 3;
+/// So many channels in a row that die young, without a word of the broker, are no accident.
+const SUSPICIOUS_DEATHS: u32 = 3;
 
 /// A channel that lived as long counts as a success: the pauses and the tries start anew.
 const GOOD_LIFE: Duration = Duration::from_secs(30);
-
-/// No pause is longer, so that a broker that is back is found soon.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Makes consumers of queues on a RabbitMQ, that share one connection.
 ///
@@ -67,9 +62,18 @@ impl RabbitConsumerFactory {
     /// hosts are tried in turn. Parameters: `heartbeat` (seconds, default 20), `connection_name`,
     /// `connection_timeout` (milliseconds, default 10,000).
     ///
+    /// `amqps://`, by the feature `tls`, has the port 5671 and the parameters of RabbitMQ's [URI
+    /// query parameters]: `cacertfile`, the authorities to trust in place of the machine's;
+    /// `certfile` and `keyfile`, the certificate to show; `server_name_indication`, the name in the
+    /// broker's certificate where it is not the host. All are files in PEM format, read at each
+    /// connection, so that renewed ones are used. The certificate does not replace user and
+    /// password.
+    ///
     /// # Errors
     ///
-    /// A URL that cannot be used.
+    /// A URL that cannot be used, or a file that it names.
+    ///
+    /// [URI query parameters]: https://www.rabbitmq.com/docs/uri-query-parameters
     pub fn new(url: &str) -> Result<Self, UrlError> {
         Ok(Self::from_url(RabbitUrl::parse(url)?))
     }
@@ -138,6 +142,7 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
             },
             reconnect: self.reconnect,
             attempt: 0,
+            deaths: 0,
             session: None,
         })
     }
@@ -164,11 +169,13 @@ pub struct RabbitConsumer {
     reconnect: Reconnect,
     /// Tries to connect since the last channel that lived for a while.
     attempt: u32,
+    /// Channels in a row that died young, and not by the broker's will.
+    deaths: u32,
     session: Option<Session>,
 }
 
 impl RabbitConsumer {
-    async fn open(&self) -> Result<Session, topology::TopologyError> {
+    async fn ensure(&self) -> Result<(), TopologyError> {
         let companions = self.copies.companions();
         let delays = self.retry_delays.iter();
         let retry_queues: Vec<_> = delays.map(|delay| companions.retry_queue(*delay)).collect();
@@ -185,7 +192,40 @@ impl RabbitConsumer {
         )
         .await?;
         self.copies.declared(&self.retry_delays, now);
+        Ok(())
+    }
+
+    async fn open(&self) -> Result<Session, TopologyError> {
         Session::open(&self.connection, &self.subscription, &self.copies).await
+    }
+
+    /// Moves messages that amqprs cannot read out of the way, and says how many, where it could
+    /// look for them.
+    async fn look(&self, reach: Reach) -> Option<u32> {
+        let looked = quarantine::look(
+            &self.connection,
+            &self.subscription.queue,
+            self.copies.companions().dead_letters.as_ref(),
+            reach,
+        )
+        .await;
+        looked
+            .inspect_err(|error| {
+                let queue = &self.subscription.queue;
+                warn!(queue, %error, "cannot look for messages that cannot be read");
+            })
+            .ok()
+    }
+
+    /// How many messages to look at. The one that is looked for may stand behind those that other
+    /// consumers had, so each look that finds nothing is followed by one that reaches further.
+    fn suspects(&self) -> u32 {
+        const MOST: u32 = 4_096;
+
+        let looks = self.deaths.saturating_sub(SUSPICIOUS_DEATHS);
+        let prefetch = u32::from(self.subscription.prefetch);
+        let reach = prefetch.saturating_mul(2_u32.saturating_pow(looks));
+        reach.min(prefetch.max(MOST))
     }
 
     /// Opens a session again, however long the broker stays away, unless told otherwise.
@@ -203,21 +243,52 @@ impl RabbitConsumer {
                     attempt - 1
                 )));
             }
-            let longest = FIRST_PAUSE * 2_u32.saturating_pow((attempt - 1).min(8));
-            let pause = longest.min(LONGEST_PAUSE).mul_f64(fastrand::f64());
+            let pause = self.reconnect.pause(attempt);
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 // there is nothing to give back, and no reason to come back
                 () = dispatcher.stopped() => return Ok(None),
             }
+            if self.deaths >= SUSPICIOUS_DEATHS {
+                let reach = Reach::Messages(self.suspects());
+                tokio::select! {
+                    parked = self.look(reach) => match parked {
+                        Some(0) => {
+                            let queue = &self.subscription.queue;
+                            warn!(queue, ?reach, "connections die young, and no message tells why");
+                        }
+                        Some(_) => {
+                            // the cause is found, or one of them: there is no reason to hesitate
+                            self.attempt = 0;
+                            self.deaths = SUSPICIOUS_DEATHS - 1;
+                        }
+                        None => {}
+                    },
+                    () = dispatcher.stopped() => return Ok(None),
+                }
+            }
+            let opened = async {
+                self.ensure().await?;
+                self.open().await
+            };
+            let opened = opened.await;
+            if matches!(opened, Err(TopologyError::Lost(_))) {
+                self.deaths += 1;
+            }
             let queue = &self.subscription.queue;
-            match self.open().await {
+            match opened {
                 Ok(session) => {
-                    info!(queue, attempt, "consuming again");
+                    dispatcher.consuming();
                     return Ok(Some(session));
                 }
-                Err(error) if error.is_passing() => warn!(queue, attempt, %error, "not consuming"),
-                Err(error) => error!(queue, attempt, %error, "not consuming"),
+                Err(error) => {
+                    dispatcher.not_consuming(&error);
+                    if error.is_passing() {
+                        warn!(queue, attempt, %error, "not consuming");
+                    } else {
+                        error!(queue, attempt, %error, "not consuming");
+                    }
+                }
             }
         }
     }
@@ -231,6 +302,10 @@ impl MessageConsumer for RabbitConsumer {
             let name = self.copies.companions().retry_queue(*delay).name;
             check_name(&name).map_err(ConsumerError::new)?;
         }
+        self.ensure().await.map_err(ConsumerError::new)?;
+        // a message that ends the process would do so again
+        self.look(Reach::Redelivered(self.subscription.prefetch.into()))
+            .await;
         self.session = Some(self.open().await.map_err(ConsumerError::new)?);
         Ok(())
     }
@@ -248,16 +323,12 @@ impl MessageConsumer for RabbitConsumer {
             let Lost(reason) = session.run(&dispatcher).await;
             if opened.elapsed() >= GOOD_LIFE {
                 self.attempt = 0;
+                self.deaths = 0;
             }
-            let queue = &self.subscription.queue;
-            error!(queue, reason, "not consuming, opening the channel again");
-            if self.attempt >= SUSPICIOUS_ATTEMPTS {
-                error!(
-                    queue,
-                    "connections die young: a message with text in its headers that is not UTF-8 \
-                     may stand at the head of the queue, which has to be taken out by hand"
-                );
+            if !session.is_refused() {
+                self.deaths += 1;
             }
+            dispatcher.not_consuming(&reason);
             if let Some(session) = self.session.take() {
                 session.close().await;
             }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use crate::consumer::options::{QueueOptions, queue_option_setters};
 
 /// What can be chosen for each queue on RabbitMQ.
@@ -44,28 +46,56 @@ impl From<QueueOptions> for RabbitOptions {
 /// The pauses between two tries grow from a fifth of a second to three seconds, each shortened by
 /// chance, so that many programs do not come back in the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reconnect(Option<u32>);
+pub struct Reconnect {
+    attempts: Option<u32>,
+    longest_pause: Duration,
+}
+
+/// The first pause is this long, at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// No pause is longer, so that a broker that is back is found soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 impl Reconnect {
     /// Tries until the broker is back.
     #[must_use]
     pub fn forever() -> Self {
-        Self(None)
+        Self {
+            attempts: None,
+            longest_pause: LONGEST_PAUSE,
+        }
     }
 
     /// Ends the program when the connection is lost.
     #[must_use]
     pub fn never() -> Self {
-        Self(Some(0))
+        Self::attempts(0)
     }
 
     /// Ends the program after this many tries in a row.
     #[must_use]
     pub fn attempts(attempts: u32) -> Self {
-        Self(Some(attempts))
+        Self {
+            attempts: Some(attempts),
+            ..Self::forever()
+        }
+    }
+
+    /// No pause between two tries is longer (default: 3 s).
+    #[must_use]
+    pub fn longest_pause(mut self, pause: Duration) -> Self {
+        self.longest_pause = pause;
+        self
     }
 
     pub(super) fn allows(self, attempt: u32) -> bool {
-        self.0.is_none_or(|most| attempt <= most)
+        self.attempts.is_none_or(|most| attempt <= most)
+    }
+
+    /// The pause before this try, by chance between none and one that doubles each time.
+    pub(super) fn pause(self, attempt: u32) -> Duration {
+        let doubled = FIRST_PAUSE * 2_u32.saturating_pow((attempt - 1).min(8));
+        doubled.min(self.longest_pause).mul_f64(fastrand::f64())
     }
 }

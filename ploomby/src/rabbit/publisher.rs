@@ -1,12 +1,22 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use amqprs::channel::{BasicPublishArguments, Channel, ConfirmSelectArguments};
+use amqprs::{
+    channel::{BasicPublishArguments, Channel, ConfirmSelectArguments},
+    connection::Connection,
+};
 use thiserror::Error;
 use tokio::{
     sync::Mutex,
     time::{error::Elapsed, timeout},
 };
-use tracing::warn;
+use tracing::{info, warn};
 
 use self::confirms::Confirms;
 use super::{
@@ -25,6 +35,9 @@ mod confirms;
 /// How long a confirm may take; the broker may have to write to disk, on several nodes.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A confirm that takes longer is worth a line in the log.
+const SLOW_CONFIRM: Duration = Duration::from_secs(5);
+
 /// What a content header takes beside its properties: the frame, class, weight and body size.
 const HEADER_FRAME_OVERHEAD: usize = 8 + 2 + 2 + 8;
 
@@ -36,10 +49,13 @@ const HEADER_FRAME_OVERHEAD: usize = 8 + 2 + 2 + 8;
 pub(crate) struct ConfirmedPublisher {
     connection: SharedConnection,
     channel: Mutex<Option<ConfirmChannel>>,
+    /// The last confirm took long, and the log says so.
+    slow: AtomicBool,
 }
 
 struct ConfirmChannel {
     channel: Channel,
+    _connection: Connection,
     confirms: Arc<Confirms>,
     frame_max: usize,
 }
@@ -50,6 +66,7 @@ impl ConfirmedPublisher {
         Self {
             connection: SharedConnection::new(url, "publisher"),
             channel: Mutex::default(),
+            slow: AtomicBool::new(false),
         }
     }
 
@@ -69,6 +86,31 @@ impl ConfirmedPublisher {
     /// The message may not be in the queue; after [`RabbitPublishError::TimedOut`] and
     /// [`RabbitPublishError::Lost`] it may be there all the same.
     pub(crate) async fn publish(
+        &self,
+        queue: &str,
+        message: Message,
+    ) -> Result<(), RabbitPublishError> {
+        let mut publishing = pin!(self.publish_in_time(queue, message));
+        let published = match timeout(SLOW_CONFIRM, &mut publishing).await {
+            Ok(published) => published,
+            Err(_) => {
+                if !self.slow.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        queue,
+                        "the broker has not confirmed a message for {SLOW_CONFIRM:?}: it may be \
+                         short of memory or disk, or lack the majority of a quorum queue"
+                    );
+                }
+                publishing.await
+            }
+        };
+        if published.is_ok() && self.slow.swap(false, Ordering::Relaxed) {
+            info!(queue, "the broker confirms messages again");
+        }
+        published
+    }
+
+    async fn publish_in_time(
         &self,
         queue: &str,
         message: Message,
@@ -188,7 +230,11 @@ impl ConfirmedPublisher {
     }
 
     async fn open(&self) -> Result<ConfirmChannel, RabbitPublishError> {
-        let OpenChannel { channel, frame_max } = self.connection.channel().await?;
+        let OpenChannel {
+            channel,
+            frame_max,
+            connection,
+        } = self.connection.channel().await?;
         let confirms = Arc::new(Confirms::default());
         let lost = |error: amqprs::error::Error| RabbitPublishError::Lost(error.to_string());
         channel
@@ -203,6 +249,7 @@ impl ConfirmedPublisher {
         .map_err(lost)?;
         Ok(ConfirmChannel {
             channel,
+            _connection: connection,
             confirms,
             frame_max,
         })

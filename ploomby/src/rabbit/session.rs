@@ -1,7 +1,10 @@
 use std::{pin::pin, sync::Arc};
 
-use amqprs::channel::{
-    BasicCancelArguments, BasicConsumeArguments, BasicQosArguments, Channel, ConsumerMessage,
+use amqprs::{
+    channel::{
+        BasicCancelArguments, BasicConsumeArguments, BasicQosArguments, Channel, ConsumerMessage,
+    },
+    connection::Connection,
 };
 use tokio::{
     sync::mpsc::{UnboundedReceiver, error::TryRecvError},
@@ -29,6 +32,7 @@ pub(super) mod events;
 /// One channel that consumes, from its opening to its end, with all that is only good for it.
 pub(super) struct Session {
     channel: Channel,
+    _connection: Connection,
     events: ChannelEvents,
     consumer_tag: String,
     /// Bounded by the prefetch.
@@ -54,7 +58,11 @@ impl Session {
         subscription: &Subscription,
         copies: &Arc<Copies>,
     ) -> Result<Self, TopologyError> {
-        let OpenChannel { channel, .. } = connection.channel().await?;
+        let OpenChannel {
+            channel,
+            connection,
+            ..
+        } = connection.channel().await?;
         let events = ChannelEvents::register(&channel)
             .await
             .map_err(|error| TopologyError::Lost(error.to_string()))?;
@@ -66,10 +74,15 @@ impl Session {
                     Some(closed) => TopologyError::queue(&subscription.queue, closed),
                     None => TopologyError::Lost(error.to_string()),
                 })?;
-        let acknowledger =
-            RabbitAcknowledger::new(channel.clone(), subscription.prefetch, copies.clone());
+        let acknowledger = RabbitAcknowledger::new(
+            channel.clone(),
+            events.clone(),
+            subscription.prefetch,
+            copies.clone(),
+        );
         Ok(Self {
             channel,
+            _connection: connection,
             events,
             consumer_tag,
             deliveries,
@@ -175,10 +188,15 @@ impl Session {
     }
 
     async fn flush(&self) -> Result<(), Lost> {
-        self.acknowledger
-            .flush()
-            .await
-            .map_err(|error| Lost(error.to_string()))
+        // cancel safety: what was not sent is held back still
+        tokio::select! {
+            biased;
+            flushed = self.acknowledger.flush() => {
+                flushed.map_err(|error| Lost(error.to_string()))
+            }
+            // a connection that does not write any more does not take frames for ever either
+            () = self.events.ended() => Err(self.lost()),
+        }
     }
 
     /// Asks the broker to send nothing more, on a task of its own: amqprs ends the channel in a
@@ -199,6 +217,11 @@ impl Session {
         self.cancelling.is_some()
     }
 
+    /// Whether the broker said why nothing more will come.
+    pub(super) fn is_refused(&self) -> bool {
+        self.events.closed().is_some()
+    }
+
     /// Nothing of this session reaches the broker any more.
     fn lost(&self) -> Lost {
         self.acknowledger.lose();
@@ -214,8 +237,10 @@ impl Session {
             // a panic there was told by the runtime
             let _ = cancelling.await;
         }
-        if let Err(Lost(reason)) = self.flush().await {
-            debug!(reason, "acknowledgements were lost");
+        match timeout(CLOSE_TIMEOUT, self.flush()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(Lost(reason))) => debug!(reason, "acknowledgements were lost"),
+            Err(_) => warn!("acknowledgements were lost: the connection does not write"),
         }
         self.acknowledger.lose();
         if timeout(CLOSE_TIMEOUT, self.channel.close()).await.is_err() {

@@ -56,16 +56,24 @@ pub(super) async fn declare(
     let mut declare = QueueDeclareArguments::durable_client_named(&declared.name);
     declare.arguments(field_table(&declared.arguments)?);
     ask(connection, declare).await.map_err(|fault| {
-        fault.told(|closed| TopologyError::Declared {
-            queue: declared.name.clone(),
-            closed,
+        fault.told(|closed| match closed.is_home_down() {
+            true => TopologyError::queue(&declared.name, closed),
+            false => TopologyError::Declared {
+                queue: declared.name.clone(),
+                closed,
+            },
         })
     })
 }
 
 /// Declares on a channel of its own.
 async fn ask(connection: &SharedConnection, declare: QueueDeclareArguments) -> Result<(), Fault> {
-    let OpenChannel { channel, .. } = connection.channel().await.map_err(TopologyError::from)?;
+    let opened = connection.channel().await.map_err(TopologyError::from)?;
+    let OpenChannel {
+        channel,
+        connection: _kept,
+        ..
+    } = opened;
     let events = ChannelEvents::register(&channel)
         .await
         .map_err(|error| TopologyError::Lost(error.to_string()))?;

@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
@@ -18,9 +18,22 @@ pub(crate) struct RabbitUrl {
     pub(super) heartbeat: u16,
     pub(super) connection_name: String,
     pub(super) connect_timeout: Duration,
+    /// With `amqps://`.
+    pub(super) tls: Option<Box<TlsParameters>>,
+}
+
+/// What an `amqps://` URL says of certificates, by the names of RabbitMQ's [URI query
+/// parameters](https://www.rabbitmq.com/docs/uri-query-parameters).
+#[derive(Clone, Default)]
+pub(super) struct TlsParameters {
+    pub(super) authorities: Option<PathBuf>,
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) server_name: Option<String>,
 }
 
 const DEFAULT_PORT: u16 = 5672;
+const DEFAULT_TLS_PORT: u16 = 5671;
 
 /// RabbitMQ recommends 5 to 20 seconds: <https://www.rabbitmq.com/docs/heartbeats>.
 const DEFAULT_HEARTBEAT: u16 = 20;
@@ -34,10 +47,21 @@ pub struct UrlError(Fault);
 
 #[derive(Debug, Error)]
 enum Fault {
-    #[error("expected amqp://host:5672/vhost or memory://name")]
+    #[error("expected amqp://host:5672/vhost, amqps://host:5671/vhost or memory://name")]
     Scheme,
-    #[error("amqps:// is not supported yet")]
+    #[cfg(not(feature = "tls"))]
+    #[error("amqps:// needs the feature `tls` of ploomby, turn it on in Cargo.toml")]
     Tls,
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] super::tls::TlsError),
+    #[error("the parameter `{0}` is for amqps:// only")]
+    TlsParameter(String),
+    #[error(
+        "a broker that is not verified could be anybody: leave `verify` at verify_peer, and name \
+         the authority that signed its certificate with `cacertfile`"
+    )]
+    Unverified,
     #[error("`{host}` is not a host with an optional port: {cause}")]
     Host {
         host: String,
@@ -56,7 +80,10 @@ enum Fault {
     VhostParts,
     #[error("`#` starts a fragment, write it as %23")]
     Fragment,
-    #[error("unknown parameter `{0}`, known are heartbeat, connection_name and connection_timeout")]
+    #[error(
+        "unknown parameter `{0}`, known are heartbeat, connection_name and connection_timeout, \
+         with amqps:// also cacertfile, certfile, keyfile, server_name_indication and verify"
+    )]
     Parameter(String),
     #[error("the parameter `{name}` is not {expected}")]
     Value {
@@ -71,11 +98,15 @@ impl RabbitUrl {
     }
 
     fn read(text: &str) -> Result<Self, Fault> {
-        let rest = match text.split_once("://") {
-            Some(("amqp", rest)) => rest,
-            Some(("amqps", _)) => return Err(Fault::Tls),
+        let (rest, tls, port) = match text.split_once("://") {
+            Some(("amqp", rest)) => (rest, None, DEFAULT_PORT),
+            Some(("amqps", rest)) => (rest, Some(Box::default()), DEFAULT_TLS_PORT),
             _ => return Err(Fault::Scheme),
         };
+        #[cfg(not(feature = "tls"))]
+        if tls.is_some() {
+            return Err(Fault::Tls);
+        }
         let (authority, tail) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
         // the one that ends the credentials is behind a `/` of the password, most likely
         if tail.contains('@') {
@@ -92,13 +123,17 @@ impl RabbitUrl {
             return Err(Fault::Fragment);
         }
         let mut url = Self {
-            hosts: hosts.split(',').map(host).collect::<Result<_, _>>()?,
+            hosts: hosts
+                .split(',')
+                .map(|text| host(text, port))
+                .collect::<Result<_, _>>()?,
             user: decode("user", user)?,
             password: decode("password", password)?,
             vhost: vhost(common.path())?,
             heartbeat: DEFAULT_HEARTBEAT,
             connection_name: "ploomby".to_owned(),
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            tls,
         };
         if credentials.is_empty() {
             "guest".clone_into(&mut url.user);
@@ -106,6 +141,13 @@ impl RabbitUrl {
         }
         for (name, value) in common.query_pairs() {
             url.set(&name, &value)?;
+        }
+        // what is wrong with the files is told now, not at each try to connect
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &url.tls {
+            for (host, _) in &url.hosts {
+                super::tls::adaptor(tls, host)?;
+            }
         }
         Ok(url)
     }
@@ -136,15 +178,38 @@ impl RabbitUrl {
                     })?;
                 self.connect_timeout = Duration::from_millis(milliseconds);
             }
+            "cacertfile" | "certfile" | "keyfile" | "server_name_indication" | "verify" => {
+                match &mut self.tls {
+                    Some(tls) => tls.set(name, value)?,
+                    None => return Err(Fault::TlsParameter(name.to_owned())),
+                }
+            }
             other => return Err(Fault::Parameter(other.to_owned())),
         }
         Ok(())
     }
 }
 
-fn host(text: &str) -> Result<(String, u16), Fault> {
+impl TlsParameters {
+    fn set(&mut self, name: &str, value: &str) -> Result<(), Fault> {
+        match name {
+            "cacertfile" => self.authorities = Some(value.into()),
+            "certfile" => self.certificate = Some(value.into()),
+            "keyfile" => self.key = Some(value.into()),
+            // to RabbitMQ's own client, this turns off the check of the name
+            "server_name_indication" if value == "disable" => return Err(Fault::Unverified),
+            "server_name_indication" => self.server_name = Some(value.to_owned()),
+            "verify" if value == "verify_peer" => {}
+            "verify" => return Err(Fault::Unverified),
+            other => return Err(Fault::Parameter(other.to_owned())),
+        }
+        Ok(())
+    }
+}
+
+fn host(text: &str, default_port: u16) -> Result<(String, u16), Fault> {
     if text.is_empty() {
-        return Ok(("localhost".to_owned(), DEFAULT_PORT));
+        return Ok(("localhost".to_owned(), default_port));
     }
     let fault = |cause| Fault::Host {
         host: shown(text),
@@ -154,7 +219,7 @@ fn host(text: &str) -> Result<(String, u16), Fault> {
     let host = url
         .host_str()
         .ok_or_else(|| fault(url::ParseError::EmptyHost))?;
-    Ok((decode("host", host)?, url.port().unwrap_or(DEFAULT_PORT)))
+    Ok((decode("host", host)?, url.port().unwrap_or(default_port)))
 }
 
 /// The host without its port: where the host was forgotten, that is the password.
@@ -253,7 +318,18 @@ mod tests {
         for (text, part) in [
             ("localhost:5672", "expected amqp://"),
             ("http://u:secret@h", "expected amqp://"),
-            ("amqps://u:secret@h", "amqps://"),
+            #[cfg(not(feature = "tls"))]
+            ("amqps://u:secret@h", "the feature `tls`"),
+            #[cfg(feature = "tls")]
+            ("amqps://u:secret@h?verify=verify_none", "verify_peer"),
+            #[cfg(feature = "tls")]
+            (
+                "amqps://u:secret@h?cacertfile=/no/such/file",
+                "`/no/such/file`",
+            ),
+            #[cfg(feature = "tls")]
+            ("amqps://u:secret@h?certfile=/c.pem", "`keyfile`"),
+            ("amqp://u:secret@h?cacertfile=/ca.pem", "amqps:// only"),
             ("amqp://u:secret@h:port", "`h:port`"),
             ("amqp://u:secret@h:99999", "`h:99999`"),
             ("amqp://u:secret@h,[::1/v", "`[::1`"),

@@ -152,7 +152,7 @@ fn copy(delivery: &Delivery, headers: &[(String, Value)]) -> Result<Message, Pro
     })
 }
 
-fn unix_seconds() -> u64 {
+pub(crate) fn unix_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())

@@ -19,6 +19,14 @@ pub enum Reason {
     UnknownKey,
     /// The body does not decode into the payload.
     Undecodable,
+    /// The content type is not known, or not to this payload.
+    UnsupportedContentType,
+    /// The body is compressed, or encoded otherwise, in a way that is not known.
+    UnsupportedContentEncoding,
+    /// The body is larger than the queue allows, as it is or once it is decompressed.
+    TooLarge,
+    /// The payload was decoded, and its validation failed.
+    Invalid,
     /// An extractor refused the message, or the handler asked for it.
     Rejected,
     /// The handler returned an error.
@@ -32,23 +40,28 @@ pub enum Reason {
     /// The message came back too often without having been settled, as one does that crashes the
     /// process.
     TooManyDeliveries,
-    /// The body is larger than the queue's `max_body`.
-    TooLarge,
+    /// The client library cannot read the message: text in its headers or properties is not UTF-8,
+    /// or they are nested too deep.
+    Malformed,
 }
 
 impl Reason {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 15] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::UnknownKey,
         Self::Undecodable,
+        Self::UnsupportedContentType,
+        Self::UnsupportedContentEncoding,
+        Self::TooLarge,
+        Self::Invalid,
         Self::Rejected,
         Self::HandlerError,
         Self::Panic,
         Self::Timeout,
         Self::RetriesExhausted,
         Self::TooManyDeliveries,
-        Self::TooLarge,
+        Self::Malformed,
     ];
 
     /// The reason as it stands in the header.
@@ -59,13 +72,17 @@ impl Reason {
             Self::InvalidKey => "invalid-key",
             Self::UnknownKey => "unknown-key",
             Self::Undecodable => "undecodable",
+            Self::UnsupportedContentType => "unsupported-content-type",
+            Self::UnsupportedContentEncoding => "unsupported-content-encoding",
+            Self::TooLarge => "too-large",
+            Self::Invalid => "invalid",
             Self::Rejected => "rejected",
             Self::HandlerError => "handler-error",
             Self::Panic => "panic",
             Self::Timeout => "timeout",
             Self::RetriesExhausted => "retries-exhausted",
             Self::TooManyDeliveries => "too-many-deliveries",
-            Self::TooLarge => "too-large",
+            Self::Malformed => "malformed",
         }
     }
 

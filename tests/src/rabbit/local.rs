@@ -38,13 +38,18 @@ kill -KILL 0
 
 /// A broker by the `rabbitmq-server` of this machine, beside any that runs already.
 pub(super) fn start() -> Result<Rabbit> {
+    start_with("")
+}
+
+/// The same with more lines in its `rabbitmq.conf`.
+pub(super) fn start_with(configuration: &str) -> Result<Rabbit> {
     let scripts = find().context("no rabbitmq-server on this machine")?;
     let name = unique_name("ploomby-tests");
     let folder = env::temp_dir().join(&name);
     let [port, dist_port, epmd_port] = free_ports().context("no free ports")?;
     let environment = environment(&name, &folder, port, dist_port, epmd_port);
 
-    write_configuration(&folder)
+    write_configuration(&folder, configuration)
         .with_context(|| format!("{} cannot be written", folder.display()))?;
     let watchdog = Watchdog::spawn(WATCHDOG, |shell| {
         shell
@@ -126,11 +131,11 @@ fn environment(
     ]
 }
 
-fn write_configuration(folder: &Path) -> io::Result<()> {
+fn write_configuration(folder: &Path, configuration: &str) -> io::Result<()> {
     fs::create_dir(folder)?;
     fs::create_dir(folder.join("conf.d"))?;
     fs::write(folder.join("rabbitmq-env.conf"), "")?;
-    fs::write(folder.join("rabbitmq.conf"), "")?;
+    fs::write(folder.join("rabbitmq.conf"), configuration)?;
     fs::write(folder.join("advanced.config"), "[].")?;
     fs::write(folder.join("enabled_plugins"), "[].")
 }

@@ -2,7 +2,10 @@
 
 mod consuming;
 mod keys;
+mod limits;
+mod payloads;
 mod queues;
+mod retries;
 mod settlement;
 mod shutdown;
 mod startup;
@@ -65,12 +68,57 @@ contract! {
         every_kind_of_header_arrives,
         an_empty_body_and_a_large_one_arrive,
         a_payload_that_borrows_from_the_message_arrives;
+    payloads:
+        the_content_type_names_the_codec,
+        a_protobuf_payload_takes_its_own_type_and_none,
+        a_message_that_says_nothing_is_decoded_as_its_queue_says,
+        a_content_type_that_is_not_known_goes_to_the_dead_letter_queue,
+        an_undecodable_body_of_any_codec_names_the_field,
+        a_broken_body_of_any_codec_goes_to_the_dead_letter_queue,
+        a_body_nested_without_end_does_not_end_the_program,
+        a_payload_borrows_from_a_body_of_any_codec_also_a_compressed_one,
+        a_compressed_body_is_decompressed,
+        a_raw_body_is_not_decompressed,
+        a_content_encoding_that_is_not_known_goes_to_the_dead_letter_queue,
+        a_body_that_does_not_decompress_goes_to_the_dead_letter_queue,
+        a_body_that_grows_beyond_the_limit_is_refused,
+        the_limit_after_decompression_can_be_chosen,
+        a_valid_payload_is_handled,
+        an_invalid_payload_names_each_field,
+        an_error_that_names_a_million_fields_is_cut;
     queues:
         a_queue_that_exists_is_used_as_it_is,
         a_dead_letter_queue_with_other_arguments_is_an_error,
         a_name_of_255_bytes_works_and_one_more_is_an_error,
         a_deleted_queue_is_declared_and_consumed_again,
         another_dead_letter_queue_can_be_named;
+    retries:
+        a_failed_message_is_tried_again_until_it_succeeds,
+        what_fails_each_time_ends_in_the_dead_letter_queue,
+        a_dead_letter_that_is_moved_back_has_all_its_attempts_again,
+        a_long_delay_does_not_hold_up_a_short_one,
+        a_message_waits_at_least_as_long_as_its_delay,
+        what_will_fail_again_is_not_tried_again,
+        a_panic_and_a_timeout_are_tried_again,
+        a_handler_asks_for_more_attempts_than_it_has,
+        a_routing_key_that_names_the_handler_survives_a_retry,
+        three_programs_make_as_many_attempts_as_one,
+        a_retry_queue_with_other_arguments_is_an_error,
+        a_deleted_retry_queue_is_declared_again;
+    limits:
+        a_handler_past_its_timeout_is_dropped,
+        a_panic_while_a_handler_is_dropped_is_one_failed_message,
+        a_message_that_always_comes_back_is_dead_lettered,
+        one_at_a_time_keeps_the_order_of_what_comes_back,
+        a_body_over_the_limit_is_dead_lettered,
+        handlers_hold_no_more_bytes_than_allowed,
+        a_handlers_own_limit_does_not_hold_up_others,
+        what_waits_for_a_handlers_own_limit_goes_back_at_shutdown,
+        a_handler_of_one_queue_goes_before_that_of_all,
+        a_handler_for_a_queue_that_nobody_consumes_is_an_error,
+        an_option_of_zero_is_an_error,
+        a_full_dead_letter_queue_keeps_what_it_has,
+        dead_letters_can_be_left_to_the_broker;
     startup:
         duplicate_keys_are_one_error_that_names_all_functions,
         no_handler_is_an_error,

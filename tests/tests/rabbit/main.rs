@@ -1,11 +1,16 @@
 //! What only RabbitMQ can show: refusals at startup, connections that die, and the broker's own
 //! rules.
 
+mod channels;
 mod dead_letters;
+mod health;
 mod publisher;
+mod quarantine;
 mod recovery;
+mod retries;
 mod shutdown;
 mod startup;
+mod tls;
 
 use ploomby_tests::{Proxy, rabbit};
 

@@ -195,3 +195,34 @@ async fn what_was_prefetched_is_not_handled_after_the_connection_is_lost() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_host_of_the_url_has_its_turn() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let ((first, _), (second, _)) = (proxied().await, proxied().await);
+            // nothing listens at the port of the first host
+            let hosts = format!("127.0.0.1:1,{},{}", first.address(), second.address());
+            let url = format!("amqp://guest:guest@{hosts}");
+            let queue = bed.queue_name();
+            let (seen, mut handled) = seen();
+            let handlers = HandlerRegistry::new()
+                .register("work", move |text: String| async move { seen.note(text) });
+            second.refuse();
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY));
+            let app = Bed::start_at(&url, set_up, handlers).await;
+            for (turn, (from, to)) in [(&first, &second), (&second, &first)].iter().enumerate() {
+                bed.send(&queue, "work", format!("\"{turn}\"")).await;
+                assert_eq!(handled.next_note().await, turn.to_string());
+                to.accept();
+                from.refuse();
+                from.cut();
+            }
+            bed.send(&queue, "work", "\"2\"").await;
+            assert_eq!(handled.next_note().await, "2");
+            app.shut_down().await.unwrap();
+            assert!(bed.is_empty(&queue).await);
+        })
+        .await;
+}

@@ -1,0 +1,97 @@
+//! From the bytes of a body to a value: what the message says about its body decides.
+//!
+//! - `encoding`, `decompress`: the body as it was before it was compressed;
+//! - `content_type`: which codec a content type names;
+//! - `json`, `msgpack`, `cbor`: the codecs.
+
+use serde::Deserialize;
+
+pub(crate) use self::{content_type::Format, encoding::plain_body};
+use crate::settle::{Failure, Reason};
+
+#[cfg(feature = "cbor")]
+mod cbor;
+mod content_type;
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+mod decompress;
+mod encoding;
+mod json;
+#[cfg(feature = "msgpack")]
+mod msgpack;
+
+/// A format that `serde` payloads are decoded from.
+///
+/// The content type of a message names it:
+///
+/// | codec | content types | feature |
+/// |---|---|---|
+/// | [`Json`](Self::Json) | `application/json`, what ends in `+json` | |
+/// | `MessagePack` | `application/msgpack`, `application/x-msgpack`, `application/vnd.msgpack` | `msgpack` |
+/// | `Cbor` | `application/cbor`, what ends in `+cbor` | `cbor` |
+///
+/// A message that says nothing about its body is decoded by the codec of its queue, JSON unless
+/// [`Queue::codec`](crate::Queue::codec) names another. That are messages without a content type,
+/// and those with `text/plain` or `application/octet-stream`, which clients set on their own.
+/// One of any other content type goes to the dead-letter queue.
+///
+/// Upper case and parameters mean nothing, but for the charset of JSON, which has to be UTF-8. The
+/// types of the other codecs are read as binary formats by `serde` (`is_human_readable` is false):
+/// an id or an address that is text in JSON may be bytes there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Codec {
+    /// JSON, always there.
+    #[default]
+    Json,
+    /// MessagePack, with structs as maps or as arrays, by the feature `msgpack`.
+    #[cfg(feature = "msgpack")]
+    MessagePack,
+    /// CBOR, by the feature `cbor`.
+    #[cfg(feature = "cbor")]
+    Cbor,
+}
+
+impl Codec {
+    pub(crate) fn decode<'d, T: Deserialize<'d>>(self, body: &'d [u8]) -> Result<T, Failure> {
+        match self {
+            Self::Json => json::decode(body),
+            #[cfg(feature = "msgpack")]
+            Self::MessagePack => msgpack::decode(body),
+            #[cfg(feature = "cbor")]
+            Self::Cbor => cbor::decode(body),
+        }
+    }
+}
+
+/// How the bodies of a queue are decoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decoding {
+    /// The codec of messages that say nothing about their body.
+    pub(crate) codec: Codec,
+    /// How large a compressed body may become, in bytes.
+    pub(crate) max_decompressed_size: usize,
+}
+
+impl Default for Decoding {
+    fn default() -> Self {
+        Self {
+            codec: Codec::Json,
+            max_decompressed_size: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// A body that does not fit the payload. The error may quote the body, and so may the path, which
+/// holds keys of maps: what reaches the log is `place`.
+fn undecodable(
+    path: Option<&serde_path_to_error::Path>,
+    error: &dyn std::fmt::Display,
+    place: &str,
+) -> Failure {
+    let field = match path {
+        Some(path) if path.iter().next().is_some() => format!("field `{path}`: "),
+        _ => String::new(),
+    };
+    Failure::new(Reason::Undecodable, format!("{field}{error}"))
+        .logged_as(format!("the body does not fit the payload {place}"))
+}

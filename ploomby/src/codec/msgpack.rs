@@ -1,0 +1,32 @@
+use rmp_serde::{Deserializer, decode::Error};
+use serde::{Deserialize, de::Error as _};
+
+use super::undecodable;
+use crate::settle::Failure;
+
+/// As deep as JSON may be nested: each level takes from the stack.
+const MAX_DEPTH: usize = 128;
+
+pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failure> {
+    from_slice(body).map_err(|error| {
+        let mut deserializer = Deserializer::from_read_ref(body);
+        deserializer.set_max_depth(MAX_DEPTH);
+        let tracked = serde_path_to_error::deserialize::<_, T>(&mut deserializer).err();
+        undecodable(
+            tracked.as_ref().map(|tracked| tracked.path()),
+            &error,
+            "as MessagePack",
+        )
+    })
+}
+
+fn from_slice<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Error> {
+    let mut deserializer = Deserializer::from_read_ref(body);
+    deserializer.set_max_depth(MAX_DEPTH);
+    let value = T::deserialize(&mut deserializer)?;
+    // a unit is one byte: there is none where the body is at its end
+    match <()>::deserialize(&mut deserializer) {
+        Err(Error::InvalidMarkerRead(_)) => Ok(value),
+        _ => Err(Error::custom("trailing bytes")),
+    }
+}

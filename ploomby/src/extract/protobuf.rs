@@ -1,0 +1,73 @@
+use std::fmt;
+
+use super::{Argument, Extracting, Payload};
+use crate::{
+    codec::{self, Format},
+    delivery::Delivery,
+    settle::{Failure, Reason},
+};
+
+/// A payload that is decoded from Protobuf, by the feature `protobuf`.
+///
+/// It takes messages with the content type `application/protobuf`, `application/x-protobuf` or
+/// `application/vnd.google.protobuf`, and those that say nothing about their body: without a
+/// content type, or with `text/plain` or `application/octet-stream`.
+///
+/// `Debug` prints nothing of the message.
+///
+/// ```
+/// use ploomby::extract::Protobuf;
+///
+/// // `prost-build` writes such types from `.proto` files
+/// #[derive(prost::Message)]
+/// struct CreateUser {
+///     #[prost(string, tag = "1")]
+///     name: String,
+/// }
+///
+/// #[ploomby::handler("create_user")]
+/// async fn create_user(Protobuf(user): Protobuf<CreateUser>) {
+///     println!("welcome, {}", user.name);
+/// }
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Protobuf<T>(pub T);
+
+impl<T> fmt::Debug for Protobuf<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Protobuf").finish_non_exhaustive()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'d, T> Argument<'d, Payload> for Protobuf<T>
+where
+    T: prost::Message + Default,
+{
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Payload> {
+        Extracting::ready(decode(delivery).map(Self))
+    }
+}
+
+fn decode<T: prost::Message + Default>(delivery: &Delivery) -> Result<T, Failure> {
+    match Format::of(delivery.properties().get_content_type())? {
+        Format::Unspecified | Format::Protobuf => {}
+        Format::Serde(codec) => {
+            let text = format!(
+                "the content type says {codec:?}, and the handler takes `application/protobuf`"
+            );
+            return Err(Failure::new(Reason::UnsupportedContentType, text));
+        }
+    }
+    T::decode(codec::plain_body(delivery)?).map_err(|error| {
+        Failure::new(Reason::Undecodable, error.to_string())
+            .logged_as("the body does not fit the payload as Protobuf".to_owned())
+    })
+}
+
+/// A message in Protobuf for a handler whose payload is another.
+pub(super) fn is_not_taken() -> Failure {
+    let text = "the content type says Protobuf, and the handler does not take its payload as \
+                `Protobuf<T>`";
+    Failure::new(Reason::UnsupportedContentType, text.to_owned())
+}

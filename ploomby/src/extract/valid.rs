@@ -1,0 +1,122 @@
+use std::{fmt, fmt::Write, ops::Deref};
+
+use garde::Validate;
+
+use super::{Argument, Extracting, Payload};
+use crate::{
+    delivery::Delivery,
+    settle::{Failure, Reason},
+};
+
+/// A payload that was validated, by the feature `garde`.
+///
+/// The rules stand on the payload's type, as [`garde`] has them. A message that breaks some goes to
+/// the dead-letter queue with the reason `invalid` and an error that names each field with what is
+/// wrong with it. The log tells how many rules were broken, and nothing of what they say.
+///
+/// It wraps any payload: owned, borrowing from the message, `Vec<T>`, or
+#[cfg_attr(feature = "protobuf", doc = "[`Protobuf<T>`](super::Protobuf).")]
+#[cfg_attr(not(feature = "protobuf"), doc = "`Protobuf<T>`.")]
+///
+/// A type of which the rules need a context validates with that context's default.
+///
+/// ```
+/// use garde::Validate;
+/// use ploomby::extract::Valid;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize, Validate)]
+/// struct CreateUser {
+///     #[garde(length(min = 1, max = 100))]
+///     name: String,
+///     #[garde(range(min = 18))]
+///     age: u8,
+/// }
+///
+/// #[ploomby::handler("create_user")]
+/// async fn create_user(Valid(user): Valid<CreateUser>) {
+///     println!("welcome, {}, {}", user.name, user.age);
+/// }
+/// ```
+///
+/// The version of `garde` is the one that ploomby was built with: a `Validate` of another version
+/// is another trait, which the compiler says at the argument.
+// the bound stands here so that the compiler names the missing rules where the type is written
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Valid<T: Rules>(pub T);
+
+/// What has rules of `garde`. It is implemented for all that does.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no rules to validate",
+    label = "not `garde::Validate`",
+    note = "derive `garde::Validate` for it, of the version of `garde` that ploomby names; a \
+            context of its rules must be `Default`"
+)]
+pub trait Rules: Validate<Context: Default> {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Validate<Context: Default>> Rules for T {}
+
+impl<T: Rules> Deref for Valid<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Rules> fmt::Debug for Valid<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Valid").finish_non_exhaustive()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'d, T> Argument<'d, Payload> for Valid<T>
+where
+    T: Argument<'d, Payload> + Rules + 'd,
+{
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Payload> {
+        T::extract(delivery).and_then(|payload| match payload.validate() {
+            Ok(()) => Ok(Self(payload)),
+            Err(report) => Err(invalid(&report)),
+        })
+    }
+}
+
+#[cfg(feature = "protobuf")]
+impl<T: Validate> Validate for super::Protobuf<T> {
+    type Context = T::Context;
+
+    fn validate_into(
+        &self,
+        context: &T::Context,
+        parent: &mut dyn FnMut() -> garde::Path,
+        report: &mut garde::Report,
+    ) {
+        self.0.validate_into(context, parent, report);
+    }
+}
+
+/// More are not worth reading; a list of a million items may break a million rules.
+const MAX_FAULTS: usize = 100;
+
+#[cold]
+fn invalid(report: &garde::Report) -> Failure {
+    let mut text = String::new();
+    for (path, error) in report.iter().take(MAX_FAULTS) {
+        let separator = if text.is_empty() { "" } else { "; " };
+        // writing to a string cannot fail
+        let _ = match path.to_string() {
+            path if path.is_empty() => write!(text, "{separator}{error}"),
+            path => write!(text, "{separator}field `{path}`: {error}"),
+        };
+    }
+    let faults = report.iter().count();
+    if faults > MAX_FAULTS {
+        let _ = write!(text, "; {} more", faults - MAX_FAULTS);
+    }
+    // a path holds keys of maps, and the author's own messages hold what he likes
+    Failure::new(Reason::Invalid, text)
+        .logged_as(format!("the payload breaks {faults} of its rules"))
+}

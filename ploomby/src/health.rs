@@ -1,0 +1,222 @@
+//! Whether a program does its work: for a health route, an alarm, a test.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+pub(crate) use self::copies::Copies;
+
+mod copies;
+
+/// Tells for each queue whether it is consumed, and why not. Cheap to clone: all clones tell the
+/// same.
+///
+/// ```
+/// # use ploomby::{App, HandlerRegistry, Queue};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> anyhow::Result<()> {
+/// # let app = App::new("memory://health-example")
+/// #     .handlers(HandlerRegistry::new().register("nothing", || async {}));
+/// let running = app.queue(Queue::new("users").consumers(2)).start().await?;
+/// let health = running.health();
+/// // in a health route: 200 where it is healthy, else 503, and the text as the body
+/// assert!(health.is_healthy());
+/// assert_eq!(health.to_string(), "users: 2 of 2 consuming");
+/// # running.shut_down().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Default)]
+pub struct Health(Arc<Mutex<BTreeMap<String, Vec<Arc<ConsumerHealth>>>>>);
+
+impl Health {
+    /// Whether all consumers of all queues consume, and copies of messages that cannot be handled
+    /// are kept.
+    ///
+    /// It is no longer so once shutdown has begun.
+    pub fn is_healthy(&self) -> bool {
+        self.queues().iter().all(QueueHealth::is_healthy)
+    }
+
+    /// Each queue as it is now, by name.
+    pub fn queues(&self) -> Vec<QueueHealth> {
+        let queues = self.lock();
+        let now = queues.iter().map(|(queue, consumers)| QueueHealth {
+            queue: queue.clone(),
+            consumers: consumers.len(),
+            not_consuming: consumers.iter().filter_map(|one| one.trouble()).collect(),
+            copies: consumers.first().and_then(|one| one.copies.trouble()),
+        });
+        now.collect()
+    }
+
+    /// Takes the place of what was known of the queue.
+    pub(crate) fn watch(&self, queue: &str, consumers: Vec<Arc<ConsumerHealth>>) {
+        self.lock().insert(queue.to_owned(), consumers);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Arc<ConsumerHealth>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One line for each queue.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, queue) in self.queues().iter().enumerate() {
+            let line = if at == 0 { "" } else { "\n" };
+            write!(f, "{line}{queue}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Health").field(&self.queues()).finish()
+    }
+}
+
+/// One queue at the moment when it was asked for.
+#[derive(Clone, Debug)]
+pub struct QueueHealth {
+    queue: String,
+    consumers: usize,
+    not_consuming: Vec<Trouble>,
+    copies: Option<Trouble>,
+}
+
+impl QueueHealth {
+    /// The queue's name.
+    pub fn queue(&self) -> &str {
+        &self.queue
+    }
+
+    /// How many consumers it should have from this program.
+    pub fn consumers(&self) -> usize {
+        self.consumers
+    }
+
+    /// How many of them consume.
+    pub fn consuming(&self) -> usize {
+        self.consumers - self.not_consuming.len()
+    }
+
+    /// Since when and why the others do not.
+    pub fn not_consuming(&self) -> &[Trouble] {
+        &self.not_consuming
+    }
+
+    /// Since when and why copies of messages that cannot be handled are not kept. The messages
+    /// themselves stay in the queue then.
+    pub fn copies(&self) -> Option<&Trouble> {
+        self.copies.as_ref()
+    }
+
+    /// Whether all its consumers consume, and copies are kept.
+    pub fn is_healthy(&self) -> bool {
+        self.not_consuming.is_empty() && self.copies.is_none()
+    }
+}
+
+impl fmt::Display for QueueHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (consuming, consumers) = (self.consuming(), self.consumers);
+        write!(f, "{}: {consuming} of {consumers} consuming", self.queue)?;
+        for trouble in &self.not_consuming {
+            write!(f, "; not consuming {trouble}")?;
+        }
+        if let Some(trouble) = &self.copies {
+            write!(f, "; no copies kept {trouble}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What does not work, since when, and why.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    since: SystemTime,
+    reason: String,
+}
+
+impl Trouble {
+    fn now(reason: impl fmt::Display) -> Self {
+        Self {
+            since: SystemTime::now(),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// When it began.
+    pub fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// What the last try ended with.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // a clock that was set back counts as no time
+        let age = self.since.elapsed().unwrap_or(Duration::ZERO).as_secs();
+        write!(f, "for {age} s: {}", self.reason)
+    }
+}
+
+/// What one consumer has reported last.
+#[derive(Debug, Default)]
+pub(crate) struct ConsumerHealth {
+    trouble: Mutex<Option<Trouble>>,
+    /// Those of its queue.
+    copies: Arc<Copies>,
+}
+
+impl ConsumerHealth {
+    pub(crate) fn new(copies: Arc<Copies>) -> Self {
+        Self {
+            trouble: Mutex::default(),
+            copies,
+        }
+    }
+
+    /// Returns whether it did not consume before.
+    pub(crate) fn consuming(&self) -> bool {
+        self.lock().take().is_some()
+    }
+
+    /// Returns whether it consumed before.
+    pub(crate) fn not_consuming(&self, reason: impl fmt::Display) -> bool {
+        let mut trouble = self.lock();
+        match &mut *trouble {
+            Some(trouble) => {
+                trouble.reason = reason.to_string();
+                false
+            }
+            None => {
+                *trouble = Some(Trouble::now(reason));
+                true
+            }
+        }
+    }
+
+    /// The reason that was told before stands.
+    pub(crate) fn ended(&self) {
+        self.lock()
+            .get_or_insert_with(|| Trouble::now("the consumer has ended"));
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Trouble>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,307 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use ploomby::extract::Redelivered;
+use ploomby::{
+    App, DeadLetters, HandlerOptions, HandlerRegistry, KeySource, Message, Outcome, Queue, Reason,
+    Value,
+};
+use ploomby_tests::{Bed, KEY, eventually, seen};
+
+fn queue_of(name: &str) -> Queue {
+    Queue::new(name).key(KeySource::header(KEY))
+}
+
+pub(crate) async fn a_handler_past_its_timeout_is_dropped(bed: Arc<Bed>) {
+    struct Dropped(&'static ploomby_tests::Seen);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.note("dropped");
+        }
+    }
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let options = HandlerOptions::new().timeout(Duration::from_millis(100));
+    let handlers = HandlerRegistry::new().register_with("never", options, move || async move {
+        let _dropped = Dropped(seen);
+        std::future::pending::<()>().await;
+    });
+    let app = bed.start(&queue, handlers).await;
+    bed.send(&queue, "never", "1").await;
+    assert_eq!(handled.next_note().await, "dropped");
+    let dead_letter = bed.dead_letter(&queue).await;
+    assert_eq!(dead_letter.text("ploomby-reason"), Reason::Timeout.as_str());
+    assert!(dead_letter.text("ploomby-error").contains("100ms"));
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+}
+
+pub(crate) async fn a_panic_while_a_handler_is_dropped_is_one_failed_message(bed: Arc<Bed>) {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+    let queue = bed.queue_name();
+    let handlers = HandlerRegistry::new().register("never", || async {
+        let _panics = Panics;
+        std::future::pending::<()>().await;
+    });
+    let set_up = queue_of(&queue).timeout(Duration::from_millis(50));
+    let app = bed.start_queue(set_up, handlers).await;
+    bed.send(&queue, "never", "1").await;
+    let dead_letter = bed.dead_letter(&queue).await;
+    assert_eq!(dead_letter.text("ploomby-reason"), Reason::Panic.as_str());
+    app.shut_down().await.unwrap();
+}
+
+pub(crate) async fn a_message_that_always_comes_back_is_dead_lettered(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new()
+        .register(
+            "again",
+            move |Redelivered(redelivered): Redelivered| async move {
+                seen.note(format!("{redelivered}"));
+                Outcome::Requeue
+            },
+        )
+        .register("other", move || async move { seen.note("other") });
+    let app = bed
+        .start_queue(queue_of(&queue).max_deliveries(3), handlers)
+        .await;
+    bed.send(&queue, "again", "1").await;
+    let dead_letter = bed.dead_letter(&queue).await;
+    assert_eq!(
+        dead_letter.text("ploomby-reason"),
+        Reason::TooManyDeliveries.as_str()
+    );
+    assert_eq!(dead_letter.headers["ploomby-attempts"], Value::I64(0));
+    assert!(!dead_letter.headers.contains_key("ploomby-redeliveries"));
+    for redelivered in ["false", "true", "true"] {
+        assert_eq!(handled.next_note().await, redelivered);
+    }
+    bed.send(&queue, "other", "2").await;
+    assert_eq!(handled.next_note().await, "other");
+    app.shut_down().await.unwrap();
+}
+
+pub(crate) async fn one_at_a_time_keeps_the_order_of_what_comes_back(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let failed: &'static AtomicUsize = Box::leak(Box::default());
+    let handlers = HandlerRegistry::new().register("in-order", move |number: usize| async move {
+        if number == 1 && failed.fetch_add(1, Ordering::SeqCst) == 0 {
+            return Outcome::Requeue;
+        }
+        seen.note(number.to_string());
+        Outcome::Ack
+    });
+    let set_up = queue_of(&queue).concurrency(1).prefetch(1);
+    let app = bed.start_queue(set_up, handlers).await;
+    for number in 1..5 {
+        bed.send(&queue, "in-order", number.to_string()).await;
+    }
+    for number in 1..5 {
+        assert_eq!(handled.next_note().await, number.to_string());
+    }
+    app.shut_down().await.unwrap();
+}
+
+pub(crate) async fn a_body_over_the_limit_is_dead_lettered(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new().register("text", move |text: String| async move {
+        seen.note(text.len().to_string())
+    });
+    let app = bed
+        .start_queue(queue_of(&queue).max_body(1000), handlers)
+        .await;
+    bed.send(&queue, "text", format!("\"{}\"", "x".repeat(998)))
+        .await;
+    assert_eq!(handled.next_note().await, "998");
+    bed.send(&queue, "text", format!("\"{}\"", "x".repeat(999)))
+        .await;
+    let dead_letter = bed.dead_letter(&queue).await;
+    assert_eq!(
+        dead_letter.text("ploomby-reason"),
+        Reason::TooLarge.as_str()
+    );
+    assert_eq!(dead_letter.body.len(), 1001);
+    app.shut_down().await.unwrap();
+}
+
+pub(crate) async fn handlers_hold_no_more_bytes_than_allowed(bed: Arc<Bed>) {
+    static HELD: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new().register("text", move |text: String| async move {
+        let held = HELD.fetch_add(text.len(), Ordering::SeqCst) + text.len();
+        MOST.fetch_max(held, Ordering::SeqCst);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        HELD.fetch_sub(text.len(), Ordering::SeqCst);
+        seen.note("done");
+    });
+    let app = bed
+        .start_queue(queue_of(&queue).max_in_flight_bytes(100 * 1024), handlers)
+        .await;
+    // the last is larger than all that is allowed, and runs alone
+    for kib in [30, 30, 30, 30, 30, 30, 300] {
+        let body = format!("\"{}\"", "x".repeat(kib * 1024));
+        bed.send(&queue, "text", body).await;
+    }
+    for _ in 0..7 {
+        handled.next_note().await;
+    }
+    assert_eq!(MOST.load(Ordering::SeqCst), 300 * 1024);
+    app.shut_down().await.unwrap();
+}
+
+pub(crate) async fn a_handlers_own_limit_does_not_hold_up_others(bed: Arc<Bed>) {
+    static RUNNING: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let gate: &'static tokio::sync::Semaphore = Box::leak(Box::new(tokio::sync::Semaphore::new(0)));
+    let options = HandlerOptions::new().concurrency(2);
+    let handlers = HandlerRegistry::new()
+        .register_with("slow", options, move || async move {
+            MOST.fetch_max(RUNNING.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            gate.acquire().await.unwrap().forget();
+            RUNNING.fetch_sub(1, Ordering::SeqCst);
+            seen.note("slow");
+        })
+        .register("fast", move || async move { seen.note("fast") });
+    let app = bed.start(&queue, handlers).await;
+    for _ in 0..10 {
+        bed.send(&queue, "slow", "").await;
+    }
+    bed.send(&queue, "fast", "").await;
+    assert_eq!(handled.next_note().await, "fast");
+    gate.add_permits(10);
+    for _ in 0..10 {
+        assert_eq!(handled.next_note().await, "slow");
+    }
+    assert_eq!(MOST.load(Ordering::SeqCst), 2);
+    app.shut_down().await.unwrap();
+}
+
+pub(crate) async fn what_waits_for_a_handlers_own_limit_goes_back_at_shutdown(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let options = HandlerOptions::new().concurrency(1);
+    let handlers = HandlerRegistry::new().register_with("slow", options, move || async move {
+        seen.note("begun");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    });
+    let app = bed.start(&queue, handlers).await;
+    for _ in 0..5 {
+        bed.send(&queue, "slow", "").await;
+    }
+    assert_eq!(handled.next_note().await, "begun");
+    app.shut_down().await.unwrap();
+    assert!(handled.is_empty());
+    for _ in 0..4 {
+        assert!(bed.get(&queue).await.is_some());
+    }
+    assert!(bed.is_empty(&queue).await);
+}
+
+pub(crate) async fn a_handler_of_one_queue_goes_before_that_of_all(bed: Arc<Bed>) {
+    let (one, other) = (bed.queue_name(), bed.queue_name());
+    let (seen, mut handled) = seen();
+    let options = HandlerOptions::new().queue(&one);
+    let handlers = HandlerRegistry::new()
+        .register_with("work", options, move || async move { seen.note("its own") })
+        .register("work", move || async move { seen.note("of all") });
+    let app = App::new(bed.url())
+        .handlers(handlers)
+        .queue(queue_of(&one))
+        .queue(queue_of(&other))
+        .start()
+        .await
+        .unwrap();
+    bed.send(&one, "work", "").await;
+    assert_eq!(handled.next_note().await, "its own");
+    bed.send(&other, "work", "").await;
+    assert_eq!(handled.next_note().await, "of all");
+    app.shut_down().await.unwrap();
+}
+
+pub(crate) async fn a_handler_for_a_queue_that_nobody_consumes_is_an_error(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let options = HandlerOptions::new().queue("elsewhere");
+    let handlers = HandlerRegistry::new()
+        .register_with("work", options, || async {})
+        .register("other", || async {});
+    let error = App::new(bed.url())
+        .handlers(handlers)
+        .queue(queue_of(&queue))
+        .start()
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("queue `elsewhere`"), "{error}");
+    assert!(error.contains("limits.rs"), "{error}");
+}
+
+pub(crate) async fn an_option_of_zero_is_an_error(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    for (options, name) in [
+        (HandlerOptions::new().timeout(Duration::ZERO), "timeout"),
+        (HandlerOptions::new().concurrency(0), "concurrency"),
+    ] {
+        let handlers = HandlerRegistry::new().register_with("work", options, || async {});
+        let error = App::new(bed.url())
+            .handlers(handlers)
+            .queue(queue_of(&queue))
+            .start()
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(&format!("`{name}`")), "{error}");
+    }
+}
+
+pub(crate) async fn a_full_dead_letter_queue_keeps_what_it_has(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let dead_letters = format!("{queue}_dlq");
+    let handlers =
+        HandlerRegistry::new().register("fail", || async { Err::<(), _>(anyhow::anyhow!("no")) });
+    let set_up = queue_of(&queue).dead_letters(DeadLetters::to(&dead_letters).max_length(1));
+    let app = bed.start_queue(set_up, handlers).await;
+    bed.send(&queue, "fail", "1").await;
+    eventually(Duration::from_secs(10), async || {
+        bed.message_count(&dead_letters).await == 1
+    })
+    .await;
+    bed.send(&queue, "fail", "2").await;
+    // the second waits for room, and comes once there is some
+    assert_eq!(bed.next(&dead_letters).await.body, b"1");
+    assert_eq!(bed.next(&dead_letters).await.body, b"2");
+    app.shut_down().await.unwrap();
+}
+
+pub(crate) async fn dead_letters_can_be_left_to_the_broker(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let kept = format!("{queue}_kept");
+    bed.remove_later(&kept);
+    bed.declare(&kept, &[]).await;
+    let handlers =
+        HandlerRegistry::new().register("fail", || async { Err::<(), _>(anyhow::anyhow!("no")) });
+    let set_up = queue_of(&queue)
+        .queue_argument("x-dead-letter-exchange", "")
+        .queue_argument("x-dead-letter-routing-key", kept.as_str())
+        .dead_letters(DeadLetters::by_broker());
+    let app = bed.start_queue(set_up, handlers).await;
+    bed.publish(&queue, Message::new("1").with_header(KEY, "fail").unwrap())
+        .await;
+    let dead_letter = bed.next(&kept).await;
+    assert_eq!(dead_letter.body, b"1");
+    assert!(!dead_letter.headers.contains_key("ploomby-reason"));
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+}

@@ -1,0 +1,108 @@
+//! What of a message reaches the log.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use garde::Validate;
+use ploomby::extract::{Protobuf, Valid};
+use ploomby::{HandlerRegistry, Message, Properties};
+use ploomby_tests::{Bed, KEY};
+use serde::{Deserialize, Serialize};
+
+const SECRET: &str = "correct horse";
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Number {
+    #[serde(rename = "number")]
+    _number: u32,
+}
+
+#[derive(Serialize)]
+struct Text {
+    number: &'static str,
+}
+
+#[derive(prost::Message)]
+struct ProtoNumber {
+    #[prost(uint32, tag = "1")]
+    number: u32,
+}
+
+#[derive(Deserialize, Validate)]
+struct Password {
+    #[garde(custom(quoting))]
+    password: String,
+}
+
+fn quoting(password: &str, (): &()) -> garde::Result {
+    Err(garde::Error::new(format!("{password} is too weak")))
+}
+
+// one thread, of which the log is kept
+#[tokio::test]
+async fn a_payload_that_is_refused_is_not_quoted_in_the_log() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let text = Text { number: SECRET };
+    let password = format!(r#"{{"password": "{SECRET}"}}"#);
+    let proto = [&[0x0a, 13], SECRET.as_bytes()].concat();
+    for (key, content_type, body) in [
+        ("number", "application/json", serde_json::to_vec(&text)),
+        (
+            "number",
+            "application/msgpack",
+            Ok(rmp_serde::to_vec_named(&text).unwrap()),
+        ),
+        (
+            "number",
+            "application/cbor",
+            Ok(serde_cbor_2::to_vec(&text).unwrap()),
+        ),
+        ("protobuf", "application/protobuf", Ok(proto)),
+        ("password", "application/json", Ok(password.into_bytes())),
+    ] {
+        let body = body.unwrap();
+        Bed::memory()
+            .await
+            .run(async |bed: Arc<Bed>| {
+                let handlers = HandlerRegistry::new()
+                    .register("number", |_: Number| async {})
+                    .register("protobuf", |_: Protobuf<ProtoNumber>| async {})
+                    .register("password", |_: Valid<Password>| async {});
+                let queue = bed.queue_name();
+                let app = bed.start(&queue, handlers).await;
+                let properties = Properties::new().content_type(content_type).unwrap();
+                let message = Message::new(body)
+                    .with_properties(properties)
+                    .with_header(KEY, key)
+                    .unwrap();
+                bed.publish(&queue, message).await;
+                bed.dead_letter(&queue).await;
+                app.shut_down().await.unwrap();
+            })
+            .await;
+    }
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(log.matches("dead-lettered").count(), 5, "{log}");
+    assert!(log.contains("breaks 1 of its rules"), "{log}");
+    assert!(!log.contains(SECRET), "{log}");
+}

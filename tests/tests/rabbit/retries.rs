@@ -1,0 +1,140 @@
+use std::time::Duration;
+
+use anyhow::anyhow;
+use ploomby::extract::Attempt;
+use ploomby::{HandlerRegistry, KeySource, Message, Outcome, Queue, Reason, Retry, Value};
+use ploomby_tests::{Bed, KEY, seen};
+
+const DELAY: Duration = Duration::from_millis(100);
+
+fn quorum(name: &str) -> Queue {
+    Queue::new(name)
+        .key(KeySource::header(KEY))
+        .queue_argument("x-queue-type", "quorum")
+}
+
+#[tokio::test]
+async fn a_quorum_queue_has_retry_and_dead_letter_queues_of_its_kind() {
+    let bed = Bed::rabbit().await;
+    bed.run(async |bed| {
+        let queue = bed.queue_name();
+        let retry_queue = format!("{queue}_retry_100ms");
+        bed.remove_later(&retry_queue);
+        let handlers =
+            HandlerRegistry::new().register("fail", || async { Err::<(), _>(anyhow!("no")) });
+        let set_up = quorum(&queue).retry(Retry::fixed(3, DELAY));
+        let app = bed.start_queue(set_up, handlers).await;
+        bed.send(&queue, "fail", "1").await;
+        let dead_letter = bed.dead_letter(&queue).await;
+        assert_eq!(dead_letter.headers["ploomby-attempts"], Value::I64(3));
+        assert!(!dead_letter.headers.contains_key("x-death"));
+        app.shut_down().await.unwrap();
+        let as_classic = |dead_letters: String| {
+            let queue = Queue::new(&queue).dead_letter_queue(dead_letters);
+            bed.refused(queue.retry(Retry::fixed(3, DELAY)))
+        };
+        let error = as_classic(format!("{queue}_dlq")).await;
+        assert!(error.contains("x-queue-type"), "{error}");
+        let other = bed.queue_name();
+        let error = as_classic(other).await;
+        assert!(error.contains(&retry_queue), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_quorum_queue_counts_by_itself_how_often_a_message_came_back() {
+    let bed = Bed::rabbit().await;
+    bed.run(async |bed| {
+        let queue = bed.queue_name();
+        let (seen, mut handled) = seen();
+        let handlers = HandlerRegistry::new().register("again", move || async move {
+            seen.note("again");
+            Outcome::Requeue
+        });
+        // RabbitMQ 4.3 counts rejected and lost deliveries, but not those that are given back
+        let app = bed
+            .start_queue(quorum(&queue).max_deliveries(3), handlers)
+            .await;
+        bed.send(&queue, "again", "1").await;
+        let dead_letter = bed.dead_letter(&queue).await;
+        assert_eq!(
+            dead_letter.text("ploomby-reason"),
+            Reason::TooManyDeliveries.as_str()
+        );
+        for _ in 0..3 {
+            handled.next_note().await;
+        }
+        app.shut_down().await.unwrap();
+        assert!(handled.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_message_keeps_its_exchange_and_routing_key_on_its_way_through_a_retry_queue() {
+    let bed = Bed::rabbit().await;
+    bed.run(async |bed| {
+        let queue = bed.queue_name();
+        bed.remove_later(&format!("{queue}_retry_100ms"));
+        let (seen, mut handled) = seen();
+        let handlers = HandlerRegistry::new().register(
+            "users.created",
+            move |Attempt(attempt): Attempt, delivery: ploomby::Delivery| async move {
+                seen.note(format!(
+                    "{attempt} {} {}",
+                    delivery.exchange(),
+                    delivery.routing_key()
+                ));
+                if attempt < 3 {
+                    Outcome::Retry
+                } else {
+                    Outcome::DeadLetter
+                }
+            },
+        );
+        let set_up = Queue::new(&queue)
+            .key(KeySource::RoutingKey)
+            .retry(Retry::fixed(3, DELAY));
+        let app = bed.start_queue(set_up, handlers).await;
+        bed.publish_through("amq.topic", "users.created", &queue, Message::new("1"))
+            .await;
+        for attempt in 1..4 {
+            assert_eq!(
+                handled.next_note().await,
+                format!("{attempt} amq.topic users.created")
+            );
+        }
+        let dead_letter = bed.dead_letter(&queue).await;
+        assert_eq!(dead_letter.text("ploomby-routing-key"), "users.created");
+        assert_eq!(dead_letter.text("ploomby-key"), "users.created");
+        app.shut_down().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_foreign_consumer_of_the_queue_sees_a_retried_message_as_it_was() {
+    let bed = Bed::rabbit().await;
+    bed.run(async |bed| {
+        let queue = bed.queue_name();
+        bed.remove_later(&format!("{queue}_retry_100ms"));
+        let (seen, mut handled) = seen();
+        let handlers = HandlerRegistry::new().register("fail", move || async move {
+            seen.note("failed");
+            Err::<(), _>(anyhow!("no"))
+        });
+        let set_up = Queue::new(&queue)
+            .key(KeySource::header(KEY))
+            .retry(Retry::fixed(5, DELAY));
+        let app = bed.start_queue(set_up, handlers).await;
+        bed.send(&queue, "fail", "1").await;
+        assert_eq!(handled.next_note().await, "failed");
+        app.shut_down().await.unwrap();
+        let message = bed.next(&queue).await;
+        assert_eq!(message.body, b"1");
+        assert_eq!(message.headers[KEY], Value::from("fail"));
+        assert_eq!(message.headers["ploomby-attempt"], Value::I64(2));
+    })
+    .await;
+}

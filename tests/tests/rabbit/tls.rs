@@ -1,0 +1,244 @@
+//! `amqps://`, with a RabbitMQ that lets only programs in that show a certificate.
+
+mod certificates;
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+
+use ploomby::rabbit::{RabbitConsumerFactory, RabbitOptions};
+use ploomby::{
+    App, HandlerRegistry, KeySource, Message, MessageConsumerRegistry, PublishError, Publisher,
+    Queue,
+};
+use ploomby_tests::{Bed, KEY, Rabbit, rabbit_with, seen};
+
+use self::certificates::{Authority, Certificate, Certificates};
+
+/// A RabbitMQ whose certificate is for `localhost`.
+struct TlsRabbit {
+    certificates: Certificates,
+    authority: Authority,
+    port: u16,
+    plain: Rabbit,
+}
+
+impl TlsRabbit {
+    async fn start() -> Self {
+        let certificates = Certificates::new();
+        let authority = certificates.authority("authority");
+        let Certificate { file, key } = certificates.signed(&authority, "broker", "localhost");
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .unwrap()
+            .port();
+        let configuration = format!(
+            "listeners.ssl.1 = 127.0.0.1:{port}\n\
+             ssl_options.cacertfile = {}\n\
+             ssl_options.certfile = {}\n\
+             ssl_options.keyfile = {}\n\
+             ssl_options.verify = verify_peer\n\
+             ssl_options.fail_if_no_peer_cert = true\n",
+            authority.file.display(),
+            file.display(),
+            key.display()
+        );
+        Self {
+            plain: rabbit_with(&configuration).await,
+            certificates,
+            authority,
+            port,
+        }
+    }
+
+    fn client(&self) -> Certificate {
+        self.certificates
+            .signed(&self.authority, "client", "client.example")
+    }
+
+    fn url(&self, host: &str, authority: &Authority, client: Option<&Certificate>) -> String {
+        let mut url = format!(
+            "amqps://{host}:{}?cacertfile={}",
+            self.port,
+            path(&authority.file)
+        );
+        if let Some(client) = client {
+            url.push_str(&format!(
+                "&certfile={}&keyfile={}",
+                path(&client.file),
+                path(&client.key)
+            ));
+        }
+        url
+    }
+}
+
+fn path(path: &Path) -> String {
+    percent_encoding::utf8_percent_encode(
+        path.to_str().unwrap(),
+        percent_encoding::NON_ALPHANUMERIC,
+    )
+    .to_string()
+}
+
+/// What keeps a program from starting at this URL, whichever way it starts.
+async fn refused(url: &str) -> String {
+    let app = App::new(url).handlers(nothing()).queue(Queue::new("tls"));
+    let app = app.start().await.expect_err(url).to_string();
+    let publisher = Publisher::connect(url).await.expect_err(url).to_string();
+    assert!(app.contains(&publisher), "{app} / {publisher}");
+    publisher
+}
+
+fn nothing() -> HandlerRegistry {
+    HandlerRegistry::new().register("nothing", || async {})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_who_shows_the_right_certificate_to_the_right_broker_gets_in() {
+    let rabbit = TlsRabbit::start().await;
+    let client = rabbit.client();
+    let authority = &rabbit.authority;
+    let other = rabbit.certificates.authority("other");
+    let stranger = rabbit.certificates.signed(&other, "stranger", "x.example");
+
+    // the app, the publisher and consumers by hand, all with the right certificate
+    let url = rabbit.url("localhost", authority, Some(&client));
+    let (seen, mut handled) = seen();
+    let handlers = move || {
+        HandlerRegistry::new().register("work", move |text: String| async move { seen.note(text) })
+    };
+    let publisher = Publisher::connect(&url).await.unwrap();
+    let message = |text: &'static str| Message::new(text).with_header(KEY, "work").unwrap();
+    let app = Bed::start_at(
+        &url,
+        Queue::new("app").key(KeySource::header(KEY)),
+        handlers(),
+    )
+    .await;
+    publisher.publish("app", message("\"app\"")).await.unwrap();
+    assert_eq!(handled.next_note().await, "app");
+    app.shut_down().await.unwrap();
+    let factory = RabbitConsumerFactory::new(&url).unwrap();
+    let mut consumers = MessageConsumerRegistry::new(handlers(), factory);
+    consumers
+        .register("by-hand", KeySource::header(KEY), 1, RabbitOptions::new())
+        .await
+        .unwrap();
+    publisher
+        .publish("by-hand", message("\"by hand\""))
+        .await
+        .unwrap();
+    assert_eq!(handled.next_note().await, "by hand");
+    consumers.disconnect_consumers().await.unwrap();
+    publisher.close().await;
+
+    // the name may be told apart from the address
+    let by_address = rabbit.url("127.0.0.1", authority, Some(&client));
+    let named = format!("{by_address}&server_name_indication=localhost&verify=verify_peer");
+    Publisher::connect(&named).await.unwrap().close().await;
+
+    for (url, why) in [
+        (rabbit.url("localhost", authority, None), "`certfile`"),
+        (
+            rabbit.url("localhost", authority, Some(&stranger)),
+            "`certfile`",
+        ),
+        (by_address, "`server_name_indication`"),
+        (
+            rabbit.url("localhost", &other, Some(&client)),
+            "`cacertfile`",
+        ),
+        (
+            format!("amqp://localhost:{}", rabbit.port),
+            "not the one for amqps://",
+        ),
+        (
+            rabbit
+                .url("localhost", authority, Some(&client))
+                .replace(&rabbit.port.to_string(), &rabbit.plain.port().to_string()),
+            "does not speak TLS",
+        ),
+    ] {
+        let refused = refused(&url).await;
+        assert!(refused.contains(why), "{url}: {refused}");
+    }
+
+    // a certificate that is renewed while the program runs is used from the next connection on
+    let url = rabbit.url("localhost", authority, Some(&stranger));
+    fs::copy(&client.file, &stranger.file).unwrap();
+    fs::copy(&client.key, &stranger.key).unwrap();
+    Publisher::connect(&url).await.unwrap().close().await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_named_before_anything_is_connected() {
+    let certificates = Certificates::new();
+    let authority = certificates.authority("authority");
+    let client = certificates.signed(&authority, "client", "client.example");
+    let another = certificates.signed(&authority, "another", "client.example");
+    let text = certificates.write("text", "not a certificate");
+    let secret = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END SECRET KEY-----\n";
+    let broken = certificates.write("broken", secret);
+    let missing = text.with_file_name("missing.pem");
+    for (parameters, parts) in [
+        (
+            format!("cacertfile={}", path(&missing)),
+            ["missing.pem", "cacertfile", "No such file"],
+        ),
+        (
+            format!("cacertfile={}", path(&text)),
+            ["text.pem", "cacertfile", "no certificate in PEM"],
+        ),
+        (
+            format!("certfile={}&keyfile={}", path(&text), path(&client.key)),
+            ["text.pem", "certfile", "no certificate in PEM"],
+        ),
+        (
+            format!("certfile={}&keyfile={}", path(&client.file), path(&broken)),
+            ["broken.pem", "keyfile", "no unencrypted private key"],
+        ),
+        (
+            format!(
+                "certfile={}&keyfile={}",
+                path(&client.file),
+                path(&another.key)
+            ),
+            ["client.pem", "another-key.pem", "belong together"],
+        ),
+        (
+            format!("certfile={}", path(&client.file)),
+            ["certfile", "keyfile", "belong together"],
+        ),
+        (
+            "server_name_indication=a b".to_owned(),
+            ["`a b`", "name", "server_name_indication"],
+        ),
+    ] {
+        let authority = match parameters.contains("cacertfile") {
+            true => String::new(),
+            false => format!("cacertfile={}&", path(&authority.file)),
+        };
+        // a port that nothing listens at
+        let url = format!("amqps://user:secret@localhost:1?{authority}{parameters}");
+        let error = RabbitConsumerFactory::new(&url)
+            .expect_err(&url)
+            .to_string();
+        for part in parts {
+            assert!(error.contains(part), "{url}: {error}");
+        }
+        assert!(!error.contains("secret"), "{url}: {error}");
+        assert!(matches!(
+            App::new(&url)
+                .handlers(nothing())
+                .queue(Queue::new("tls"))
+                .start()
+                .await,
+            Err(ploomby::Error::Url(_))
+        ));
+        assert!(matches!(
+            Publisher::connect(&url).await,
+            Err(PublishError::Url(_))
+        ));
+    }
+}
