@@ -29,7 +29,7 @@ proptest! {
     }
 
     #[test]
-    fn a_password_is_not_shown_where_the_host_is_forgotten(after in "[ -~]{0,6}") {
+    fn a_password_is_not_shown_where_the_host_is_forgotten(after in "[ -?A-~]{0,6}") {
         let url = format!("amqp://user:{SECRET}{after}");
         let error = RabbitConsumerFactory::new(&url).map(|_| ()).unwrap_err();
         let shown = format!("{error} {error:?}");
