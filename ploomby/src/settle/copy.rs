@@ -84,15 +84,15 @@ pub(super) fn recounted(delivery: &Delivery, redeliveries: u32) -> Result<Messag
 
 /// The headers that the message was sent with, and what else a copy has to say.
 fn kept_headers(delivery: &Delivery) -> Vec<(String, Value)> {
-    let mut kept: Vec<(String, Value)> = delivery
+    let (aside, mut kept): (Vec<_>, Vec<_>) = delivery
         .headers()
         .iter()
         .filter(|(name, value)| !is_from_the_broker(delivery, name, value))
-        .map(|(name, value)| match name {
-            "CC" | "BCC" => (format!("{}{name}", headers::PREFIX), value),
-            name => (name.to_owned(), value),
-        })
-        .collect();
+        .map(|(name, value)| (name.to_owned(), value))
+        .partition(|(name, _)| name == "CC" || name == "BCC");
+    // of two headers of one name the last one stays
+    let aside = aside.into_iter();
+    kept.extend(aside.map(|(name, value)| (format!("{}{name}", headers::PREFIX), value)));
     if let Some(expiration) = delivery.properties().get_expiration() {
         kept.push((headers::EXPIRATION.to_owned(), expiration.into()));
     }
