@@ -22,7 +22,15 @@ pub(crate) struct Attr {
 /// `name = value`, a setter of `HandlerOptions`.
 pub(crate) struct Opt {
     pub(crate) name: Ident,
+    pub(crate) known: &'static KnownOption,
     pub(crate) value: OptValue,
+}
+
+pub(crate) struct KnownOption {
+    name: &'static str,
+    /// The trait that says which values there are.
+    pub(crate) of_trait: &'static str,
+    example: &'static str,
 }
 
 pub(crate) enum OptValue {
@@ -58,7 +66,28 @@ const ALLOWED: &str = "expected keys as string literals, `default`, or options: 
                        #[handler(default)], #[handler(\"key\", retry = 5, timeout = \"10s\")]; \
                        the options are `queue`, `retry`, `timeout` and `concurrency`";
 
-const OPTIONS: [&str; 4] = ["queue", "retry", "timeout", "concurrency"];
+static OPTIONS: [KnownOption; 4] = [
+    KnownOption {
+        name: "queue",
+        of_trait: "QueueValue",
+        example: "queue = \"users\"",
+    },
+    KnownOption {
+        name: "retry",
+        of_trait: "RetryValue",
+        example: "retry = 5, or retry = Retry::fixed(3, Duration::from_secs(10))",
+    },
+    KnownOption {
+        name: "timeout",
+        of_trait: "TimeoutValue",
+        example: "timeout = \"10s\", or timeout = Duration::from_secs(10)",
+    },
+    KnownOption {
+        name: "concurrency",
+        of_trait: "ConcurrencyValue",
+        example: "concurrency = 4",
+    },
+];
 
 impl Attr {
     fn add(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
@@ -95,8 +124,8 @@ impl Attr {
         if word == "default" {
             return self.add_default(&word, rest);
         }
-        if OPTIONS.iter().any(|option| word == option) {
-            return self.add_option(word, rest);
+        if let Some(known) = OPTIONS.iter().find(|option| word == option.name) {
+            return self.add_option(word, known, rest);
         }
         Err(syn::Error::new_spanned(
             &word,
@@ -115,50 +144,41 @@ impl Attr {
         Ok(())
     }
 
-    fn add_option(&mut self, name: Ident, input: ParseStream<'_>) -> syn::Result<()> {
-        if !input.peek(Token![=]) {
-            return Err(syn::Error::new_spanned(
-                &name,
-                format!("`{name}` takes a value: {}", example(&name)),
-            ));
-        }
-        input.parse::<Token![=]>()?;
-        if self.options.iter().any(|option| option.name == name) {
-            return Err(syn::Error::new_spanned(
-                &name,
-                format!("`{name}` is named twice"),
-            ));
+    fn add_option(
+        &mut self,
+        name: Ident,
+        known: &'static KnownOption,
+        input: ParseStream<'_>,
+    ) -> syn::Result<()> {
+        let has_value = input.parse::<Option<Token![=]>>()?.is_some();
+        if !has_value || input.is_empty() || input.peek(Token![,]) {
+            let error = format!("`{name}` takes a value: {}", known.example);
+            return Err(syn::Error::new_spanned(&name, error));
         }
         let value = if name == "timeout" && input.peek(LitStr) {
-            let text: LitStr = input.parse()?;
-            match duration::parse(&text.value()) {
-                Some(Duration::ZERO) | None => {
-                    return Err(syn::Error::new_spanned(
-                        &text,
-                        "a timeout is a number above 0 with a unit, ms, s, m, h or d, such as \
-                         \"10s\", or any expression of type `Duration`",
-                    ));
-                }
-                Some(duration) => OptValue::Duration(duration),
-            }
+            OptValue::Duration(time(&input.parse()?)?)
         } else {
             OptValue::Expr(input.parse()?)
         };
-        self.options.push(Opt { name, value });
+        if self.options.iter().any(|option| option.name == name) {
+            let error = format!("`{name}` is named twice");
+            return Err(syn::Error::new_spanned(&name, error));
+        }
+        self.options.push(Opt { name, known, value });
         Ok(())
     }
 }
 
-fn example(option: &Ident) -> &'static str {
-    if option == "queue" {
-        "queue = \"users\""
-    } else if option == "retry" {
-        "retry = 5, or retry = Retry::fixed(3, Duration::from_secs(10))"
-    } else if option == "timeout" {
-        "timeout = \"10s\""
-    } else {
-        "concurrency = 4"
-    }
+fn time(text: &LitStr) -> syn::Result<Duration> {
+    duration::parse(&text.value())
+        .filter(|time| !time.is_zero())
+        .ok_or_else(|| {
+            syn::Error::new_spanned(
+                text,
+                "a timeout is a number above 0 with a unit, ms, s, m, h or d, such as \"10s\", or \
+                 any expression of type `Duration`",
+            )
+        })
 }
 
 /// What follows a mistake belongs to it.

@@ -82,18 +82,25 @@ fn keys(attr: &Attr, name: &str, span: Span) -> Vec<TokenStream> {
         .collect()
 }
 
-/// What the attribute says beside the keys. Each value has the span of where it is written, so that
-/// one of another type is an error there.
+/// What the attribute says beside the keys. The trait of an option is called as those of the
+/// arguments are, for the same reason.
 fn options(attr: &Attr) -> TokenStream {
-    let setters = attr.options.iter().map(|Opt { name, value }| {
-        let value = match value {
-            OptValue::Expr(value) => quote!(#value),
+    let setters = attr.options.iter().map(|Opt { name, known, value }| {
+        let set = match value {
             OptValue::Duration(duration) => {
                 let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
                 quote!(::core::time::Duration::from_nanos(#nanos))
             }
+            OptValue::Expr(value) => {
+                let make = local("make", Span::call_site());
+                let of_trait = Spans::of(value).private(known.of_trait, "value");
+                quote!({
+                    let #make: fn(_) -> _ = #of_trait;
+                    #make(#value)
+                })
+            }
         };
-        quote_spanned!(name.span()=> .#name(#value))
+        quote!(.#name(#set))
     });
     quote! {
         fn __ploomby_options() -> ::ploomby::__private::HandlerOptions {

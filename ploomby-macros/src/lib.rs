@@ -107,9 +107,45 @@ mod valid;
 /// }
 /// ```
 ///
-/// On success the message is acknowledged. On an error or a panic it goes to the dead-letter queue,
-/// with the reason, and so does a message whose payload cannot be decoded or that an extractor
-/// refused; the function is not called then.
+/// On success the message is acknowledged. On an error or a panic it is tried again where `retry`
+/// says so, and else goes to the dead-letter queue, with the reason. A message whose payload cannot
+/// be decoded or that an extractor refused goes there at once; the function is not called then.
+///
+/// # Options
+///
+/// ```
+/// use std::time::Duration;
+/// use ploomby::{Retry, handler};
+///
+/// #[handler("charge", queue = "billing", retry = 5, timeout = "10s", concurrency = 4)]
+/// async fn charge(cents: u64) -> anyhow::Result<()> {
+///     println!("charged {cents}");
+///     Ok(())
+/// }
+///
+/// // a value is any expression
+/// #[handler(retry = Retry::fixed(3, Duration::from_secs(10)).retry_if(|error| error.is::<std::io::Error>()))]
+/// async fn send_receipt(to: &str) -> anyhow::Result<()> {
+///     println!("sent to {to}");
+///     Ok(())
+/// }
+/// ```
+///
+/// | option | value | without it |
+/// |---|---|---|
+/// | `queue` | the name of the one queue whose messages it handles, as text | all queues |
+/// | `retry` | how many attempts there are in all, as a number, or a [`Retry`] | as the queue says: no retry |
+/// | `timeout` | how long it may take: `"500ms"`, `"10s"`, `"5m"`, `"2h"`, `"1d"`, or a `Duration` | as the queue says: no limit |
+/// | `concurrency` | how many messages of a queue it works at in the same moment, in this program | as many as the queue allows |
+///
+/// They go before what the queue says, and stand in any order, each once, before or behind the keys.
+/// Beside options alone the function's name is the key. What an option cannot be, such as a queue
+/// that nobody consumes or a concurrency of 0, is an error at startup.
+///
+/// A handler past its `timeout` is dropped where it waits: at an `.await`. One that computes or blocks
+/// its thread goes on until it comes to the next, and its message is held for as long. What it spawned,
+/// and what it sent to another system, is not undone: it may have done its work, so that only a
+/// handler that may run twice belongs together with `timeout` and `retry`.
 ///
 /// # What becomes of the function
 ///
@@ -140,7 +176,8 @@ mod valid;
 ///
 /// # Errors
 ///
-/// It does not compile where the function is not `async`, is generic, is `unsafe`, takes `self`, an
+/// It does not compile where an option is unknown or has a value of another type, where the function
+/// is not `async`, is generic, is `unsafe`, takes `self`, an
 /// argument that is neither a payload nor an extractor, or a second payload, where it returns
 /// something else, or where its future cannot be sent to another thread. The message says so at the
 /// spot.
@@ -152,6 +189,7 @@ mod valid;
 /// [`ploomby::extract`]: https://docs.rs/ploomby/latest/ploomby/extract/index.html
 /// [`FromDelivery`]: https://docs.rs/ploomby/latest/ploomby/extract/trait.FromDelivery.html
 /// [`Outcome`]: https://docs.rs/ploomby/latest/ploomby/enum.Outcome.html
+/// [`Retry`]: https://docs.rs/ploomby/latest/ploomby/struct.Retry.html
 #[proc_macro_attribute]
 pub fn handler(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::handler(attribute.into(), &item.into()).into()

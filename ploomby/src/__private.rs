@@ -8,7 +8,10 @@ pub use inventory;
 pub use crate::{
     delivery::Delivery,
     extract::{Argument, Free, Slot, lent::LentArgument},
-    handler::{HandlerFuture, HandlerOptions, LinkedHandler, LinkedKey, guard},
+    handler::{
+        ConcurrencyValue, HandlerFuture, HandlerOptions, LinkedHandler, LinkedKey, QueueValue,
+        RetryValue, TimeoutValue, guard,
+    },
     outcome::{IntoOutcome, Outcome},
     settle::Failure,
 };

@@ -133,6 +133,10 @@ impl ConsumerError {
     pub fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self(error.into())
     }
+
+    pub(crate) fn is<E: std::error::Error + 'static>(&self) -> bool {
+        self.0.is::<E>()
+    }
 }
 
 impl fmt::Debug for ConsumerError {

@@ -360,10 +360,10 @@ struct Deadline {
 
 impl Route {
     fn deadline(&self) -> Option<Deadline> {
-        self.timeout.map(|timeout| Deadline {
-            at: Instant::now() + timeout,
-            timeout,
-        })
+        let timeout = self.timeout?;
+        // one that the clock cannot count to never comes
+        let at = Instant::now().checked_add(timeout)?;
+        Some(Deadline { at, timeout })
     }
 }
 

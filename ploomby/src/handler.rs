@@ -7,7 +7,10 @@ pub use self::{
     function::HandlerFunction,
     guard::guard,
     linked::{LinkedHandler, LinkedKey},
-    options::HandlerOptions,
+    options::{
+        HandlerOptions,
+        values::{ConcurrencyValue, QueueValue, RetryValue, TimeoutValue},
+    },
     registry::{HandlerRegistry, HandlersError},
 };
 use crate::{delivery::Delivery, outcome::Outcome, settle::Failure};

@@ -2,8 +2,9 @@
 
 /// What is done with a message once its handler has returned.
 ///
-/// Handlers seldom name it: `()` and `Ok(())` mean [`Ack`](Outcome::Ack), an error means
-/// [`DeadLetter`](Outcome::DeadLetter) with the error as the reason.
+/// Handlers seldom name it: `()` and `Ok(())` mean [`Ack`](Outcome::Ack). An error means
+/// [`Retry`](Outcome::Retry) with the error as the reason: without a [`Retry`](crate::Retry) that
+/// allows another attempt, the message is dead-lettered.
 ///
 /// ```
 /// use ploomby::Outcome;
@@ -19,10 +20,22 @@
 pub enum Outcome {
     /// The work is done: acknowledge.
     Ack,
-    /// Keep a copy in the dead-letter queue, then acknowledge.
+    /// Keep a copy in the dead-letter queue, then acknowledge. No attempt follows, whatever the
+    /// [`Retry`](crate::Retry) says.
     DeadLetter,
     /// Try again later, as the handler's or the queue's [`Retry`](crate::Retry) says. Where it allows
-    /// no more attempts, the message is dead-lettered.
+    /// no more attempts, the message is dead-lettered, as
+    /// [`RetriesExhausted`](crate::Reason::RetriesExhausted).
+    ///
+    /// ```
+    /// use ploomby::{Outcome, extract::Attempt};
+    ///
+    /// #[ploomby::handler(retry = 5)]
+    /// async fn fetch_report(Attempt(attempt): Attempt) -> Outcome {
+    ///     let is_ready = attempt > 2;
+    ///     if is_ready { Outcome::Ack } else { Outcome::Retry }
+    /// }
+    /// ```
     Retry,
     /// Give it back to the queue, for any consumer to take again, at once.
     ///

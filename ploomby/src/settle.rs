@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 pub(crate) use self::{
-    copy::{headers, unix_seconds},
+    copy::{NoRoom, fit, headers, unix_seconds},
     pause::RequeuePause,
 };
 pub use self::{failure::Failure, reason::Reason};
@@ -79,8 +79,12 @@ impl Settling {
                 let kept = self
                     .keep(copy, |copy| acknowledger.retry(copy, Duration::ZERO))
                     .await;
-                self.finish(kept, delivery, tag, acknowledger).await;
-                return;
+                if !has_no_room(&kept) {
+                    self.finish(kept, delivery, tag, acknowledger).await;
+                    return;
+                }
+                let text = "its headers leave no room to count how often it came back";
+                Failure::new(Reason::TooManyDeliveries, text.to_owned())
             }
         };
         let (queue, key) = (delivery.queue(), cut_key(delivery));
@@ -92,8 +96,12 @@ impl Settling {
             let kept = self
                 .keep(copy, |copy| acknowledger.retry(copy, delay))
                 .await;
-            self.finish(kept, delivery, tag, acknowledger).await;
-        } else if self.dead_lettering == DeadLettering::ByBroker {
+            if !has_no_room(&kept) {
+                self.finish(kept, delivery, tag, acknowledger).await;
+                return;
+            }
+        }
+        if self.dead_lettering == DeadLettering::ByBroker {
             warn!(queue, key, attempt, %reason, error, "rejected");
             acknowledger.reject(tag).await;
         } else {
@@ -142,6 +150,11 @@ impl Settling {
         acknowledger.requeue(tag).await;
         false
     }
+}
+
+/// Whether a copy cannot say what it has to: then the message goes where nothing has to be counted.
+fn has_no_room(kept: &Result<(), ConsumerError>) -> bool {
+    matches!(kept, Err(error) if error.is::<NoRoom>())
 }
 
 fn cut_key(delivery: &Delivery) -> Option<String> {

@@ -58,7 +58,8 @@ impl Queue {
             let number = delivery.headers().number(name)?;
             Some(u32::try_from(number).unwrap_or(0))
         };
-        let counted = number(DELIVERY_COUNT);
+        // one that says that it never came back was not written by a quorum queue
+        let counted = number(DELIVERY_COUNT).filter(|counted| *counted > 0);
         let redeliveries =
             counted.unwrap_or_else(|| number(headers::REDELIVERIES).unwrap_or(0).saturating_add(1));
         if redeliveries >= most {

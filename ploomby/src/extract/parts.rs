@@ -53,6 +53,9 @@ impl<'d> Argument<'d, Part> for RawBody {
 
 /// Which attempt at the message this is: 1, unless a [`Retry`](crate::Retry) brought it back.
 ///
+/// It travels with the message, whichever program tries. What comes back without having been
+/// settled, after a crash for one, is the same attempt, [`Redelivered`].
+///
 /// ```
 /// use ploomby::extract::Attempt;
 ///

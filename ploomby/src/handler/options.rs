@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use crate::retry::Retry;
 
+pub(super) mod values;
+
 /// How one handler is run, where it differs from what its queue says.
 ///
 /// The attribute takes the same: `#[handler("charge", retry = 5, timeout = "10s")]`.

@@ -2,10 +2,9 @@ use std::{future::ready, sync::Arc, time::Duration};
 
 use super::{
     arguments::QueueArguments,
-    error::MemoryError,
     queue::{Entry, Queue},
     state::{QueueId, Shared},
-    stored::Stored,
+    stored::{MAX_PROPERTIES, Stored},
     subscription::Subscription,
 };
 use crate::{
@@ -15,6 +14,7 @@ use crate::{
     },
     delivery::DeliveryTag,
     message::Message,
+    settle::fit,
 };
 
 /// Settles the deliveries of one subscription. Once that has ended, its tags mean nothing any more.
@@ -74,13 +74,18 @@ impl MemoryAcknowledger {
     }
 
     /// Puts a copy into a queue of ours, which is declared where it is gone.
-    fn keep(&self, queue: &Declared, copy: Message) -> Result<(), MemoryError> {
-        let stored = Stored::new(&queue.name, copy)?;
-        let arguments = QueueArguments::of(queue)?;
+    fn keep(&self, queue: &Declared, copy: Message) -> Result<(), ConsumerError> {
+        let stored = stored(&queue.name, copy)?;
+        let arguments = QueueArguments::of(queue).map_err(ConsumerError::new)?;
         let mut state = self.shared.lock();
         state.declare_if_missing(&queue.name, &arguments);
-        state.publish(stored)
+        state.publish(stored).map_err(ConsumerError::new)
     }
+}
+
+fn stored(queue: &str, mut copy: Message) -> Result<Stored, ConsumerError> {
+    copy.properties = fit(copy.properties, MAX_PROPERTIES).map_err(ConsumerError::new)?;
+    Stored::new(queue, copy).map_err(ConsumerError::new)
 }
 
 impl Acknowledger for MemoryAcknowledger {
@@ -99,17 +104,16 @@ impl Acknowledger for MemoryAcknowledger {
 
     async fn retry(&self, copy: Message, delay: Duration) -> Result<(), ConsumerError> {
         if delay.is_zero() {
-            let stored = Stored::new(&self.name, copy).map_err(ConsumerError::new)?;
+            let stored = stored(&self.name, copy)?;
             let published = self.shared.lock().publish(stored);
             return published.map_err(ConsumerError::new);
         }
         self.keep(&self.companions.retry_queue(delay), copy)
-            .map_err(ConsumerError::new)
     }
 
     async fn dead_letter(&self, copy: Message) -> Result<(), ConsumerError> {
         match &self.companions.dead_letters {
-            Some(queue) => self.keep(queue, copy).map_err(ConsumerError::new),
+            Some(queue) => self.keep(queue, copy),
             None => Err(ConsumerError::new("there is no dead-letter queue")),
         }
     }

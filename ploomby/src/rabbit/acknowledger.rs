@@ -10,7 +10,9 @@ use amqprs::channel::{BasicAckArguments, BasicNackArguments, Channel};
 use tokio::sync::Notify;
 use tracing::debug;
 
-use super::{copies::Copies, session::events::ChannelEvents, window::Window};
+use super::{
+    copies::Copies, publisher::RabbitPublishError, session::events::ChannelEvents, window::Window,
+};
 use crate::{
     consumer::{Acknowledger, ConsumerError},
     delivery::DeliveryTag,
@@ -152,16 +154,22 @@ impl Acknowledger for RabbitAcknowledger {
     }
 
     async fn retry(&self, copy: Message, delay: Duration) -> Result<(), ConsumerError> {
-        let kept = self.copies.retry(copy, delay).await;
-        kept.map_err(ConsumerError::new)
+        self.copies.retry(copy, delay).await.map_err(not_kept)
     }
 
     async fn dead_letter(&self, copy: Message) -> Result<(), ConsumerError> {
-        let kept = self.copies.dead_letter(copy).await;
-        kept.map_err(ConsumerError::new)
+        self.copies.dead_letter(copy).await.map_err(not_kept)
     }
 
     async fn reject(&self, tag: DeliveryTag) {
         self.give_up(tag, false).await;
+    }
+}
+
+fn not_kept(error: RabbitPublishError) -> ConsumerError {
+    match error {
+        // told by its type, for the settlement to find another way
+        RabbitPublishError::NoRoom(error) => ConsumerError::new(error),
+        error => ConsumerError::new(error),
     }
 }

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     consumer::companions::Declared,
     message::{Message, Properties, PropertyError},
-    settle::headers,
+    settle::{NoRoom, fit, headers},
 };
 
 mod confirms;
@@ -208,8 +208,11 @@ impl ConfirmedPublisher {
             Some(open) if open.confirms.is_usable() && open.channel.is_open() => open,
             _ => self.open().await?,
         };
-        let fitted =
-            fit(properties, open.frame_max).and_then(|properties| Ok(properties.rebuilt()?));
+        // the broker closes the connection on properties that do not fit into one frame
+        let room = open.frame_max.saturating_sub(HEADER_FRAME_OVERHEAD);
+        let fitted = fit(properties, room)
+            .map_err(RabbitPublishError::from)
+            .and_then(|properties| Ok(properties.rebuilt()?));
         let properties = match fitted {
             Ok(properties) => properties,
             Err(error) => {
@@ -262,31 +265,6 @@ impl ConfirmedPublisher {
     }
 }
 
-/// Properties have to fit into one frame: the broker closes the connection on a longer one. The
-/// words of the error give way first, then whatever else ploomby added.
-fn fit(properties: Properties, frame_max: usize) -> Result<Properties, RabbitPublishError> {
-    let room = frame_max.saturating_sub(HEADER_FRAME_OVERHEAD);
-    if properties.encoded_len() <= room {
-        return Ok(properties);
-    }
-    let keep_user_id = properties.get_user_id().is_some();
-    let is_ours = |name: &str| name.starts_with(headers::PREFIX);
-    let keeps: [&dyn Fn(&str) -> bool; 3] = [
-        &|name| name != headers::ERROR,
-        &|name| !is_ours(name) || name == headers::REASON,
-        &|name| !is_ours(name),
-    ];
-    for keep in keeps {
-        let mut list = properties.headers().to_list();
-        list.retain(|(name, _)| keep(name));
-        let fitted = properties.for_copy(&list, keep_user_id)?;
-        if fitted.encoded_len() <= room {
-            return Ok(fitted);
-        }
-    }
-    Err(RabbitPublishError::PropertiesTooLong { room })
-}
-
 impl std::fmt::Debug for ConfirmChannel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ConfirmChannel").finish_non_exhaustive()
@@ -305,8 +283,8 @@ pub(crate) enum RabbitPublishError {
     Property(#[from] PropertyError),
     #[error("the name of a queue has at most 255 bytes")]
     QueueName,
-    #[error("properties and headers take more than the {room} bytes that fit into a frame")]
-    PropertiesTooLong { room: usize },
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     #[error("the broker dead-letters the queue's messages: there is no queue for copies")]
     NoDeadLetterQueue,
     #[error("there is no queue `{0}`")]

@@ -116,7 +116,7 @@ impl RabbitUrl {
         let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
         // the rest is the same for every host
         let common = Url::parse(&format!("amqp://host{tail}")).map_err(|cause| Fault::Host {
-            host: hosts.to_owned(),
+            host: shown(hosts),
             cause,
         })?;
         if common.fragment().is_some() {
@@ -212,7 +212,7 @@ fn host(text: &str, default_port: u16) -> Result<(String, u16), Fault> {
         return Ok(("localhost".to_owned(), default_port));
     }
     let fault = |cause| Fault::Host {
-        host: text.to_owned(),
+        host: shown(text),
         cause,
     };
     let url = Url::parse(&format!("amqp://{text}")).map_err(fault)?;
@@ -220,6 +220,14 @@ fn host(text: &str, default_port: u16) -> Result<(String, u16), Fault> {
         .host_str()
         .ok_or_else(|| fault(url::ParseError::EmptyHost))?;
     Ok((decode("host", host)?, url.port().unwrap_or(default_port)))
+}
+
+/// The host without its port: where the host was forgotten, that is the password.
+fn shown(host: &str) -> String {
+    match host.split_once(':') {
+        Some((name, _)) if !host.starts_with('[') => name.to_owned(),
+        _ => host.to_owned(),
+    }
 }
 
 fn vhost(path: &str) -> Result<String, Fault> {

@@ -1,9 +1,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use thiserror::Error;
+
 use super::failure::{Failure, cut};
 use crate::{
     delivery::Delivery,
-    message::{Message, PropertyError, Value},
+    message::{Message, Properties, PropertyError, Value},
 };
 
 /// The headers that ploomby adds to the copies that it makes.
@@ -82,15 +84,15 @@ pub(super) fn recounted(delivery: &Delivery, redeliveries: u32) -> Result<Messag
 
 /// The headers that the message was sent with, and what else a copy has to say.
 fn kept_headers(delivery: &Delivery) -> Vec<(String, Value)> {
-    let mut kept: Vec<(String, Value)> = delivery
+    let (aside, mut kept): (Vec<_>, Vec<_>) = delivery
         .headers()
         .iter()
         .filter(|(name, value)| !is_from_the_broker(delivery, name, value))
-        .map(|(name, value)| match name {
-            "CC" | "BCC" => (format!("{}{name}", headers::PREFIX), value),
-            name => (name.to_owned(), value),
-        })
-        .collect();
+        .map(|(name, value)| (name.to_owned(), value))
+        .partition(|(name, _)| name == "CC" || name == "BCC");
+    // of two headers of one name the last one stays
+    let aside = aside.into_iter();
+    kept.extend(aside.map(|(name, value)| (format!("{}{name}", headers::PREFIX), value)));
     if let Some(expiration) = delivery.properties().get_expiration() {
         kept.push((headers::EXPIRATION.to_owned(), expiration.into()));
     }
@@ -129,13 +131,14 @@ fn is_ours(delivery: &Delivery, deaths: &Value) -> bool {
     let Value::Array(deaths) = deaths else {
         return false;
     };
-    deaths.iter().all(|death| match death {
-        Value::Table(death) => death.iter().any(|(name, value)| {
-            name == "queue"
-                && matches!(value, Value::Text(queue) if is_retry_queue(delivery, queue))
-        }),
-        _ => false,
-    })
+    !deaths.is_empty()
+        && deaths.iter().all(|death| match death {
+            Value::Table(death) => death.iter().any(|(name, value)| {
+                name == "queue"
+                    && matches!(value, Value::Text(queue) if is_retry_queue(delivery, queue))
+            }),
+            _ => false,
+        })
 }
 
 fn is_retry_queue(delivery: &Delivery, queue: &str) -> bool {
@@ -150,6 +153,42 @@ fn copy(delivery: &Delivery, headers: &[(String, Value)]) -> Result<Message, Pro
         properties: properties.persistent(),
         body: delivery.message().body().clone(),
     })
+}
+
+/// The properties, in at most so many bytes. The words of the error give way first, then whatever
+/// else ploomby added; but what is counted stays, since the message would be tried for ever.
+pub(crate) fn fit(properties: Properties, room: usize) -> Result<Properties, NoRoom> {
+    if properties.encoded_len() <= room {
+        return Ok(properties);
+    }
+    let keep_user_id = properties.get_user_id().is_some();
+    let is_ours = |name: &str| {
+        name.starts_with(headers::PREFIX)
+            && ![headers::ATTEMPT, headers::REDELIVERIES].contains(&name)
+    };
+    let keeps: [&dyn Fn(&str) -> bool; 3] = [
+        &|name| name != headers::ERROR,
+        &|name| !is_ours(name) || name == headers::REASON,
+        &|name| !is_ours(name),
+    ];
+    for keep in keeps {
+        let mut list = properties.headers().to_list();
+        list.retain(|(name, _)| keep(name));
+        let fitted = properties
+            .for_copy(&list, keep_user_id)
+            .expect("headers that a message has had can be set again");
+        if fitted.encoded_len() <= room {
+            return Ok(fitted);
+        }
+    }
+    Err(NoRoom { room })
+}
+
+/// What a copy has to say does not fit beside the headers that the message has.
+#[derive(Debug, Error)]
+#[error("properties and headers take more than the {room} bytes that fit into a frame")]
+pub(crate) struct NoRoom {
+    room: usize,
 }
 
 pub(crate) fn unix_seconds() -> u64 {

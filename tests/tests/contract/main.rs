@@ -104,7 +104,8 @@ contract! {
         a_routing_key_that_names_the_handler_survives_a_retry,
         three_programs_make_as_many_attempts_as_one,
         a_retry_queue_with_other_arguments_is_an_error,
-        a_deleted_retry_queue_is_declared_again;
+        a_deleted_retry_queue_is_declared_again,
+        what_has_no_room_for_the_count_is_not_tried_for_ever;
     limits:
         a_handler_past_its_timeout_is_dropped,
         a_panic_while_a_handler_is_dropped_is_one_failed_message,

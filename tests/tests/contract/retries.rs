@@ -320,3 +320,24 @@ pub(crate) async fn a_deleted_retry_queue_is_declared_again(bed: Arc<Bed>) {
     assert_eq!(handled.next_note().await, "2");
     app.shut_down().await.unwrap();
 }
+
+pub(crate) async fn what_has_no_room_for_the_count_is_not_tried_for_ever(bed: Arc<Bed>) {
+    let queue = queue_name(&bed);
+    let (handlers, mut handled) = succeeds_at(u32::MAX);
+    let app = bed
+        .start_queue(queue_of(&queue, Retry::fixed(3, DELAY)), handlers)
+        .await;
+    // a frame less all properties, the header that names the handler, and the name of this one
+    let filling = "x".repeat(131_052 - 16 - (KEY.len() + 10) - 14);
+    let message = Message::new("1")
+        .with_header(KEY, "work")
+        .and_then(|message| message.with_header("filling", filling.as_str()))
+        .unwrap();
+    bed.publish(&queue, message).await;
+    assert_eq!(handled.next_note().await, "1");
+    let dead_letter = bed.dead_letter(&queue).await;
+    assert_eq!(dead_letter.text("filling"), filling);
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+    assert!(handled.is_empty());
+}

@@ -1,4 +1,4 @@
-#[ploomby::handler("create_user", retry = 3)]
+#[ploomby::handler("create_user", prefetch = 3)]
 async fn create_user() {}
 
 #[ploomby::handler(retries(3))]

@@ -38,7 +38,7 @@
 use std::future::ready;
 
 use ploomby::{
-    Delivery, HandlerRegistry, Outcome, Properties,
+    Delivery, HandlerRegistry, Outcome, Properties, Retry,
     extract::{Key, RawBody},
     handler,
 };
@@ -51,7 +51,7 @@ pub struct User<'m> {
 }
 
 /// Nothing.
-#[handler]
+#[handler(retry = Retry::none(), timeout = "1m", concurrency = 2, queue = "queue")]
 pub async fn nothing() {
     ready(()).await;
 }

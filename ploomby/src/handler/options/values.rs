@@ -1,0 +1,80 @@
+//! What the options of the attribute take. Each has a trait of its own, for the compiler to say what
+//! it expected in the option's words.
+
+use std::time::Duration;
+
+use crate::retry::Retry;
+
+/// The value of `queue`.
+#[diagnostic::on_unimplemented(
+    message = "`queue` cannot be `{Self}`",
+    label = "expected a queue's name",
+    note = "`queue` takes text: queue = \"users\""
+)]
+pub trait QueueValue {
+    /// The name.
+    fn value(self) -> String;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<String>> QueueValue for T {
+    fn value(self) -> String {
+        self.into()
+    }
+}
+
+/// The value of `retry`.
+#[diagnostic::on_unimplemented(
+    message = "`retry` cannot be `{Self}`",
+    label = "expected a number of attempts, or a `Retry`",
+    note = "`retry` takes a number or a `Retry`: retry = 5, or \
+            retry = Retry::fixed(3, Duration::from_secs(10))"
+)]
+pub trait RetryValue {
+    /// When to try again.
+    fn value(self) -> Retry;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<Retry>> RetryValue for T {
+    fn value(self) -> Retry {
+        self.into()
+    }
+}
+
+/// The value of `timeout`.
+#[diagnostic::on_unimplemented(
+    message = "`timeout` cannot be `{Self}`",
+    label = "expected a time with its unit, or a `Duration`",
+    note = "`timeout` takes a string literal or a `Duration`: timeout = \"10s\", or \
+            timeout = Duration::from_secs(10)"
+)]
+pub trait TimeoutValue {
+    /// The time.
+    fn value(self) -> Duration;
+}
+
+#[diagnostic::do_not_recommend]
+impl TimeoutValue for Duration {
+    fn value(self) -> Duration {
+        self
+    }
+}
+
+/// The value of `concurrency`.
+#[diagnostic::on_unimplemented(
+    message = "`concurrency` cannot be `{Self}`",
+    label = "expected a number of messages, a `usize`",
+    note = "`concurrency` takes a number: concurrency = 4"
+)]
+pub trait ConcurrencyValue {
+    /// The number of messages.
+    fn value(self) -> usize;
+}
+
+#[diagnostic::do_not_recommend]
+impl ConcurrencyValue for usize {
+    fn value(self) -> usize {
+        self
+    }
+}
