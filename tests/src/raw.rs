@@ -97,19 +97,6 @@ impl RawClient {
         self.take(queue, NO_ACK)
     }
 
-    /// Takes messages and gives them back, so that they count as redelivered.
-    pub fn touch(&mut self, queue: &str, messages: usize) {
-        const MULTIPLE_REQUEUE: u8 = 3;
-
-        for _ in 0..messages {
-            self.take(queue, 0).unwrap();
-        }
-        let nack = [&[0; 8][..], &[MULTIPLE_REQUEUE]].concat();
-        self.send_method(1, [60, 120], &nack);
-        // whatever has an answer comes after it
-        self.call(1, [85, 10], &[0]);
-    }
-
     fn take(&mut self, queue: &str, no_ack: u8) -> Option<RawMessage> {
         let get = [&[0, 0][..], &short(queue.as_bytes()), &[no_ack]].concat();
         self.send_method(1, [60, 70], &get);

@@ -11,7 +11,7 @@ use super::{
     copies::Copies,
     options::{RabbitOptions, Reconnect},
     publisher::ConfirmedPublisher,
-    quarantine::{self, Reach},
+    quarantine,
     session::{Lost, Session, Subscription},
     topology::{self, TopologyError},
     url::{RabbitUrl, UrlError},
@@ -201,12 +201,12 @@ impl RabbitConsumer {
 
     /// Moves messages that amqprs cannot read out of the way, and says how many, where it could
     /// look for them.
-    async fn look(&self, reach: Reach) -> Option<u32> {
+    async fn look(&self, most: u32) -> Option<u32> {
         let looked = quarantine::look(
             &self.connection,
             &self.subscription.queue,
             self.copies.companions().dead_letters.as_ref(),
-            reach,
+            most,
         )
         .await;
         looked
@@ -250,12 +250,12 @@ impl RabbitConsumer {
                 () = dispatcher.stopped() => return Ok(None),
             }
             if self.deaths >= SUSPICIOUS_DEATHS {
-                let reach = Reach::Messages(self.suspects());
+                let suspects = self.suspects();
                 tokio::select! {
-                    parked = self.look(reach) => match parked {
+                    parked = self.look(suspects) => match parked {
                         Some(0) => {
                             let queue = &self.subscription.queue;
-                            warn!(queue, ?reach, "connections die young, and no message tells why");
+                            warn!(queue, suspects, "connections die young, and no message tells why");
                         }
                         Some(_) => {
                             // the cause is found, or one of them: there is no reason to hesitate
@@ -303,9 +303,6 @@ impl MessageConsumer for RabbitConsumer {
             check_name(&name).map_err(ConsumerError::new)?;
         }
         self.ensure().await.map_err(ConsumerError::new)?;
-        // a message that ends the process would do so again
-        self.look(Reach::Redelivered(self.subscription.prefetch.into()))
-            .await;
         self.session = Some(self.open().await.map_err(ConsumerError::new)?);
         Ok(())
     }

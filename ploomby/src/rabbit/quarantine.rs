@@ -7,9 +7,8 @@
 //! queue, and copies such messages to the dead-letter queue, byte for byte, with the reason added.
 //! The others go back to their places.
 //!
-//! It looks where there is cause to: when connections die young without a word of the broker, and
-//! before the first message is consumed, since deep nesting ends the whole process. A look has a
-//! price: what it saw counts as redelivered, and in a quorum queue as one more delivery.
+//! It looks where there is cause to: when connections die young without a word of the broker. A look
+//! has a price: what it saw counts as redelivered, and in a quorum queue as one more delivery.
 //!
 //! # Layout
 //!
@@ -48,17 +47,8 @@ mod wire;
 /// How long one look may take, with all the copies that it leads to.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How far to look.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Reach {
-    /// As far as messages were delivered before, and at most at so many that can be read.
-    Redelivered(u32),
-    /// At so many messages that can be read.
-    Messages(u32),
-}
-
 /// Moves the messages from the head of a queue that amqprs cannot read to its dead-letter queue,
-/// and says how many there were.
+/// and says how many there were. It looks at `most` messages that can be read.
 ///
 /// # Errors
 ///
@@ -73,7 +63,7 @@ pub(super) async fn look(
     connection: &SharedConnection,
     queue: &str,
     dead_letters: Option<&Declared>,
-    reach: Reach,
+    most: u32,
 ) -> Result<u32, QuarantineError> {
     timeout(TIMEOUT, async {
         let mut client = log_in(connection).await?;
@@ -83,7 +73,7 @@ pub(super) async fn look(
             dead_letters,
             client: None,
         };
-        let looked = look_with(&mut client, &mut parking, reach).await;
+        let looked = look_with(&mut client, &mut parking, most).await;
         // also after an error: the broker would have to notice first that nobody is there
         let requeued = client.requeue_all().await;
         client.close().await;
@@ -101,18 +91,13 @@ pub(super) async fn look(
 async fn look_with(
     client: &mut Client<Stream>,
     parking: &mut Parking<'_>,
-    reach: Reach,
+    most: u32,
 ) -> Result<u32, QuarantineError> {
-    let (most, only_redelivered) = match reach {
-        Reach::Redelivered(most) => (most, true),
-        Reach::Messages(most) => (most, false),
-    };
     let (mut parked, mut passed) = (0, 0);
     while passed < most {
         let Some(message) = client.get(parking.queue).await? else {
             break;
         };
-        let is_last = only_redelivered && !message.redelivered;
         match check::check(&message) {
             Ok(()) => passed += 1,
             Err(fault) => match parking.park(&message, &fault).await {
@@ -131,9 +116,6 @@ async fn look_with(
                 }
                 Err(error) => return Err(error),
             },
-        }
-        if is_last {
-            break;
         }
     }
     Ok(parked)

@@ -330,8 +330,10 @@ mod tests {
             #[cfg(feature = "tls")]
             ("amqps://u:secret@h?certfile=/c.pem", "`keyfile`"),
             ("amqp://u:secret@h?cacertfile=/ca.pem", "amqps:// only"),
-            ("amqp://u:secret@h:port", "`h:port`"),
-            ("amqp://u:secret@h:99999", "`h:99999`"),
+            ("amqp://u:secret@h:port", "`h` is not"),
+            ("amqp://u:secret@h:99999", "`h` is not"),
+            // the host was forgotten
+            ("amqp://u:secret", "`u` is not"),
             ("amqp://u:secret@h,[::1/v", "`[::1`"),
             ("amqp://u:secret@a b", "`a b`"),
             ("amqp://u:secret/secret@h/v", "%2F"),

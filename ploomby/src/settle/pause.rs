@@ -1,32 +1,50 @@
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+use tokio::time::Instant;
 
 /// How long a message whose copy could not be kept is held before it is requeued.
 ///
 /// Without a pause it would come back at once, as often as the broker can deliver. The pauses of a
 /// queue grow while no copy is kept: a quorum queue counts how often a message came back, and gives
-/// it up after a while.
+/// it up after a while. Many messages that fail at the same time are one failure.
 #[derive(Debug, Default)]
-pub(crate) struct RequeuePause {
-    failures: AtomicU32,
+pub(crate) struct RequeuePause(Mutex<Option<Current>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Current {
+    pause: Duration,
+    /// When those that were told to wait as long are back.
+    until: Instant,
 }
 
 impl RequeuePause {
     const FIRST: Duration = Duration::from_secs(1);
-    const LONGEST: Duration = Duration::from_secs(60);
+    const LONGEST: Duration = Duration::from_secs(30);
 
     /// A copy was kept.
     pub(super) fn reset(&self) {
-        self.failures.store(0, Ordering::Relaxed);
+        *self.lock() = None;
     }
 
     /// A copy was not kept.
     pub(super) fn next(&self) -> Duration {
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
-        let pause = Self::FIRST.saturating_mul(2_u32.saturating_pow(failures));
-        pause.min(Self::LONGEST)
+        let now = Instant::now();
+        let mut current = self.lock();
+        let pause = match *current {
+            None => Self::FIRST,
+            Some(Current { pause, until }) if now < until => return pause,
+            Some(Current { pause, .. }) => (pause * 2).min(Self::LONGEST),
+        };
+        let until = now + pause;
+        *current = Some(Current { pause, until });
+        pause
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Current>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -34,11 +52,16 @@ impl RequeuePause {
 mod tests {
     use super::*;
 
-    #[test]
-    fn pauses_grow_until_a_copy_is_kept() {
+    #[tokio::test(start_paused = true)]
+    async fn pauses_grow_from_try_to_try_until_a_copy_is_kept() {
         let pause = RequeuePause::default();
-        let seconds: Vec<u64> = (0..8).map(|_| pause.next().as_secs()).collect();
-        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+        for seconds in [1, 2, 4, 8, 16, 30, 30] {
+            // those that fail together wait as long
+            for _ in 0..50 {
+                assert_eq!(pause.next(), Duration::from_secs(seconds));
+            }
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+        }
         pause.reset();
         assert_eq!(pause.next(), RequeuePause::FIRST);
     }

@@ -29,7 +29,6 @@ pub(super) struct Login<'a> {
 /// A message as it came over the wire.
 pub(super) struct RawMessage {
     pub(super) tag: u64,
-    pub(super) redelivered: bool,
     pub(super) exchange: Vec<u8>,
     pub(super) routing_key: Vec<u8>,
     pub(super) properties: Vec<u8>,
@@ -141,15 +140,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             return Ok(None);
         }
         let mut arguments = Reader(&arguments);
-        let (tag, redelivered, exchange, routing_key) = (|| {
-            let (tag, bits) = (arguments.u64()?, arguments.u8()?);
-            Ok((tag, bits & 1 != 0, arguments.short()?, arguments.short()?))
+        let (tag, exchange, routing_key) = (|| {
+            let (tag, _redelivered) = (arguments.u64()?, arguments.u8()?);
+            Ok((tag, arguments.short()?, arguments.short()?))
         })()
         .map_err(|overrun: super::wire::Overrun| io::Error::from(overrun))?;
         let (properties, body) = self.content().await?;
         Ok(Some(RawMessage {
             tag,
-            redelivered,
             exchange: exchange.to_vec(),
             routing_key: routing_key.to_vec(),
             properties,

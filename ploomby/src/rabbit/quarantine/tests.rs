@@ -49,7 +49,6 @@ fn with_headers(table: &[u8]) -> Vec<u8> {
 fn message(properties: Vec<u8>) -> RawMessage {
     RawMessage {
         tag: 1,
-        redelivered: false,
         exchange: Vec::new(),
         routing_key: b"q".to_vec(),
         properties,
