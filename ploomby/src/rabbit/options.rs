@@ -43,7 +43,7 @@ impl From<QueueOptions> for RabbitOptions {
 
 /// How often a lost connection is opened again before the program ends.
 ///
-/// The pauses between two tries grow from a fifth of a second to three seconds, each shortened by
+/// The pauses between two tries grow from a fifth of a second to two seconds, each shortened by
 /// chance, so that many programs do not come back in the same moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reconnect {
@@ -55,7 +55,7 @@ pub struct Reconnect {
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
 /// No pause is longer, so that a broker that is back is found soon.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Reconnect {
     /// Tries until the broker is back.
@@ -82,7 +82,7 @@ impl Reconnect {
         }
     }
 
-    /// No pause between two tries is longer (default: 3 s).
+    /// No pause between two tries is longer (default: 2 s).
     #[must_use]
     pub fn longest_pause(mut self, pause: Duration) -> Self {
         self.longest_pause = pause;
