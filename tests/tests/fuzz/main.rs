@@ -2,7 +2,6 @@
 //! or change on its way.
 //!
 //! A case that fails is written to `proptest-regressions`, and tried first from then on.
-//! `PROPTEST_CASES` makes more of them than the few that every run of the tests has time for.
 
 mod messages;
 mod urls;

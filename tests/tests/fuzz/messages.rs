@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use crate::values::{headers, properties, value};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn every_message_is_handled_or_kept_as_it_was(
@@ -87,7 +87,7 @@ fn message() -> impl Strategy<Value = Random> {
 /// Sends the messages, and waits until each is handled or in the dead-letter queue.
 async fn handle(messages: Vec<Random>, key: KeySource) {
     let name = unique_name("fuzz");
-    let broker = MemoryBroker::named("fuzz");
+    let broker = MemoryBroker::named(&name);
     let acked: Arc<Mutex<HashSet<String>>> = Arc::default();
     let done = acked.clone();
     let requeued = Arc::new(AtomicU32::new(0));
@@ -119,8 +119,11 @@ async fn handle(messages: Vec<Random>, key: KeySource) {
             options.clone().retry(Retry::none()),
             decide.clone(),
         )
-        .register_default_with(options.retry(4), decide);
-    let app = App::new("memory://fuzz")
+        .register_default_with(
+            options.retry(Retry::exponential(4).starting_at(Duration::from_millis(10))),
+            decide,
+        );
+    let app = App::new(format!("memory://{name}"))
         .handlers(handlers)
         .queue(Queue::new(&name).key(key).max_deliveries(3))
         .start()
@@ -149,7 +152,7 @@ async fn handle(messages: Vec<Random>, key: KeySource) {
     };
     tokio::time::timeout(Duration::from_secs(600), async {
         while !is_settled() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
     .await
@@ -169,24 +172,22 @@ async fn handle(messages: Vec<Random>, key: KeySource) {
     assert!(sent.is_empty(), "{} lost", sent.len());
     for queue in [&name, &dead_letters] {
         assert_eq!(broker.ready_count(queue) + broker.unacked_count(queue), 0);
-        broker.delete_queue(queue);
     }
 }
 
 /// The copy is the message, but for what says of its way.
 fn assert_same(original: &Received, dead: &Received) {
-    let text = |name| dead.headers.get(name);
-    assert!(
-        Reason::from_name(dead.text("ploomby-reason")).is_some(),
-        "{:?}",
-        dead.headers
-    );
     assert_eq!(foreign(&original.headers), foreign(&dead.headers));
-    if let Some(cc) = original.headers.get("CC") {
-        assert_eq!(text("ploomby-CC"), Some(cc));
-    }
-    if let Some(expiration) = &original.expiration {
-        assert_eq!(dead.text("ploomby-expiration"), expiration);
+    // headers that fill a frame leave no room for more
+    if !original.headers.contains_key("filling") {
+        let reason = Reason::from_name(dead.text("ploomby-reason"));
+        assert!(reason.is_some(), "{:?}", dead.headers);
+        if let Some(cc) = original.headers.get("CC") {
+            assert_eq!(dead.headers.get("ploomby-CC"), Some(cc));
+        }
+        if let Some(expiration) = &original.expiration {
+            assert_eq!(dead.text("ploomby-expiration"), expiration);
+        }
     }
     let expected = Received {
         headers: dead.headers.clone(),

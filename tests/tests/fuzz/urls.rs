@@ -6,7 +6,7 @@ use proptest::prelude::*;
 const SECRET: &str = "s3cr3t";
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn any_text_is_a_url_or_an_error(text in any_text()) {
