@@ -55,7 +55,13 @@ async fn lose_nothing(kind: &str, first_turn: usize) {
             });
             let set_up = Queue::new(&queue)
                 .key(KeySource::header(KEY))
-                .queue_argument("x-queue-type", kind);
+                .queue_argument("x-queue-type", kind)
+                // so many cuts in so short a time would be a reason to give a message up
+                .max_deliveries(None);
+            let set_up = match kind {
+                "quorum" => set_up.queue_argument("x-delivery-limit", 1000),
+                _ => set_up,
+            };
             // the app declares the queue, and finds it full
             let app = Bed::start_at(&proxy.url(), set_up.clone(), HandlerRegistry::new().register("x", async || {})).await;
             app.shut_down().await.unwrap();
