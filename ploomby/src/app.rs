@@ -164,7 +164,7 @@ impl App {
             .map(|queue| queue.name.as_str())
             .collect();
         handlers
-            .check_queues(&queues)
+            .check_for(Some(&queues))
             .map_err(RegisterError::from)?;
         let mut consumers = MessageConsumerRegistry::new(handlers, factory);
         if let Some(deadline) = self.deadline {

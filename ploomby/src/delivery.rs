@@ -196,6 +196,12 @@ impl Delivery {
             .map_or(1, |attempt| attempt.max(1))
     }
 
+    /// Whether it came through a retry queue.
+    pub(crate) fn has_waited(&self) -> bool {
+        let headers = self.headers();
+        headers.contains(headers::ATTEMPT) || headers.contains(headers::REDELIVERIES)
+    }
+
     /// The queue that the message was consumed from; empty before it is dispatched.
     pub fn queue(&self) -> &str {
         self.source.as_ref().map_or("", |source| &source.queue)

@@ -108,8 +108,9 @@ impl Dispatcher {
         &self.queue.source.queue
     }
 
-    /// The delays that [`Acknowledger::retry`] will be asked for, each once, shortest first. A
-    /// message that came back unsettled may have to be retried without a delay beside them.
+    /// The delays of the handlers' retries, each once, shortest first: what [`Acknowledger::retry`]
+    /// will be asked for. Beside them it may be asked for a second, for a message that came back
+    /// unsettled.
     pub fn retry_delays(&self) -> Vec<Duration> {
         self.queue.handlers.retry_delays()
     }

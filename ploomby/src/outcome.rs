@@ -37,9 +37,10 @@ pub enum Outcome {
     /// }
     /// ```
     Retry,
-    /// Give it back to the queue, for any consumer to take again, at once.
+    /// Give it back to the queue, for any consumer to take again.
     ///
-    /// Each time counts towards the queue's `max_deliveries`.
+    /// Each time counts towards the queue's `max_deliveries`. A quorum queue delivers it again at
+    /// once; in any other it comes to its handler a second later, as a copy that counts.
     Requeue,
     /// Acknowledge without having done the work.
     Discard,

@@ -1,6 +1,14 @@
 //! How often a handler tries a message that failed, and after which pauses.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    fmt,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+    time::Duration,
+};
+
+use tracing::error;
 
 use crate::settle::Failure;
 
@@ -129,12 +137,24 @@ impl Retry {
 
     /// How long the message waits for its next attempt; `None` where there is none.
     pub(crate) fn next(&self, attempt: u32, failure: &Failure) -> Option<Duration> {
-        if attempt >= self.attempts || !failure.is_retriable() {
+        if attempt >= self.attempts {
             return None;
         }
-        match (&self.retry_if, failure.error()) {
-            (Some(is_retried), Some(error)) if !is_retried(error) => None,
-            _ => Some(self.delay(attempt, fastrand::usize(..JITTER.len()))),
+        // both ask code of the user's, whose panic must not leave the message unsettled
+        let is_retried = panic::catch_unwind(AssertUnwindSafe(|| {
+            let by_predicate = match (&self.retry_if, failure.error()) {
+                (Some(is_retried), Some(error)) => is_retried(error),
+                _ => true,
+            };
+            by_predicate && failure.is_retriable()
+        }));
+        match is_retried {
+            Ok(true) => Some(self.delay(attempt, fastrand::usize(..JITTER.len()))),
+            Ok(false) => None,
+            Err(_) => {
+                error!("`retry_if` panicked: the message is not tried again");
+                None
+            }
         }
     }
 
@@ -147,8 +167,9 @@ impl Retry {
             delays.extend(of_attempt);
             delays.sort_unstable();
             delays.dedup();
-            // the longest one repeats from here on
-            if delays.len() == known {
+            let repeats = !matches!(self.backoff, Backoff::Delays(_));
+            // the longest one comes again from here on
+            if repeats && delays.len() == known {
                 break;
             }
         }
@@ -300,6 +321,18 @@ mod tests {
         assert_eq!(retry.next(1, &undecodable), None);
         let panic = Failure::new(Reason::Panic, String::new());
         assert!(retry.next(1, &panic).is_some());
+    }
+
+    #[test]
+    fn a_list_of_delays_is_told_whole() {
+        let retry = Retry::delays([1, 1, 60].map(Duration::from_secs));
+        assert_eq!(retry.all_delays(), [1, 60].map(Duration::from_secs));
+    }
+
+    #[test]
+    fn a_predicate_that_panics_says_no() {
+        let retry = Retry::exponential(5).retry_if(|_| panic!("in retry_if"));
+        assert_eq!(retry.next(1, &error()), None);
     }
 
     #[test]

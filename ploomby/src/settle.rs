@@ -22,6 +22,11 @@ use crate::{
     retry::Retry,
 };
 
+/// How long a message that came back waits before it is tried again, in a queue that does not count
+/// deliveries by itself. By then its acknowledgement has reached the broker, also where the handler
+/// ends the process: else there would be one more copy each time.
+const RECOUNT_DELAY: Duration = Duration::from_secs(1);
+
 mod copy;
 mod failure;
 mod pause;
@@ -64,20 +69,18 @@ impl Settling {
         retry: &Retry,
         acknowledger: &A,
     ) {
-        let failure = match decision {
+        let mut failure = match decision {
             Decision::Result(Ok(Outcome::Ack | Outcome::Discard)) => {
                 return acknowledger.ack(tag).await;
             }
             Decision::Result(Ok(Outcome::Requeue)) => return acknowledger.requeue(tag).await,
-            Decision::Result(Ok(Outcome::DeadLetter)) => {
-                Failure::new(Reason::Rejected, "the handler asked for it".to_owned())
-            }
+            Decision::Result(Ok(Outcome::DeadLetter)) => Failure::asked_for(),
             Decision::Result(Ok(Outcome::Retry)) => Failure::asked_to_retry(),
             Decision::Result(Err(failure)) => failure,
             Decision::Recount(redeliveries) => {
                 let copy = copy::recounted(delivery, redeliveries);
                 let kept = self
-                    .keep(copy, |copy| acknowledger.retry(copy, Duration::ZERO))
+                    .keep(copy, |copy| acknowledger.retry(copy, RECOUNT_DELAY))
                     .await;
                 if !has_no_room(&kept) {
                     self.finish(kept, delivery, tag, acknowledger).await;
@@ -89,18 +92,22 @@ impl Settling {
         };
         let (queue, key) = (delivery.queue(), cut_key(delivery));
         let attempt = delivery.attempt();
-        let (reason, error) = (failure.reason, failure.log_text());
+        let reason = failure.reason;
         if let Some(delay) = retry.next(attempt, &failure) {
-            warn!(queue, key, attempt, %reason, error, "failed, trying again in {delay:?}");
             let copy = copy::retry(delivery);
             let kept = self
                 .keep(copy, |copy| acknowledger.retry(copy, delay))
                 .await;
             if !has_no_room(&kept) {
-                self.finish(kept, delivery, tag, acknowledger).await;
+                if self.finish(kept, delivery, tag, acknowledger).await {
+                    let error = failure.log_text();
+                    warn!(queue, key, attempt, %reason, error, "failed, trying again in {delay:?}");
+                }
                 return;
             }
+            failure = failure.without_room();
         }
+        let error = failure.log_text();
         if self.dead_lettering == DeadLettering::ByBroker {
             warn!(queue, key, attempt, %reason, error, "rejected");
             acknowledger.reject(tag).await;
@@ -122,7 +129,8 @@ impl Settling {
         F: Future<Output = Result<(), ConsumerError>>,
     {
         let copy = copy.map_err(ConsumerError::new)?;
-        self.copies.watch(keep(copy)).await
+        let is_trouble = |error: &ConsumerError| !error.is::<NoRoom>();
+        self.copies.watch(keep(copy), is_trouble).await
     }
 
     /// Acknowledges the original where its copy is safe, else gives it back after a pause. Says

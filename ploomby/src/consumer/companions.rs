@@ -138,6 +138,14 @@ impl Companions {
     ///
     /// Source: [at-least-once
     /// dead-lettering](https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
+    ///
+    /// Where its name would be too long for AMQP, it can only wait in the consumed queue itself.
+    pub(crate) fn waiting_queue(&self, delay: Duration) -> Option<Declared> {
+        let queue = self.retry_queue(delay);
+        (!delay.is_zero() && queue.name.len() <= 255).then_some(queue)
+    }
+
+    /// The queue of this delay, under whatever name.
     pub(crate) fn retry_queue(&self, delay: Duration) -> Declared {
         let milliseconds = |duration: Duration| {
             Value::I64(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))

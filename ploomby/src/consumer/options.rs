@@ -36,9 +36,7 @@ impl QueueOptions {
     pub(crate) fn policy(&self, consumers_count: usize) -> QueuePolicy {
         let mut policy = self.policy.clone();
         policy.dead_lettering = self.dead_letters.dead_lettering();
-        if policy.concurrency.is_none() {
-            policy.concurrency = Some(consumers_count.saturating_mul(self.prefetch.into()));
-        }
+        policy.default_concurrency = Some(consumers_count.saturating_mul(self.prefetch.into()));
         policy
     }
 

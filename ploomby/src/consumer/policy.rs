@@ -100,6 +100,8 @@ pub(crate) use policy_setters;
 #[derive(Clone, Debug, Default)]
 pub struct QueuePolicy {
     pub(crate) concurrency: Option<usize>,
+    /// Where nothing is chosen.
+    pub(crate) default_concurrency: Option<usize>,
     pub(crate) retry: Retry,
     pub(crate) timeout: Option<Duration>,
     pub(crate) max_deliveries: MaxDeliveries,

@@ -110,8 +110,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
                 error,
             })?;
         let mut health = Vec::with_capacity(consumers_count);
-        for consumer in consumers {
-            let dispatcher = dispatcher.for_consumer();
+        for (consumer, dispatcher) in consumers {
             health.push(dispatcher.health());
             self.tasks.spawn(run(consumer, dispatcher, self.deadline));
         }
@@ -131,18 +130,19 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         dispatcher: &Dispatcher,
         count: usize,
         options: &F::Options,
-    ) -> Result<Vec<F::Consumer>, ConsumerError> {
-        let mut connected = Vec::with_capacity(count);
+    ) -> Result<Vec<(F::Consumer, Dispatcher)>, ConsumerError> {
+        let mut connected: Vec<(F::Consumer, Dispatcher)> = Vec::with_capacity(count);
         for _ in 0..count {
             let mut consumer = self.factory.create(dispatcher.listen_for(), options)?;
-            if let Err(error) = consumer.connect(dispatcher).await {
+            let dispatcher = dispatcher.for_consumer();
+            if let Err(error) = consumer.connect(&dispatcher).await {
                 consumer.disconnect().await;
-                for mut consumer in connected {
-                    MessageConsumer::disconnect(&mut consumer).await;
+                for (mut consumer, _) in connected {
+                    consumer.disconnect().await;
                 }
                 return Err(error);
             }
-            connected.push(consumer);
+            connected.push((consumer, dispatcher));
         }
         Ok(connected)
     }
@@ -256,6 +256,8 @@ async fn shut_down(dispatcher: &Dispatcher, deadline: Duration) -> Result<(), Ru
 }
 
 async fn drain(dispatcher: &Dispatcher, deadline: Duration) -> Result<(), RunError> {
+    // so that the sum does not overflow
+    let deadline = deadline.min(Duration::from_secs(365 * 24 * 60 * 60));
     match dispatcher.drain(Instant::now() + deadline).await {
         handlers if handlers.is_empty() => Ok(()),
         handlers => Err(RunError::DeadlineExceeded { handlers }),

@@ -27,7 +27,8 @@ const KIB: usize = 1024;
 
 impl Room {
     pub(super) fn new(policy: &QueuePolicy) -> Self {
-        let concurrency = policy.concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+        let concurrency = policy.concurrency.or(policy.default_concurrency);
+        let concurrency = concurrency.unwrap_or(DEFAULT_CONCURRENCY);
         Self {
             handlers: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),
             bytes: policy.max_in_flight_bytes.map(Bytes::new),

@@ -132,37 +132,45 @@ impl HandlerRegistry {
     ///
     /// One error that lists all: keys with two functions, or no function at all.
     pub fn check(&self) -> Result<(), HandlersError> {
-        if !self.duplicates.is_empty() {
-            let mut duplicates = self.duplicates.clone();
-            duplicates.sort_by(|a, b| a.address.cmp(&b.address));
-            return Err(HandlersError(Fault::Duplicates(duplicates)));
-        }
-        let idle: Vec<_> = self.handlers.values().filter_map(idle).collect();
-        if !idle.is_empty() {
-            return Err(HandlersError(Fault::Idle(idle)));
-        }
-        if self.handlers.is_empty() {
-            return Err(HandlersError(Fault::Empty));
-        }
-        Ok(())
+        self.check_for(None)
     }
 
-    /// Reports the handlers that are for queues which are not among these.
-    pub(crate) fn check_queues(&self, queues: &[&str]) -> Result<(), HandlersError> {
-        let mut unconsumed: Vec<_> = self
-            .handlers
-            .iter()
+    /// The same, and which handlers are for queues that are not among these.
+    pub(crate) fn check_for(&self, queues: Option<&[&str]>) -> Result<(), HandlersError> {
+        let mut duplicates = self.duplicates.clone();
+        duplicates.sort_by(|a, b| a.address.cmp(&b.address));
+        let mut idle: Vec<_> = self.handlers.values().filter_map(idle).collect();
+        in_order(&mut idle);
+        let mut unconsumed = queues.map_or_else(Vec::new, |queues| self.unconsumed(queues));
+        in_order(&mut unconsumed);
+        let mut faults = Vec::new();
+        if !duplicates.is_empty() {
+            faults.push(Fault::Duplicates(duplicates));
+        }
+        if !idle.is_empty() {
+            faults.push(Fault::Idle(idle));
+        }
+        if !unconsumed.is_empty() {
+            faults.push(Fault::Unconsumed(unconsumed));
+        }
+        if self.handlers.is_empty() {
+            faults.push(Fault::Empty);
+        }
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(HandlersError(faults))
+        }
+    }
+
+    fn unconsumed(&self, queues: &[&str]) -> Vec<(String, Origin)> {
+        let handlers = self.handlers.iter();
+        handlers
             .filter_map(|(address, entry)| {
                 let queue = address.queue.as_ref()?;
                 (!queues.contains(&queue.as_str())).then(|| (queue.clone(), entry.origin))
             })
-            .collect();
-        if unconsumed.is_empty() {
-            return Ok(());
-        }
-        unconsumed.sort_by_key(|(_, origin)| (origin.file, origin.line));
-        unconsumed.dedup_by_key(|(_, origin)| (origin.file, origin.line));
-        Err(HandlersError(Fault::Unconsumed(unconsumed)))
+            .collect()
     }
 
     /// The functions for the messages of one queue. Those that are for it alone go before the others.
@@ -219,6 +227,12 @@ where
     }
 }
 
+/// By where the functions stand, each once, although it may have several keys.
+fn in_order<T>(faults: &mut Vec<(T, Origin)>) {
+    faults.sort_by_key(|(_, origin)| (origin.file, origin.line));
+    faults.dedup_by_key(|(_, origin)| (origin.file, origin.line));
+}
+
 /// What keeps a handler from ever being done.
 fn idle(entry: &Entry) -> Option<(&'static str, Origin)> {
     let option = if entry.options.concurrency == Some(0) {
@@ -241,8 +255,8 @@ impl fmt::Debug for HandlerRegistry {
 
 /// Handlers that cannot be started with.
 #[derive(Debug, Error)]
-#[error(transparent)]
-pub struct HandlersError(Fault);
+#[error("{}", .0.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct HandlersError(Vec<Fault>);
 
 #[derive(Debug, Error)]
 enum Fault {

@@ -2,7 +2,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use super::Entry;
+use super::{Entry, HandlerOptions};
 use crate::{consumer::policy::QueuePolicy, retry::Retry};
 
 /// The handlers of one queue, by key, each with what holds for it there.
@@ -26,11 +26,19 @@ impl Table {
         default: Option<&Entry>,
         policy: &QueuePolicy,
     ) -> Self {
+        // a handler of several keys is one route, with one limit
+        let mut routes: HashMap<*const HandlerOptions, Arc<Route>> = HashMap::new();
+        let mut route = |entry: &Entry| {
+            let route = routes.entry(Arc::as_ptr(&entry.options));
+            route
+                .or_insert_with(|| Arc::new(Route::new(entry, policy)))
+                .clone()
+        };
         Self {
             handlers: handlers
-                .map(|(key, entry)| (key.into(), Arc::new(Route::new(entry, policy))))
+                .map(|(key, entry)| (key.into(), route(entry)))
                 .collect(),
-            default: default.map(|entry| Arc::new(Route::new(entry, policy))),
+            default: default.map(route),
         }
     }
 

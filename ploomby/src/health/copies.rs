@@ -31,6 +31,7 @@ impl Copies {
     pub(crate) async fn watch<E: fmt::Display>(
         &self,
         copying: impl Future<Output = Result<(), E>>,
+        is_trouble: impl FnOnce(&E) -> bool,
     ) -> Result<(), E> {
         let waiting = self.enter();
         let copied = copying.await;
@@ -38,6 +39,7 @@ impl Copies {
         let mut state = self.lock();
         match &copied {
             Ok(()) => state.failed = None,
+            Err(error) if !is_trouble(error) => {}
             Err(error) => {
                 let mut trouble = Trouble::now(error);
                 if let Some((earlier, _)) = &state.failed {

@@ -103,12 +103,14 @@ impl Acknowledger for MemoryAcknowledger {
     }
 
     async fn retry(&self, copy: Message, delay: Duration) -> Result<(), ConsumerError> {
-        if delay.is_zero() {
-            let stored = stored(&self.name, copy)?;
-            let published = self.shared.lock().publish(stored);
-            return published.map_err(ConsumerError::new);
+        match self.companions.waiting_queue(delay) {
+            Some(queue) => self.keep(&queue, copy),
+            None => {
+                let stored = stored(&self.name, copy)?;
+                let published = self.shared.lock().publish(stored);
+                published.map_err(ConsumerError::new)
+            }
         }
-        self.keep(&self.companions.retry_queue(delay), copy)
     }
 
     async fn dead_letter(&self, copy: Message) -> Result<(), ConsumerError> {

@@ -120,8 +120,11 @@ mod tests {
     #[test]
     fn as_many_handlers_run_as_the_consumers_prefetch_unless_told_otherwise() {
         let factory = MemoryConsumerFactory::new("memory://concurrency").unwrap();
-        let concurrency = |options| factory.policy(&options, 3).concurrency;
-        assert_eq!(concurrency(MemoryOptions::new()), Some(192));
-        assert_eq!(concurrency(MemoryOptions::new().concurrency(5)), Some(5));
+        let policy = |options| factory.policy(&options, 3);
+        assert_eq!(policy(MemoryOptions::new()).default_concurrency, Some(192));
+        assert_eq!(
+            policy(MemoryOptions::new().concurrency(5)).concurrency,
+            Some(5)
+        );
     }
 }

@@ -52,10 +52,9 @@ impl Copies {
         copy: Message,
         delay: Duration,
     ) -> Result<(), RabbitPublishError> {
-        if delay.is_zero() {
+        let Some(queue) = self.companions.waiting_queue(delay) else {
             return self.publisher.put_back(&self.queue, copy).await;
-        }
-        let queue = self.companions.retry_queue(delay);
+        };
         if self.is_due(delay) {
             let now = Instant::now();
             self.publisher.declare(&queue).await?;

@@ -166,6 +166,8 @@ impl Parking<'_> {
         };
         let note = Note {
             queue,
+            exchange: &message.exchange,
+            routing_key: &message.routing_key,
             error: &fault.to_string(),
             failed_at: unix_seconds(),
         };
@@ -200,7 +202,7 @@ type Stream = Box<dyn Carrier>;
 
 /// Connects to a host as the URL says.
 async fn dial(url: &RabbitUrl, host: &str, port: u16) -> io::Result<Stream> {
-    let stream = TcpStream::connect((host, port)).await?;
+    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
     stream.set_nodelay(true)?;
     #[cfg(feature = "tls")]
     if let Some(tls) = &url.tls {

@@ -32,6 +32,8 @@ pub(crate) mod headers {
     pub(crate) const EXCHANGE: &str = "ploomby-exchange";
     /// The routing key that the message was sent with, where the copy takes another way.
     pub(crate) const ROUTING_KEY: &str = "ploomby-routing-key";
+    /// In which queues the message had died before, of which the broker must not know.
+    pub(crate) const DEATHS: &str = "ploomby-x-death";
     /// The expiration that the message had; the copy has none, since it would vanish with it.
     pub(crate) const EXPIRATION: &str = "ploomby-expiration";
     /// The user that the message was sent by, where the copy cannot say so itself.
@@ -40,6 +42,9 @@ pub(crate) mod headers {
     /// the copy to the queues named there, too.
     pub(crate) const PREFIX: &str = "ploomby-";
 }
+
+/// Where the broker tells in which queues the message died.
+const DEATHS: &str = "x-death";
 
 /// A key that is longer stands in the message's own header anyway.
 pub(super) const MAX_KEY: usize = 255;
@@ -53,8 +58,9 @@ pub(super) fn dead_letter(
 ) -> Result<Message, PropertyError> {
     let mut headers = kept_headers(delivery);
     headers.retain(|(name, _)| ![headers::ATTEMPT, headers::REDELIVERIES].contains(&name.as_str()));
+    rename(&mut headers, headers::DEATHS, DEATHS);
     let mut add = |name: &str, value: Value| headers.push((name.to_owned(), value));
-    let attempts = delivery.attempt() - u32::from(!failure.reason.is_after_handler());
+    let attempts = delivery.attempt() - u32::from(!failure.handler_ran);
     add(headers::REASON, failure.reason.as_str().into());
     add(headers::ERROR, failure.text.as_str().into());
     add(headers::QUEUE, delivery.queue().into());
@@ -69,17 +75,38 @@ pub(super) fn dead_letter(
 /// The copy that waits for the next attempt.
 pub(super) fn retry(delivery: &Delivery) -> Result<Message, PropertyError> {
     let attempt = Value::I64(i64::from(delivery.attempt()) + 1);
-    let mut headers = kept_headers(delivery);
-    headers.push((headers::ATTEMPT.to_owned(), attempt));
-    copy(delivery, &headers)
+    waiting(delivery, headers::ATTEMPT, attempt)
 }
 
 /// The copy that says how often the message came back.
 pub(super) fn recounted(delivery: &Delivery, redeliveries: u32) -> Result<Message, PropertyError> {
-    let redeliveries = Value::I64(redeliveries.into());
+    waiting(
+        delivery,
+        headers::REDELIVERIES,
+        Value::I64(redeliveries.into()),
+    )
+}
+
+/// A copy that comes back from a retry queue, with one more header.
+///
+/// What the broker wrote of earlier deaths is set aside: before 4.0 it would drop the copy as one that
+/// goes in a circle, if the message had died in the consumed queue before.
+///
+/// Source: [dead letter exchanges](https://www.rabbitmq.com/docs/dlx#effects).
+fn waiting(delivery: &Delivery, name: &str, value: Value) -> Result<Message, PropertyError> {
     let mut headers = kept_headers(delivery);
-    headers.push((headers::REDELIVERIES.to_owned(), redeliveries));
+    rename(&mut headers, DEATHS, headers::DEATHS);
+    headers.push((name.to_owned(), value));
     copy(delivery, &headers)
+}
+
+/// Gives a header another name, under which there is none then but this one.
+fn rename(headers: &mut Vec<(String, Value)>, from: &str, to: &str) {
+    if let Some(at) = headers.iter().position(|(name, _)| name == from) {
+        let (_, value) = headers.remove(at);
+        headers.retain(|(name, _)| name != to);
+        headers.push((to.to_owned(), value));
+    }
 }
 
 /// The headers that the message was sent with, and what else a copy has to say.
@@ -109,14 +136,14 @@ fn kept_headers(delivery: &Delivery) -> Vec<(String, Value)> {
 fn is_from_the_broker(delivery: &Delivery, name: &str, value: &Value) -> bool {
     match name {
         "x-delivery-count" | "x-acquired-count" => true,
-        "x-death" => delivery.attempt() > 1 && is_ours(delivery, value),
+        DEATHS => delivery.has_waited() && is_ours(delivery, value),
         "x-first-death-queue"
         | "x-last-death-queue"
         | "x-first-death-reason"
         | "x-last-death-reason"
         | "x-first-death-exchange"
         | "x-last-death-exchange" => {
-            delivery.attempt() > 1
+            delivery.has_waited()
                 && delivery
                     .headers()
                     .text("x-first-death-queue")

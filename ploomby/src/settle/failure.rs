@@ -6,6 +6,8 @@ use crate::retry::Permanent;
 /// Why a message could not be handled.
 pub struct Failure {
     pub(crate) reason: Reason,
+    /// Whether the handler was called before.
+    pub(crate) handler_ran: bool,
     /// In the words that go with the message to the dead-letter queue.
     pub(crate) text: String,
     /// In the words that reach the log, where these must be others: a decoder's error quotes the
@@ -23,6 +25,7 @@ impl Failure {
         let text = cut(text, MAX_TEXT);
         Self {
             reason,
+            handler_ran: reason.is_after_handler(),
             text,
             log: None,
             error: None,
@@ -60,6 +63,21 @@ impl Failure {
             Reason::Timeout,
             format!("the handler was not done within {timeout:?}"),
         )
+    }
+
+    /// [`Outcome::DeadLetter`](crate::Outcome::DeadLetter).
+    pub(crate) fn asked_for() -> Self {
+        Self {
+            handler_ran: true,
+            ..Self::new(Reason::Rejected, "the handler asked for it".to_owned())
+        }
+    }
+
+    /// Says why there is not one more attempt.
+    pub(crate) fn without_room(mut self) -> Self {
+        self.text
+            .push_str("; its headers leave no room to count one more attempt");
+        self
     }
 
     /// [`Outcome::Retry`](crate::Outcome::Retry), which is heard while attempts are left.

@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ploomby::extract::Redelivered;
@@ -7,7 +8,7 @@ use ploomby::{
     App, DeadLetters, HandlerOptions, HandlerRegistry, KeySource, Message, Outcome, Queue, Reason,
     Value,
 };
-use ploomby_tests::{Bed, KEY, eventually, seen};
+use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
 
 fn queue_of(name: &str) -> Queue {
     Queue::new(name).key(KeySource::header(KEY))
@@ -304,4 +305,40 @@ pub(crate) async fn dead_letters_can_be_left_to_the_broker(bed: Arc<Bed>) {
     assert!(!dead_letter.headers.contains_key("ploomby-reason"));
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
+}
+
+/// For each queue: how many run, how many ran at the same time at most, how many are done.
+static RUNS: Mutex<BTreeMap<String, [usize; 3]>> = Mutex::new(BTreeMap::new());
+
+#[ploomby::handler("one-limit", "one-limit-too", concurrency = 1)]
+async fn one_at_a_time(queue: String) {
+    let change = |change: fn(&mut [usize; 3])| {
+        change(RUNS.lock().unwrap().entry(queue.clone()).or_default());
+    };
+    change(|[running, most, _]| {
+        *running += 1;
+        *most = (*most).max(*running);
+    });
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    change(|[running, _, done]| {
+        *running -= 1;
+        *done += 1;
+    });
+}
+
+pub(crate) async fn a_handler_of_several_keys_has_one_limit(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let app = bed.start(&queue, HandlerRegistry::linked()).await;
+    for _ in 0..10 {
+        for key in ["one-limit", "one-limit-too"] {
+            bed.send(&queue, key, format!("\"{queue}\"")).await;
+        }
+    }
+    let runs = || RUNS.lock().unwrap().get(&queue).copied();
+    eventually(DEADLINE, async || {
+        runs().is_some_and(|[_, _, done]| done == 20)
+    })
+    .await;
+    assert_eq!(runs(), Some([0, 1, 20]));
+    app.shut_down().await.unwrap();
 }

@@ -119,7 +119,8 @@ contract! {
         a_handler_for_a_queue_that_nobody_consumes_is_an_error,
         an_option_of_zero_is_an_error,
         a_full_dead_letter_queue_keeps_what_it_has,
-        dead_letters_can_be_left_to_the_broker;
+        dead_letters_can_be_left_to_the_broker,
+        a_handler_of_several_keys_has_one_limit;
     startup:
         duplicate_keys_are_one_error_that_names_all_functions,
         no_handler_is_an_error,

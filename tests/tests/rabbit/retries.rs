@@ -138,3 +138,51 @@ async fn a_foreign_consumer_of_the_queue_sees_a_retried_message_as_it_was() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_message_that_died_in_the_queue_before_is_not_dropped_on_its_way_back() {
+    let bed = Bed::rabbit().await;
+    bed.run(async |bed| {
+        let queue = bed.queue_name();
+        bed.remove_later(&format!("{queue}_retry_100ms"));
+        let (seen, mut handled) = seen();
+        let handlers =
+            HandlerRegistry::new().register("work", move |Attempt(attempt): Attempt| async move {
+                seen.note(attempt.to_string());
+                if attempt < 3 {
+                    Outcome::Retry
+                } else {
+                    Outcome::DeadLetter
+                }
+            });
+        let set_up = Queue::new(&queue)
+            .key(KeySource::header(KEY))
+            .retry(Retry::fixed(3, DELAY));
+        let app = bed.start_queue(set_up, handlers).await;
+        // as the broker writes it: the copy would go in a circle, and be dropped for that
+        let death = Value::Table(vec![
+            ("queue".into(), queue.as_str().into()),
+            ("reason".into(), "expired".into()),
+            ("count".into(), Value::I64(1)),
+            ("exchange".into(), "".into()),
+            (
+                "routing-keys".into(),
+                Value::Array(vec![queue.as_str().into()]),
+            ),
+        ]);
+        let deaths = Value::Array(vec![death]);
+        let message = Message::new("1")
+            .with_header(KEY, "work")
+            .and_then(|message| message.with_header("x-death", deaths))
+            .unwrap();
+        bed.publish(&queue, message).await;
+        for attempt in ["1", "2", "3"] {
+            assert_eq!(handled.next_note().await, attempt);
+        }
+        let dead_letter = bed.dead_letter(&queue).await;
+        assert_eq!(dead_letter.headers["ploomby-attempts"], Value::I64(3));
+        assert!(!dead_letter.headers.contains_key("ploomby-x-death"));
+        app.shut_down().await.unwrap();
+    })
+    .await;
+}

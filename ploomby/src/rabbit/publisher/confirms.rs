@@ -30,7 +30,8 @@ struct State {
     published: u64,
     waiting: BTreeMap<u64, Waiting>,
     closed: Option<String>,
-    refused: bool,
+    /// How many were refused since one was taken.
+    refused: u32,
 }
 
 #[derive(Debug)]
@@ -40,14 +41,17 @@ struct Waiting {
     confirm: oneshot::Sender<Result<(), RabbitPublishError>>,
 }
 
+/// A full queue refuses, too, and is no reason to open a channel for each message.
+const MOST_REFUSED: u32 = 3;
+
 impl Confirms {
     /// Whether the channel is good for one more message.
     ///
-    /// One that was refused a message is not: RabbitMQ 3.10 refuses all that is published on it to a
+    /// One that takes none any more is not: RabbitMQ 3.10 refuses all that is published on it to a
     /// quorum queue whose leader was lost as the channel was opened, and takes them on another.
     pub(super) fn is_usable(&self) -> bool {
         let state = self.lock();
-        state.closed.is_none() && !state.refused
+        state.closed.is_none() && state.refused < MOST_REFUSED
     }
 
     /// Counts the message that is published next, and waits for its confirm.
@@ -83,7 +87,7 @@ impl Confirms {
 
     fn settle(&self, number: u64, multiple: bool, confirmed: bool) {
         let mut state = self.lock();
-        state.refused |= !confirmed;
+        state.refused = if confirmed { 0 } else { state.refused + 1 };
         let settled = if multiple {
             let rest = state.waiting.split_off(&(number + 1));
             mem::replace(&mut state.waiting, rest)

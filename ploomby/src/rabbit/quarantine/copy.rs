@@ -10,6 +10,8 @@ use crate::{Reason, settle::headers};
 /// What a copy tells of the message that it is of.
 pub(super) struct Note<'a> {
     pub(super) queue: &'a str,
+    pub(super) exchange: &'a [u8],
+    pub(super) routing_key: &'a [u8],
     pub(super) error: &'a str,
     /// In seconds since 1970.
     pub(super) failed_at: u64,
@@ -53,6 +55,10 @@ pub(super) fn dead_letter(
         properties.clear_user_id();
         added.push((headers::USER_ID, text(sender)));
     }
+    if (note.exchange, note.routing_key) != (b"", note.queue.as_bytes()) {
+        added.push((headers::EXCHANGE, text(note.exchange)));
+        added.push((headers::ROUTING_KEY, text(note.routing_key)));
+    }
     let names: Vec<&str> = added.iter().map(|(name, _)| *name).collect();
     let kept = kept(properties.headers(), &names);
     // as in the publisher: the words of the error give way first, then whatever else was added
@@ -75,6 +81,13 @@ pub(super) fn dead_letter(
     Err(CopyError::TooLong { room })
 }
 
+/// What counts how often the message was delivered, or tried.
+const COUNTS: [&[u8]; 3] = [
+    headers::ATTEMPT.as_bytes(),
+    headers::REDELIVERIES.as_bytes(),
+    b"x-delivery-count",
+];
+
 /// The headers of the message: `CC` and `BCC` set aside, and without those that are added anew.
 fn kept(table: &[u8], added: &[&str]) -> Vec<u8> {
     let mut kept = Bytes::new();
@@ -89,6 +102,8 @@ fn kept(table: &[u8], added: &[&str]) -> Vec<u8> {
         if matches!(name, b"CC" | b"BCC") {
             let aside = [headers::PREFIX.as_bytes(), name].concat();
             kept = kept.short(&aside).raw(&member[1 + name.len()..]);
+        } else if COUNTS.contains(&name) {
+            // what is moved back by hand starts anew
         } else if !added.iter().any(|added| added.as_bytes() == name) {
             kept = kept.raw(member);
         }

@@ -15,6 +15,8 @@ const LATIN_1: &[u8] = b"caf\xE9";
 
 const NOTE: Note<'_> = Note {
     queue: "q",
+    exchange: b"",
+    routing_key: b"q",
     error: "a fault",
     failed_at: 7,
 };
