@@ -197,13 +197,28 @@ mod tests {
         confirms.settle(2, true, true);
         assert!(first.await.is_ok());
         assert!(second.await.is_ok());
-        assert!(confirms.is_usable());
         confirms.settle(3, false, false);
         assert!(matches!(third.await, Err(RabbitPublishError::Refused)));
-        assert!(
-            !confirms.is_usable(),
-            "the next message has another channel"
-        );
+    }
+
+    #[tokio::test]
+    async fn a_channel_that_takes_no_message_any_more_is_given_up() {
+        let confirms = Confirms::default();
+        let refuse = |number| {
+            let _confirm = confirms.expect("q");
+            confirms.settle(number, false, false);
+        };
+        refuse(1);
+        refuse(2);
+        assert!(confirms.is_usable(), "the queue may be full");
+        let _confirm = confirms.expect("q");
+        confirms.settle(3, false, true);
+        for number in 4..7 {
+            assert!(confirms.is_usable());
+            let _confirm = confirms.expect("q");
+            confirms.settle(number, false, false);
+        }
+        assert!(!confirms.is_usable());
     }
 
     #[tokio::test]
