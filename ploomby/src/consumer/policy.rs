@@ -40,7 +40,7 @@ macro_rules! policy_setters {
         /// from doing so for ever.
         ///
         /// A quorum queue counts by itself. In another queue a message that comes back is counted by
-        /// a copy that goes to the end of the queue; with a [`concurrency`](Self::concurrency) of 1,
+        /// a copy, which waits for a second and goes to the end of the queue; with a [`concurrency`](Self::concurrency) of 1,
         /// which keeps the order, only if a limit is set here. Whatever brings a message back counts:
         /// a crash, a lost connection, a shutdown, [`Outcome::Requeue`](crate::Outcome::Requeue).
         #[must_use]

@@ -95,8 +95,8 @@ async fn a_broker_that_is_killed_under_load_loses_nothing() {
                 let first = eventually_some(LONG, async || ledger.first_after(late)).await;
                 let took = first.saturating_duration_since(back);
                 eprintln!("{kind}: handling again {took:?} after the broker was back");
-                // 5 s on a machine that has nothing else to do
-                assert!(took < Duration::from_secs(5), "{took:?}");
+                // `comeback` expects less, on a machine that has nothing else to do
+                assert!(took < Duration::from_secs(10), "{took:?}");
             }
             for ledger in ledgers {
                 ledger.until(MESSAGES as usize, LONG).await;
