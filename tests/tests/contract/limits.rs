@@ -280,7 +280,8 @@ pub(crate) async fn a_full_dead_letter_queue_keeps_what_it_has(bed: Arc<Bed>) {
     })
     .await;
     bed.send(&queue, "fail", "2").await;
-    // the second waits for room, and comes once there is some
+    eventually(DEADLINE, async || !app.health().is_healthy()).await;
+    // the second was refused and waits for room, and comes once there is some
     assert_eq!(bed.next(&dead_letters).await.body, b"1");
     assert_eq!(bed.next(&dead_letters).await.body, b"2");
     app.shut_down().await.unwrap();
