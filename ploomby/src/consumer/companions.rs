@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::policy::DeadLettering;
+use super::{options::check_name, policy::DeadLettering};
 use crate::message::Value;
 
 /// Where the messages of a queue go that cannot be handled.
@@ -131,25 +131,32 @@ impl Companions {
         arguments
     }
 
-    /// Where a message waits for its next attempt. It comes back through the default exchange, so
-    /// that no other consumer sees it.
+    /// The queues that have to be there, where messages may wait for these delays.
+    pub(crate) fn declared(&self, delays: &[Duration]) -> Vec<Declared> {
+        let delays = delays.iter().filter(|delay| !delay.is_zero());
+        let retry_queues = delays.map(|delay| self.retry_queue(*delay));
+        self.dead_letters
+            .iter()
+            .cloned()
+            .chain(retry_queues)
+            .collect()
+    }
+
+    /// The queue that a message waits in, unless it goes straight back: without a delay, and where
+    /// the queue's name would be too long for AMQP.
+    pub(crate) fn waiting_queue(&self, delay: Duration) -> Option<Declared> {
+        let queue = self.retry_queue(delay);
+        (!delay.is_zero() && check_name(&queue.name).is_ok()).then_some(queue)
+    }
+
+    /// The queue of this delay, under whatever name. What expires there comes back through the
+    /// default exchange, so that no other consumer sees it.
     ///
     /// A quorum queue moves it at least once, a classic queue without a confirm of its own.
     ///
     /// Source: [at-least-once
     /// dead-lettering](https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
-    ///
-    /// Where its name would be too long for AMQP, it can only wait in the consumed queue itself.
-    pub(crate) fn waiting_queue(&self, delay: Duration) -> Option<Declared> {
-        let queue = self.retry_queue(delay);
-        (!delay.is_zero() && queue.name.len() <= 255).then_some(queue)
-    }
-
-    /// The queue of this delay, under whatever name.
-    pub(crate) fn retry_queue(&self, delay: Duration) -> Declared {
-        let milliseconds = |duration: Duration| {
-            Value::I64(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
-        };
+    fn retry_queue(&self, delay: Duration) -> Declared {
         let mut arguments = vec![
             argument("x-message-ttl", milliseconds(delay)),
             argument(
@@ -179,8 +186,7 @@ fn dead_letter_arguments(dead_letters: &DeadLetters, is_quorum: bool) -> Vec<(St
         arguments.push(argument("x-queue-type", "quorum"));
     }
     if let Some(ttl) = dead_letters.ttl {
-        let ttl = i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX);
-        arguments.push(argument("x-message-ttl", ttl));
+        arguments.push(argument("x-message-ttl", milliseconds(ttl)));
     }
     if let Some(most) = dead_letters.max_length {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -189,6 +195,11 @@ fn dead_letter_arguments(dead_letters: &DeadLetters, is_quorum: bool) -> Vec<(St
         arguments.push(argument("x-overflow", "reject-publish"));
     }
     arguments
+}
+
+/// As the arguments of queues count.
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn argument(name: &str, value: impl Into<Value>) -> (String, Value) {

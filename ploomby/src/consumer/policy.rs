@@ -40,9 +40,10 @@ macro_rules! policy_setters {
         /// from doing so for ever.
         ///
         /// A quorum queue counts by itself. In another queue a message that comes back is counted by
-        /// a copy, which waits for a second and goes to the end of the queue; with a [`concurrency`](Self::concurrency) of 1,
-        /// which keeps the order, only if a limit is set here. Whatever brings a message back counts:
-        /// a crash, a lost connection, a shutdown, [`Outcome::Requeue`](crate::Outcome::Requeue).
+        /// a copy, which waits for a second and goes to the end of the queue; with a
+        /// [`concurrency`](Self::concurrency) of 1, which keeps the order, only if a limit is set
+        /// here. Whatever brings a message back counts: a crash, a lost connection, a shutdown,
+        /// [`Outcome::Requeue`](crate::Outcome::Requeue).
         #[must_use]
         pub fn max_deliveries(mut $self, deliveries: impl Into<Option<u32>>) -> Self {
             $policy.max_deliveries = match deliveries.into() {
@@ -142,7 +143,7 @@ impl QueuePolicy {
 
     policy_setters!(self => self);
 
-    /// How often a message may be delivered, and whether a copy has to count it.
+    /// How often a message may come back without having been settled.
     pub(crate) fn most_deliveries(&self) -> Option<u32> {
         match self.max_deliveries {
             MaxDeliveries::Default => Some(MAX_DELIVERIES),

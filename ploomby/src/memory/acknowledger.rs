@@ -3,7 +3,7 @@ use std::{future::ready, sync::Arc, time::Duration};
 use super::{
     arguments::QueueArguments,
     queue::{Entry, Queue},
-    state::{QueueId, Shared},
+    state::{QueueId, Shared, State},
     stored::{MAX_PROPERTIES, Stored},
     subscription::Subscription,
 };
@@ -45,13 +45,10 @@ impl MemoryAcknowledger {
     /// Takes a delivery from the consumer, which has room for another then.
     fn settle(&self, tag: u64, then: impl FnOnce(&mut Queue, Entry) -> Option<Entry>) {
         let mut state = self.shared.lock();
-        let Some(queue) = state.get_mut(self.queue) else {
+        let Some((queue, entry)) = self.take(&mut state, tag) else {
             return;
         };
-        let settled = queue
-            .consumer(self.consumer)
-            .and_then(|consumer| consumer.settle(tag));
-        let done = settled.and_then(|entry| then(queue, entry));
+        let done = then(queue, entry);
         if queue.ready_count() > 0 {
             state.pump(self.queue);
         }
@@ -62,15 +59,19 @@ impl MemoryAcknowledger {
 
     fn dead_letter_by_queue(&self, tag: u64) {
         let mut state = self.shared.lock();
-        let Some(queue) = state.get_mut(self.queue) else {
+        let Some((queue, entry)) = self.take(&mut state, tag) else {
             return;
         };
-        let settled = queue
-            .consumer(self.consumer)
-            .and_then(|consumer| consumer.settle(tag));
-        let dead = settled.and_then(|entry| queue.dead_letter(entry));
-        state.dead_letter(dead.map(Stored::rejected).into_iter().collect::<Vec<_>>());
+        let dead = queue.dead_letter(entry).map(Stored::rejected);
+        state.dead_letter(dead.into_iter().collect::<Vec<_>>());
         state.pump(self.queue);
+    }
+
+    /// The delivery of this tag, where it is not settled yet, and its queue.
+    fn take<'s>(&self, state: &'s mut State, tag: u64) -> Option<(&'s mut Queue, Entry)> {
+        let queue = state.get_mut(self.queue)?;
+        let entry = queue.consumer(self.consumer)?.settle(tag)?;
+        Some((queue, entry))
     }
 
     /// Puts a copy into a queue of ours, which is declared where it is gone.

@@ -80,15 +80,11 @@ impl MemoryConsumer {
 
 impl MessageConsumer for MemoryConsumer {
     async fn connect(&mut self, dispatcher: &Dispatcher) -> Result<(), ConsumerError> {
-        let delays = dispatcher.retry_delays();
-        let delays = delays.iter().filter(|delay| !delay.is_zero());
-        let retry_queues: Vec<_> = delays
-            .map(|delay| self.companions.retry_queue(*delay))
-            .collect();
+        let beside = self.companions.declared(&dispatcher.retry_delays());
         // an older subscription ends before the lock is taken that it needs for that
         self.subscription = None;
         let mut state = self.shared.lock();
-        for declared in self.companions.dead_letters.iter().chain(&retry_queues) {
+        for declared in &beside {
             QueueArguments::of(declared)
                 .and_then(|arguments| state.declare(&declared.name, &arguments))
                 .map_err(|error| {

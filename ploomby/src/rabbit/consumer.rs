@@ -176,19 +176,13 @@ pub struct RabbitConsumer {
 
 impl RabbitConsumer {
     async fn ensure(&self) -> Result<(), TopologyError> {
-        let companions = self.copies.companions();
-        let delays = self.retry_delays.iter();
-        let retry_queues: Vec<_> = delays.map(|delay| companions.retry_queue(*delay)).collect();
+        let beside = self.copies.companions().declared(&self.retry_delays);
         let now = Instant::now();
         topology::ensure(
             &self.connection,
             &self.subscription.queue,
             &self.queue_arguments,
-            &companions
-                .dead_letters
-                .iter()
-                .chain(&retry_queues)
-                .collect::<Vec<_>>(),
+            &beside,
         )
         .await?;
         self.copies.declared(&self.retry_delays, now);
@@ -297,10 +291,8 @@ impl RabbitConsumer {
 impl MessageConsumer for RabbitConsumer {
     async fn connect(&mut self, dispatcher: &Dispatcher) -> Result<(), ConsumerError> {
         self.retry_delays = dispatcher.retry_delays();
-        self.retry_delays.retain(|delay| !delay.is_zero());
-        for delay in &self.retry_delays {
-            let name = self.copies.companions().retry_queue(*delay).name;
-            check_name(&name).map_err(ConsumerError::new)?;
+        for beside in self.copies.companions().declared(&self.retry_delays) {
+            check_name(&beside.name).map_err(ConsumerError::new)?;
         }
         self.ensure().await.map_err(ConsumerError::new)?;
         self.session = Some(self.open().await.map_err(ConsumerError::new)?);

@@ -19,7 +19,7 @@ pub(super) async fn ensure(
     connection: &SharedConnection,
     queue: &str,
     arguments: &[(String, Value)],
-    beside: &[&Declared],
+    beside: &[Declared],
 ) -> Result<(), TopologyError> {
     let exists = exists(connection, queue).await;
     if let Err(TopologyError::Queue { closed, .. }) = &exists {
@@ -40,7 +40,7 @@ pub(super) async fn ensure(
 
 async fn declare_all(
     connection: &SharedConnection,
-    queues: &[&Declared],
+    queues: &[Declared],
 ) -> Result<(), TopologyError> {
     for declared in queues {
         self::declare(connection, declared).await?;
