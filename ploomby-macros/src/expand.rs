@@ -44,6 +44,7 @@ fn register(attr: &Attr, function: &ItemFn) -> TokenStream {
     let keys = keys(attr, &name, function.sig.ident.span());
     let call = call();
     let options = options(attr);
+    let require = require(function);
     let run = run(function);
     quote! {
         #(#conditions)*
@@ -56,11 +57,14 @@ fn register(attr: &Attr, function: &ItemFn) -> TokenStream {
                     file: ::core::file!(),
                     line: ::core::line!(),
                     options: __ploomby_options,
+                    require: __ploomby_require,
                     call: __ploomby_call,
                 }
             }
 
             #options
+
+            #require
 
             #call
 
@@ -106,6 +110,43 @@ fn options(attr: &Attr) -> TokenStream {
         fn __ploomby_options() -> ::ploomby::__private::HandlerOptions {
             ::ploomby::__private::HandlerOptions::new() #(#setters)*
         }
+    }
+}
+
+/// What the arguments need from the program. The lifetimes of the signature are those of its types.
+fn require(function: &ItemFn) -> TokenStream {
+    let requirements = local("requirements", Span::call_site());
+    let (lifetimes, _, conditions_on_them) = function.sig.generics.split_for_impl();
+    let requires = function
+        .sig
+        .inputs
+        .iter()
+        .filter_map(|argument| match argument {
+            FnArg::Typed(argument) => Some(require_one(argument, &requirements)),
+            FnArg::Receiver(_) => None,
+        });
+    quote! {
+        fn __ploomby_require #lifetimes (
+            #requirements: &mut ::ploomby::__private::Requirements,
+        ) #conditions_on_them {
+            let _ = &#requirements;
+            #(#requires)*
+        }
+    }
+}
+
+fn require_one(argument: &PatType, requirements: &Ident) -> TokenStream {
+    let conditions = conditions(&argument.attrs);
+    let conditions = quote!(#(#conditions)*);
+    let (of_argument, ty) = match &*argument.ty {
+        Type::Reference(reference) => ("LentArgument", &*reference.elem),
+        ty => ("Argument", ty),
+    };
+    let spans = Spans::of(&argument.ty);
+    let of_argument = Ident::new(of_argument, spans.start);
+    quote_spanned! {spans.end=>
+        #conditions
+        <#ty as ::ploomby::__private::#of_argument<'_, _>>::require(#requirements);
     }
 }
 

@@ -7,10 +7,14 @@ pub use inventory;
 
 pub use crate::{
     delivery::Delivery,
-    extract::{Argument, Free, Slot, lent::LentArgument},
+    extract::{
+        Argument,
+        kind::{Free, Slot},
+        lent::LentArgument,
+    },
     handler::{
         ConcurrencyValue, HandlerFuture, HandlerOptions, LinkedHandler, LinkedKey, QueueValue,
-        RetryValue, TimeoutValue, guard,
+        Requirements, RetryValue, TimeoutValue, guard,
     },
     outcome::{IntoOutcome, Outcome},
     settle::Failure,

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use http::Extensions;
 use tracing::{error, info};
 
 use self::{broker_url::BrokerUrl, running::Consumers};
@@ -76,6 +77,7 @@ pub struct App {
     handlers: Option<HandlerRegistry>,
     deadline: Option<Duration>,
     reconnect: Reconnect,
+    state: Extensions,
 }
 
 impl App {
@@ -89,6 +91,7 @@ impl App {
             handlers: None,
             deadline: None,
             reconnect: Reconnect::forever(),
+            state: Extensions::new(),
         }
     }
 
@@ -102,6 +105,13 @@ impl App {
     /// [`#[handler]`](macro@crate::handler).
     pub fn handlers(mut self, handlers: HandlerRegistry) -> Self {
         self.handlers = Some(handlers);
+        self
+    }
+
+    /// Gives the handlers a value that they take as [`State`](crate::extract::State): one of each
+    /// type, of which each message gets a clone.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.state.insert(state);
         self
     }
 
@@ -164,9 +174,10 @@ impl App {
             .map(|queue| queue.name.as_str())
             .collect();
         handlers
-            .check_for(Some(&queues))
+            .check_for(Some(&queues), Some(&self.state))
             .map_err(RegisterError::from)?;
-        let mut consumers = MessageConsumerRegistry::new(handlers, factory);
+        let mut consumers = MessageConsumerRegistry::new(handlers, factory)
+            .with_all_state(std::mem::take(&mut self.state));
         if let Some(deadline) = self.deadline {
             consumers = consumers.with_deadline(deadline);
         }

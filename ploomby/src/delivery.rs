@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
+use http::Extensions;
+
 use crate::{
     codec::Decoding,
     key::{KeyError, KeyReader},
@@ -35,6 +37,7 @@ impl DeliveryTag {
 pub struct Delivery {
     inner: Arc<Inner>,
     source: Option<Arc<Source>>,
+    extensions: Extensions,
 }
 
 struct Inner {
@@ -63,6 +66,8 @@ pub(crate) struct Source {
     pub(crate) queue: String,
     pub(crate) key: KeyReader,
     pub(crate) decoding: Decoding,
+    /// What the program gave its handlers.
+    pub(crate) state: Arc<Extensions>,
 }
 
 /// How the message came. The client's own frame is kept as it is, so that no text is copied.
@@ -85,6 +90,7 @@ impl Delivery {
         Self {
             inner: Arc::new(Inner::new(message, Envelope::Wire(deliver))),
             source: None,
+            extensions: Extensions::new(),
         }
     }
 
@@ -102,6 +108,7 @@ impl Delivery {
         Self {
             inner: Arc::new(Inner::new(message, envelope)),
             source: None,
+            extensions: Extensions::new(),
         }
     }
 
@@ -111,6 +118,7 @@ impl Delivery {
         let redelivered = self.came_back();
         Self {
             source: self.source,
+            extensions: self.extensions,
             ..Self::plain(
                 self.inner.message.clone(),
                 exchange.into(),
@@ -127,6 +135,7 @@ impl Delivery {
         let (exchange, routing_key) = (exchange.to_owned(), routing_key.to_owned());
         Self {
             source: self.source,
+            extensions: self.extensions,
             ..Self::plain(self.inner.message.clone(), exchange, routing_key, true)
         }
     }
@@ -210,6 +219,23 @@ impl Delivery {
     /// The key that names the handler, where the message has one.
     pub fn key(&self) -> Option<Cow<'_, str>> {
         self.try_key().ok()
+    }
+
+    /// The program's state of this type, where it gave one: what
+    /// [`State`](crate::extract::State) takes.
+    pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
+        self.source.as_ref()?.state.get()
+    }
+
+    /// What layers left with the delivery, by type.
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
+    /// For a layer to leave something with the delivery. It is not part of the message: what is
+    /// delivered again comes without it.
+    pub fn extensions_mut(&mut self) -> &mut Extensions {
+        &mut self.extensions
     }
 
     pub(crate) fn try_key(&self) -> Result<Cow<'_, str>, KeyError> {

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use http::Extensions;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout, timeout_at},
@@ -70,6 +71,7 @@ impl Dispatcher {
         key: KeyReader,
         handlers: &HandlerRegistry,
         policy: QueuePolicy,
+        state: Arc<Extensions>,
     ) -> Self {
         Self {
             queue: Arc::new(Queue {
@@ -77,6 +79,7 @@ impl Dispatcher {
                     queue: queue.to_owned(),
                     key,
                     decoding: policy.decoding,
+                    state,
                 }),
                 handlers: handlers.table(queue, &policy),
                 room: Room::new(&policy),

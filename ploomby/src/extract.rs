@@ -4,27 +4,44 @@
 //! them apart, never names: what implements [`FromDelivery`] is an extractor, what implements
 //! `serde::Deserialize` is the payload, and so are `Protobuf<T>` and `Valid<T>`, each by a feature.
 
-use std::{future::Future, marker::PhantomData};
+use std::future::Future;
 
-use futures_util::TryFutureExt;
+use futures_util::{FutureExt, TryFutureExt};
 
-pub(crate) use self::extracting::Extracting;
-pub use self::parts::{Attempt, Key, RawBody, Redelivered};
 #[cfg(feature = "protobuf")]
 pub use self::protobuf::Protobuf;
 #[cfg(feature = "garde")]
 pub use self::valid::Valid;
+pub use self::{
+    extension::{Extension, MissingExtension},
+    header::{Header, HeaderRejection},
+    parts::{Attempt, Key, MissingKey, RawBody, Redelivered},
+    rejection::Rejection,
+    state::{MissingState, State},
+};
+pub(crate) use self::{
+    extracting::Extracting,
+    kind::{Extractor, Part, Payload},
+};
+pub use crate::handler::Requirements;
 use crate::{
     delivery::Delivery,
     settle::{Failure, Reason},
 };
 
+mod extension;
 mod extracting;
+mod header;
+pub(crate) mod kind;
 pub(crate) mod lent;
+mod optional;
+mod part;
 mod parts;
 mod payload;
 #[cfg(feature = "protobuf")]
 mod protobuf;
+mod rejection;
+mod state;
 #[cfg(feature = "garde")]
 mod valid;
 
@@ -56,7 +73,8 @@ mod valid;
     note = "implement `ploomby::extract::FromDelivery` for it"
 )]
 pub trait FromDelivery<'d>: Sized {
-    /// Why the argument could not be made. The message is dead-lettered with it.
+    /// Why the argument could not be made. The message is dead-lettered with it, unless it is or
+    /// holds a [`Rejection`], which says what else is done.
     type Rejection: Into<anyhow::Error>;
 
     /// Makes the argument.
@@ -67,6 +85,24 @@ pub trait FromDelivery<'d>: Sized {
     fn from_delivery(
         delivery: &'d Delivery,
     ) -> impl Future<Output = Result<Self, Self::Rejection>> + Send;
+
+    /// Makes the argument of a handler that takes `Option<Self>`: none where
+    /// [`from_delivery`](Self::from_delivery) fails. An extractor that can tell what is not there
+    /// from what is wrong fails with the latter.
+    ///
+    /// # Errors
+    ///
+    /// What is there is wrong.
+    fn optional(
+        delivery: &'d Delivery,
+    ) -> impl Future<Output = Result<Option<Self>, Self::Rejection>> + Send {
+        Self::from_delivery(delivery).map(|result| Ok(result.ok()))
+    }
+
+    /// Says what the program has to give for it, so that a program that does not does not start.
+    fn require(requirements: &mut Requirements) {
+        let _ = requirements;
+    }
 }
 
 /// An argument of a handler. `Kind` is inferred and keeps the ways apart.
@@ -80,19 +116,12 @@ pub trait FromDelivery<'d>: Sized {
 pub trait Argument<'d, Kind>: Sized {
     /// Makes the argument.
     fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Kind>;
+
+    /// What the program has to give for it.
+    fn require(requirements: &mut Requirements) {
+        let _ = requirements;
+    }
 }
-
-/// Arguments that implement `serde::Deserialize`.
-#[derive(Debug)]
-pub enum Payload {}
-
-/// Arguments that are parts of the delivery, and there at once.
-#[derive(Debug)]
-pub enum Part {}
-
-/// Arguments that implement [`FromDelivery`].
-#[derive(Debug)]
-pub enum Extractor {}
 
 #[diagnostic::do_not_recommend]
 impl<'d, T> Argument<'d, Extractor> for T
@@ -101,55 +130,15 @@ where
 {
     fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Extractor> {
         // a combinator and not an async block, for the reason that `Extracting` gives
-        let extracted = T::from_delivery(delivery)
-            .map_err(|rejection| Failure::from_error(Reason::Rejected, rejection));
+        let extracted = T::from_delivery(delivery).map_err(rejected);
         Extracting::waiting(Box::pin(extracted))
     }
-}
 
-/// Counts payloads at compile time: what the arguments so far leave room for.
-#[diagnostic::on_unimplemented(
-    message = "a handler takes one payload",
-    label = "the second payload of this handler",
-    note = "a message has one body: take one type that holds both, or implement \
-            `ploomby::extract::FromDelivery` for what comes from elsewhere"
-)]
-pub trait Slot<Kind> {
-    /// The room that is left after an argument of this kind.
-    type After;
-
-    /// Takes the room that the argument needs.
-    fn fill(self, kind: PhantomData<fn() -> Kind>) -> Self::After;
-}
-
-/// No payload so far.
-#[derive(Debug)]
-pub struct Free;
-
-/// There is a payload already.
-#[derive(Debug)]
-pub struct Taken;
-
-#[diagnostic::do_not_recommend]
-impl Slot<Payload> for Free {
-    type After = Taken;
-
-    fn fill(self, _: PhantomData<fn() -> Payload>) -> Taken {
-        Taken
+    fn require(requirements: &mut Requirements) {
+        T::require(requirements);
     }
 }
 
-macro_rules! leave_room {
-    ($($slot:ident $kind:ident),+) => {$(
-        #[diagnostic::do_not_recommend]
-        impl Slot<$kind> for $slot {
-            type After = $slot;
-
-            fn fill(self, _: PhantomData<fn() -> $kind>) -> $slot {
-                self
-            }
-        }
-    )+};
+fn rejected(rejection: impl Into<anyhow::Error>) -> Failure {
+    Failure::from_error(Reason::Rejected, rejection)
 }
-
-leave_room!(Free Part, Free Extractor, Taken Part, Taken Extractor);

@@ -12,6 +12,7 @@ pub use self::{
         values::{ConcurrencyValue, QueueValue, RetryValue, TimeoutValue},
     },
     registry::{HandlerRegistry, HandlersError},
+    requirements::Requirements,
 };
 use crate::{delivery::Delivery, outcome::Outcome, settle::Failure};
 
@@ -20,6 +21,7 @@ mod guard;
 mod linked;
 mod options;
 mod registry;
+mod requirements;
 mod table;
 
 /// A handler at work. It shares the delivery, so that the message is still there when the handler
@@ -31,6 +33,7 @@ pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> +
 pub(crate) struct Entry {
     pub(crate) call: Call,
     pub(crate) options: Arc<HandlerOptions>,
+    pub(crate) requirements: Arc<Requirements>,
     pub(crate) origin: Origin,
 }
 

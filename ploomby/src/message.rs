@@ -10,7 +10,8 @@ pub use self::{
     value::Value,
 };
 
-pub(crate) mod headers;
+pub(crate) mod decode;
+mod headers;
 pub(crate) mod properties;
 mod value;
 

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 pub(crate) use self::{
     copy::{NoRoom, fit, headers, unix_seconds},
@@ -93,6 +93,17 @@ impl Settling {
         let (queue, key) = (delivery.queue(), cut_key(delivery));
         let attempt = delivery.attempt();
         let reason = failure.reason;
+        if let Some(outcome @ (Outcome::Requeue | Outcome::Discard)) = failure.outcome() {
+            let error = failure.log_text();
+            if outcome == Outcome::Requeue {
+                debug!(queue, key, attempt, %reason, error, "requeued");
+                acknowledger.requeue(tag).await;
+            } else {
+                debug!(queue, key, attempt, %reason, error, "discarded");
+                acknowledger.ack(tag).await;
+            }
+            return;
+        }
         if let Some(delay) = retry.next(attempt, &failure) {
             let copy = copy::retry(delivery);
             let kept = self

@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use http::Extensions;
 use thiserror::Error;
 use tokio::{
     task::{JoinError, JoinSet},
@@ -53,6 +54,7 @@ pub struct MessageConsumerRegistry<F: MessageConsumerFactory> {
     tasks: JoinSet<Result<(), RunError>>,
     deadline: Duration,
     health: Health,
+    state: Arc<Extensions>,
 }
 
 impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
@@ -65,7 +67,21 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             tasks: JoinSet::new(),
             deadline: DEFAULT_DEADLINE,
             health: Health::default(),
+            state: Arc::default(),
         }
+    }
+
+    /// Gives the handlers a value that they take as [`State`](crate::extract::State), one of each
+    /// type. Queues that are registered before do not see it.
+    #[must_use]
+    pub fn with_state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        Arc::make_mut(&mut self.state).insert(state);
+        self
+    }
+
+    pub(crate) fn with_all_state(mut self, state: Extensions) -> Self {
+        self.state = Arc::new(state);
+        self
     }
 
     /// How long handlers in flight may take to finish after
@@ -93,7 +109,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         consumers_count: usize,
         options: F::Options,
     ) -> Result<(), RegisterError> {
-        self.handlers.check()?;
+        self.handlers.check_for(None, Some(&self.state))?;
         if consumers_count == 0 {
             return Err(RegisterError::NoConsumers(listen_for.to_owned()));
         }
@@ -101,7 +117,9 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             return Err(RegisterError::AlreadyRegistered(listen_for.to_owned()));
         }
         let policy = self.factory.policy(&options, consumers_count);
-        let dispatcher = Dispatcher::new(listen_for, key.reader()?, &self.handlers, policy);
+        let key = key.reader()?;
+        let state = self.state.clone();
+        let dispatcher = Dispatcher::new(listen_for, key, &self.handlers, policy, state);
         let consumers = self
             .connect(&dispatcher, consumers_count, &options)
             .await

@@ -11,7 +11,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::{Argument, Extracting, Payload, payload::decode};
+use super::{Argument, Extracting, Payload, Requirements, payload::decode};
 use crate::{delivery::Delivery, settle::Failure};
 
 /// What a handler can take as `&Self`: any argument, and what cannot be owned by a variable, such
@@ -29,6 +29,11 @@ pub trait LentArgument<'d, Kind> {
 
     /// Makes the holder.
     fn extract(delivery: &'d Delivery) -> Lending<'d, Self, Self::Holder, Kind>;
+
+    /// What the program has to give for it.
+    fn require(requirements: &mut Requirements) {
+        let _ = requirements;
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -40,6 +45,10 @@ where
 
     fn extract(delivery: &'d Delivery) -> Lending<'d, T, T, Kind> {
         Lending::new(T::extract(delivery))
+    }
+
+    fn require(requirements: &mut Requirements) {
+        T::require(requirements);
     }
 }
 

@@ -1,12 +1,13 @@
-use std::fmt;
+use std::{convert::Infallible, fmt};
 
 use bytes::Bytes;
+use thiserror::Error;
 
-use super::{Argument, Extracting, Part};
+use super::part::DeliveryPart;
 use crate::{
     delivery::Delivery,
-    message::Properties,
-    settle::{Failure, Reason},
+    key::KeyError,
+    message::{Headers, Properties},
 };
 
 /// The key of the message, which the default handler, or one with several keys, may want to know.
@@ -23,14 +24,19 @@ use crate::{
 pub struct Key(pub String);
 
 #[diagnostic::do_not_recommend]
-impl<'d> Argument<'d, Part> for Key {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
-        Extracting::ready(match delivery.try_key() {
-            Ok(key) => Ok(Self(key.into_owned())),
-            Err(error) => Err(Failure::new(Reason::MissingKey, error.to_string())),
-        })
+impl<'d> DeliveryPart<'d> for Key {
+    type Rejection = MissingKey;
+
+    fn part(delivery: &'d Delivery) -> Result<Self, MissingKey> {
+        let key = delivery.try_key().map_err(MissingKey)?;
+        Ok(Self(key.into_owned()))
     }
 }
+
+/// The message has no key: a handler that is called by a test, since what is dispatched has one.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct MissingKey(KeyError);
 
 /// The body of the message, as it was sent: a compressed one is not decompressed.
 ///
@@ -45,9 +51,11 @@ impl fmt::Debug for RawBody {
 }
 
 #[diagnostic::do_not_recommend]
-impl<'d> Argument<'d, Part> for RawBody {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
-        Extracting::ready(Ok(Self(delivery.message().body().clone())))
+impl<'d> DeliveryPart<'d> for RawBody {
+    type Rejection = Infallible;
+
+    fn part(delivery: &'d Delivery) -> Result<Self, Infallible> {
+        Ok(Self(delivery.message().body().clone()))
     }
 }
 
@@ -68,9 +76,11 @@ impl<'d> Argument<'d, Part> for RawBody {
 pub struct Attempt(pub u32);
 
 #[diagnostic::do_not_recommend]
-impl<'d> Argument<'d, Part> for Attempt {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
-        Extracting::ready(Ok(Self(delivery.attempt())))
+impl<'d> DeliveryPart<'d> for Attempt {
+    type Rejection = Infallible;
+
+    fn part(delivery: &'d Delivery) -> Result<Self, Infallible> {
+        Ok(Self(delivery.attempt()))
     }
 }
 
@@ -79,9 +89,11 @@ impl<'d> Argument<'d, Part> for Attempt {
 pub struct Redelivered(pub bool);
 
 #[diagnostic::do_not_recommend]
-impl<'d> Argument<'d, Part> for Redelivered {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
-        Extracting::ready(Ok(Self(delivery.is_redelivered())))
+impl<'d> DeliveryPart<'d> for Redelivered {
+    type Rejection = Infallible;
+
+    fn part(delivery: &'d Delivery) -> Result<Self, Infallible> {
+        Ok(Self(delivery.is_redelivered()))
     }
 }
 
@@ -96,16 +108,40 @@ impl<'d> Argument<'d, Part> for Redelivered {
 /// }
 /// ```
 #[diagnostic::do_not_recommend]
-impl<'d> Argument<'d, Part> for Properties {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
-        Extracting::ready(Ok(delivery.properties().clone()))
+impl<'d> DeliveryPart<'d> for Properties {
+    type Rejection = Infallible;
+
+    fn part(delivery: &'d Delivery) -> Result<Self, Infallible> {
+        Ok(delivery.properties().clone())
+    }
+}
+
+/// All headers of the message, where they lie. For a few by name and type there is
+/// [`Header`](super::Header).
+///
+/// ```
+/// use ploomby::Headers;
+///
+/// #[ploomby::handler("forward")]
+/// async fn forward(headers: Headers<'_>) {
+///     println!("for {:?}", headers.text("x-tenant"));
+/// }
+/// ```
+#[diagnostic::do_not_recommend]
+impl<'d> DeliveryPart<'d> for Headers<'d> {
+    type Rejection = Infallible;
+
+    fn part(delivery: &'d Delivery) -> Result<Self, Infallible> {
+        Ok(delivery.headers())
     }
 }
 
 /// The delivery itself, of which nothing is copied.
 #[diagnostic::do_not_recommend]
-impl<'d> Argument<'d, Part> for Delivery {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
-        Extracting::ready(Ok(delivery.clone()))
+impl<'d> DeliveryPart<'d> for Delivery {
+    type Rejection = Infallible;
+
+    fn part(delivery: &'d Delivery) -> Result<Self, Infallible> {
+        Ok(delivery.clone())
     }
 }

@@ -2,7 +2,7 @@ use std::{fmt, fmt::Write, ops::Deref};
 
 use garde::Validate;
 
-use super::{Argument, Extracting, Payload};
+use super::{Argument, Extracting, Payload, Requirements};
 use crate::{
     delivery::Delivery,
     settle::{Failure, Reason},
@@ -81,6 +81,10 @@ where
             Ok(()) => Ok(Self(payload)),
             Err(report) => Err(invalid(&report)),
         })
+    }
+
+    fn require(requirements: &mut Requirements) {
+        T::require(requirements);
     }
 }
 

@@ -1,9 +1,12 @@
 use std::future::Future;
 
-use super::{HandlerFuture, guard};
+use super::{HandlerFuture, Requirements, guard};
 use crate::{
     delivery::Delivery,
-    extract::{Argument, Free, Slot},
+    extract::{
+        Argument,
+        kind::{Free, Slot},
+    },
     outcome::IntoOutcome,
     settle::Failure,
 };
@@ -22,6 +25,10 @@ pub trait HandlerFunction<M>: Send + Sync + 'static {
     /// Decodes the arguments and calls the function.
     #[doc(hidden)]
     fn call(&self, delivery: Delivery) -> HandlerFuture;
+
+    /// What the arguments need from the program.
+    #[doc(hidden)]
+    fn require(requirements: &mut Requirements);
 }
 
 /// For each argument its type, its kind, and whether the payload was seen before and after it.
@@ -50,6 +57,10 @@ macro_rules! function {
                     })
                     .await
                 })
+            }
+
+            fn require(requirements: &mut Requirements) {
+                $(<$argument as Argument<'_, $kind>>::require(requirements);)*
             }
         }
     };

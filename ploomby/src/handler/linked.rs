@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Call, Entry, HandlerFuture, HandlerOptions, Origin};
+use super::{Call, Entry, HandlerFuture, HandlerOptions, Origin, Requirements};
 use crate::delivery::Delivery;
 
 /// What `#[handler]` leaves in the program for [`HandlerRegistry::linked`] to find.
@@ -18,6 +18,8 @@ pub struct LinkedHandler {
     pub line: u32,
     /// What the attribute says beside the keys.
     pub options: fn() -> HandlerOptions,
+    /// What the arguments need from the program.
+    pub require: fn(&mut Requirements),
     /// Decodes the arguments and calls the function.
     pub call: fn(Delivery) -> HandlerFuture,
 }
@@ -35,9 +37,12 @@ inventory::collect!(LinkedHandler);
 
 impl LinkedHandler {
     pub(super) fn entry(&self) -> Entry {
+        let mut requirements = Requirements::default();
+        (self.require)(&mut requirements);
         Entry {
             call: Call::Linked(self.call),
             options: Arc::new((self.options)()),
+            requirements: Arc::new(requirements),
             origin: Origin {
                 name: self.name,
                 file: self.file,

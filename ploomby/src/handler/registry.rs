@@ -1,9 +1,10 @@
 use std::{collections::HashMap, fmt, panic::Location, sync::Arc, time::Duration};
 
+use http::Extensions;
 use thiserror::Error;
 
 use super::{
-    Call, Entry, HandlerFunction, HandlerOptions, Origin, Table,
+    Call, Entry, HandlerFunction, HandlerOptions, Origin, Requirements, Table,
     linked::{LinkedHandler, LinkedKey},
 };
 use crate::consumer::policy::QueuePolicy;
@@ -132,17 +133,24 @@ impl HandlerRegistry {
     ///
     /// One error that lists all: keys with two functions, or no function at all.
     pub fn check(&self) -> Result<(), HandlersError> {
-        self.check_for(None)
+        self.check_for(None, None)
     }
 
-    /// The same, and which handlers are for queues that are not among these.
-    pub(crate) fn check_for(&self, queues: Option<&[&str]>) -> Result<(), HandlersError> {
+    /// The same, which handlers are for queues that are not among these, and which need state that
+    /// is not given.
+    pub(crate) fn check_for(
+        &self,
+        queues: Option<&[&str]>,
+        state: Option<&Extensions>,
+    ) -> Result<(), HandlersError> {
         let mut duplicates = self.duplicates.clone();
         duplicates.sort_by(|a, b| a.address.cmp(&b.address));
         let mut idle: Vec<_> = self.handlers.values().filter_map(idle).collect();
         in_order(&mut idle);
         let mut unconsumed = queues.map_or_else(Vec::new, |queues| self.unconsumed(queues));
         in_order(&mut unconsumed);
+        let mut without_state = state.map_or_else(Vec::new, |state| self.without_state(state));
+        in_order(&mut without_state);
         let mut faults = Vec::new();
         if !duplicates.is_empty() {
             faults.push(Fault::Duplicates(duplicates));
@@ -152,6 +160,9 @@ impl HandlerRegistry {
         }
         if !unconsumed.is_empty() {
             faults.push(Fault::Unconsumed(unconsumed));
+        }
+        if !without_state.is_empty() {
+            faults.push(Fault::WithoutState(without_state));
         }
         if self.handlers.is_empty() {
             faults.push(Fault::Empty);
@@ -169,6 +180,16 @@ impl HandlerRegistry {
             .filter_map(|(address, entry)| {
                 let queue = address.queue.as_ref()?;
                 (!queues.contains(&queue.as_str())).then(|| (queue.clone(), entry.origin))
+            })
+            .collect()
+    }
+
+    fn without_state(&self, given: &Extensions) -> Vec<(String, Origin)> {
+        let handlers = self.handlers.values();
+        handlers
+            .filter_map(|entry| {
+                let missing = entry.requirements.missing(given);
+                (!missing.is_empty()).then(|| (missing.join("`, `"), entry.origin))
             })
             .collect()
     }
@@ -216,8 +237,11 @@ fn by_hand<H, M>(handler: H, options: HandlerOptions, location: &'static Locatio
 where
     H: HandlerFunction<M>,
 {
+    let mut requirements = Requirements::default();
+    H::require(&mut requirements);
     Entry {
         call: Call::ByHand(Arc::new(move |delivery| handler.call(delivery))),
+        requirements: Arc::new(requirements),
         options: Arc::new(options),
         origin: Origin {
             name: std::any::type_name::<H>(),
@@ -272,6 +296,11 @@ enum Fault {
         .0.iter().map(|(queue, origin)| format!("\n  queue `{queue}`: {origin}")).collect::<String>()
     )]
     Unconsumed(Vec<(String, Origin)>),
+    #[error(
+        "handlers take state that the program does not give, give it by `.state(…)`:{}",
+        .0.iter().map(|(state, origin)| format!("\n  `{state}`: {origin}")).collect::<String>()
+    )]
+    WithoutState(Vec<(String, Origin)>),
     #[error(
         "no handler is registered: put #[ploomby::handler(\"key\")] on an async function, and name \
          the crate that it lives in where that is another one (`use my_handlers as _;`)"

@@ -104,7 +104,7 @@ impl<'a> Headers<'a> {
             .find_map(|(field_name, field)| (field_name.as_ref() == name).then_some(field))
     }
 
-    fn fields(&self) -> impl Iterator<Item = (&'a FieldName, &'a FieldValue)> + use<'a> {
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&'a FieldName, &'a FieldValue)> + use<'a> {
         self.table.into_iter().flat_map(|table| table.as_ref())
     }
 }

@@ -1,7 +1,7 @@
 use std::{fmt, time::Duration};
 
 use super::Reason;
-use crate::retry::Permanent;
+use crate::{extract::Rejection, outcome::Outcome, retry::Permanent};
 
 /// Why a message could not be handled.
 pub struct Failure {
@@ -15,6 +15,8 @@ pub struct Failure {
     log: Option<String>,
     /// The handler's error, for its retry policy to look at.
     error: Option<anyhow::Error>,
+    /// What the error says itself.
+    outcome: Option<Outcome>,
 }
 
 /// An error of ten megabytes helps no one, and a header has to fit into one frame.
@@ -29,6 +31,7 @@ impl Failure {
             text,
             log: None,
             error: None,
+            outcome: None,
         }
     }
 
@@ -52,6 +55,7 @@ impl Failure {
         let error = error.into();
         let text = format!("{error:#}");
         Self {
+            outcome: Rejection::outcome_in(&error),
             error: Some(error),
             ..Self::new(reason, text)
         }
@@ -93,8 +97,20 @@ impl Failure {
         self.error.as_ref()
     }
 
+    /// What the error says itself about its message.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        self.outcome
+    }
+
     /// Whether another attempt may go better.
     pub(crate) fn is_retriable(&self) -> bool {
+        match self.outcome {
+            Some(outcome) => outcome == Outcome::Retry,
+            None => self.is_retriable_by_reason(),
+        }
+    }
+
+    fn is_retriable_by_reason(&self) -> bool {
         self.reason.is_after_handler() && !self.error.as_ref().is_some_and(Permanent::is_in)
     }
 }

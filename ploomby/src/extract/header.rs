@@ -1,0 +1,86 @@
+use std::{fmt, ops::Deref};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::part::DeliveryPart;
+use crate::delivery::Delivery;
+
+/// Headers of the message, decoded into a struct with a field for each: typed, named in one place,
+/// and borrowed from the message where they are text.
+///
+/// A header that is missing or does not fit its field sends the message to the dead-letter queue.
+/// A field that is an `Option`, or has `#[serde(default)]`, may be missing; with
+/// `Option<Header<T>>` all of them may, and one that is there and does not fit is refused all the
+/// same. Headers that `T` does not name are of no concern. Numbers fit whatever integer holds them.
+/// A header's value is never in the error nor in the log.
+///
+/// ```
+/// use ploomby::extract::Header;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Trace<'m> {
+///     #[serde(rename = "x-tenant")]
+///     tenant: &'m str,
+///     #[serde(rename = "x-hops", default)]
+///     hops: u32,
+/// }
+///
+/// #[ploomby::handler("audit")]
+/// async fn audit(Header(trace): Header<Trace<'_>>) {
+///     println!("{} after {} hops", trace.tenant, trace.hops);
+/// }
+/// ```
+///
+/// For all headers, or names that only the running program knows, take
+/// [`Headers`](crate::Headers).
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Header<T>(pub T);
+
+impl<T> Deref for Header<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Headers carry secrets, too.
+impl<T> fmt::Debug for Header<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Header").finish_non_exhaustive()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'d, T> DeliveryPart<'d> for Header<T>
+where
+    T: Deserialize<'d>,
+{
+    type Rejection = HeaderRejection;
+
+    fn part(delivery: &'d Delivery) -> Result<Self, HeaderRejection> {
+        delivery.headers().decode().map(Self)
+    }
+
+    fn optional(delivery: &'d Delivery) -> Result<Option<Self>, HeaderRejection> {
+        match Self::part(delivery) {
+            Ok(header) => Ok(Some(header)),
+            Err(HeaderRejection::Missing(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The headers of a message are not what a handler takes.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HeaderRejection {
+    /// A header is not there.
+    #[error("the header `{0}` is missing")]
+    Missing(String),
+    /// A header is there, and does not fit.
+    #[error("{0}")]
+    Unfit(String),
+}

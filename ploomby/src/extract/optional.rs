@@ -1,0 +1,60 @@
+//! `Option` and `Result` of an extractor: the handler decides what it means that there is none.
+
+use futures_util::{FutureExt, TryFutureExt};
+
+use super::{
+    Argument, Extracting, Extractor, FromDelivery, Part, Requirements,
+    kind::{Optional, Tried},
+    part::DeliveryPart,
+    rejected,
+};
+use crate::delivery::Delivery;
+
+#[diagnostic::do_not_recommend]
+impl<'d, T> Argument<'d, Optional<Part>> for Option<T>
+where
+    T: DeliveryPart<'d>,
+{
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Optional<Part>> {
+        Extracting::ready(T::optional(delivery).map_err(rejected))
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'d, T> Argument<'d, Optional<Extractor>> for Option<T>
+where
+    T: FromDelivery<'d> + 'd,
+{
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Optional<Extractor>> {
+        Extracting::waiting(Box::pin(T::optional(delivery).map_err(rejected)))
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'d, T, R> Argument<'d, Tried<Part>> for Result<T, R>
+where
+    T: DeliveryPart<'d, Rejection = R>,
+{
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Tried<Part>> {
+        Extracting::ready(Ok(T::part(delivery)))
+    }
+
+    fn require(requirements: &mut Requirements) {
+        T::require(requirements);
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'d, T, R> Argument<'d, Tried<Extractor>> for Result<T, R>
+where
+    T: FromDelivery<'d, Rejection = R> + 'd,
+    R: 'd,
+{
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Tried<Extractor>> {
+        Extracting::waiting(Box::pin(T::from_delivery(delivery).map(Ok)))
+    }
+
+    fn require(requirements: &mut Requirements) {
+        T::require(requirements);
+    }
+}

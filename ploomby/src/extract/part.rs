@@ -1,0 +1,36 @@
+use super::{Argument, Extracting, Part, Requirements, rejected};
+use crate::delivery::Delivery;
+
+/// What is there with the delivery: an extractor of ploomby's own, which nothing has to wait for and
+/// that costs no allocation.
+pub trait DeliveryPart<'d>: Sized {
+    /// Why it could not be made.
+    type Rejection: Into<anyhow::Error>;
+
+    /// Makes it.
+    fn part(delivery: &'d Delivery) -> Result<Self, Self::Rejection>;
+
+    /// Makes it for a handler that takes an `Option` of it.
+    fn optional(delivery: &'d Delivery) -> Result<Option<Self>, Self::Rejection> {
+        Ok(Self::part(delivery).ok())
+    }
+
+    /// What the program has to give for it.
+    fn require(requirements: &mut Requirements) {
+        let _ = requirements;
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<'d, T> Argument<'d, Part> for T
+where
+    T: DeliveryPart<'d>,
+{
+    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
+        Extracting::ready(T::part(delivery).map_err(rejected))
+    }
+
+    fn require(requirements: &mut Requirements) {
+        T::require(requirements);
+    }
+}

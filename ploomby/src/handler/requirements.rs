@@ -1,0 +1,48 @@
+use std::{any::type_name, fmt};
+
+use http::Extensions;
+
+/// What a handler needs that does not come with a message, so that it is missed at startup and not
+/// at the first message.
+///
+/// An extractor of your own that reads state says so in
+/// [`FromDelivery::require`](crate::extract::FromDelivery::require).
+#[derive(Clone, Default)]
+pub struct Requirements {
+    states: Vec<StateType>,
+}
+
+/// A type of state, and how to look for it.
+#[derive(Clone, Copy)]
+struct StateType {
+    name: &'static str,
+    is_given: fn(&Extensions) -> bool,
+}
+
+impl Requirements {
+    /// The program has to give state of this type, by [`App::state`](crate::App::state).
+    pub fn state<T: Clone + Send + Sync + 'static>(&mut self) {
+        self.states.push(StateType {
+            name: type_name::<T>(),
+            is_given: |state| state.get::<T>().is_some(),
+        });
+    }
+
+    /// The types of state that are not given, each once.
+    pub(crate) fn missing(&self, given: &Extensions) -> Vec<&'static str> {
+        let missing = self.states.iter().filter(|state| !(state.is_given)(given));
+        let mut names: Vec<_> = missing.map(|state| state.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+impl fmt::Debug for Requirements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let states = self.states.iter().map(|state| state.name);
+        f.debug_struct("Requirements")
+            .field("states", &states.collect::<Vec<_>>())
+            .finish()
+    }
+}
