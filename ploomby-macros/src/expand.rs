@@ -143,10 +143,13 @@ fn require_one(argument: &PatType, requirements: &Ident) -> TokenStream {
         ty => ("Argument", ty),
     };
     let spans = Spans::of(&argument.ty);
-    let of_argument = Ident::new(of_argument, spans.start);
+    let require = local("require", spans.start);
+    let require_argument = spans.private(of_argument, "require");
     quote_spanned! {spans.end=>
         #conditions
-        <#ty as ::ploomby::__private::#of_argument<'_, _>>::require(#requirements);
+        let #require: fn(_, _) = #require_argument;
+        #conditions
+        #require(::ploomby::__private::PhantomData::<*const #ty>, #requirements);
     }
 }
 

@@ -1,17 +1,13 @@
 //! What the code that `#[handler]` writes calls. Not part of the public interface.
 
 use std::future::Future;
-pub use std::{boxed::Box, result::Result};
+pub use std::{boxed::Box, marker::PhantomData, result::Result};
 
 pub use inventory;
 
 pub use crate::{
     delivery::Delivery,
-    extract::{
-        Argument,
-        kind::{Free, Slot},
-        lent::LentArgument,
-    },
+    extract::{Argument, Free, Slot, lent::LentArgument},
     handler::{
         ConcurrencyValue, HandlerFuture, HandlerOptions, LinkedHandler, LinkedKey, QueueValue,
         Requirements, RetryValue, TimeoutValue, guard,

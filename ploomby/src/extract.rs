@@ -4,10 +4,11 @@
 //! them apart, never names: what implements [`FromDelivery`] is an extractor, what implements
 //! `serde::Deserialize` is the payload, and so are `Protobuf<T>` and `Valid<T>`, each by a feature.
 
-use std::future::Future;
+use std::{future::Future, marker::PhantomData};
 
 use futures_util::{FutureExt, TryFutureExt};
 
+pub(crate) use self::extracting::Extracting;
 #[cfg(feature = "protobuf")]
 pub use self::protobuf::Protobuf;
 #[cfg(feature = "garde")]
@@ -15,13 +16,10 @@ pub use self::valid::Valid;
 pub use self::{
     extension::{Extension, MissingExtension},
     header::{Header, HeaderRejection},
+    kind::{Extractor, Free, Optional, Part, Payload, Slot, Taken, Tried},
     parts::{Attempt, Key, MissingKey, RawBody, Redelivered},
     rejection::Rejection,
     state::{MissingState, State},
-};
-pub(crate) use self::{
-    extracting::Extracting,
-    kind::{Extractor, Part, Payload},
 };
 pub use crate::handler::Requirements;
 use crate::{
@@ -32,7 +30,7 @@ use crate::{
 mod extension;
 mod extracting;
 mod header;
-pub(crate) mod kind;
+mod kind;
 pub(crate) mod lent;
 mod optional;
 mod part;
@@ -118,8 +116,8 @@ pub trait Argument<'d, Kind>: Sized {
     fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Kind>;
 
     /// What the program has to give for it.
-    fn require(requirements: &mut Requirements) {
-        let _ = requirements;
+    fn require(argument: PhantomData<*const Self>, requirements: &mut Requirements) {
+        let _ = (argument, requirements);
     }
 }
 
@@ -134,7 +132,7 @@ where
         Extracting::waiting(Box::pin(extracted))
     }
 
-    fn require(requirements: &mut Requirements) {
+    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
         T::require(requirements);
     }
 }

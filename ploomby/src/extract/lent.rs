@@ -31,8 +31,8 @@ pub trait LentArgument<'d, Kind> {
     fn extract(delivery: &'d Delivery) -> Lending<'d, Self, Self::Holder, Kind>;
 
     /// What the program has to give for it.
-    fn require(requirements: &mut Requirements) {
-        let _ = requirements;
+    fn require(argument: PhantomData<*const Self>, requirements: &mut Requirements) {
+        let _ = (argument, requirements);
     }
 }
 
@@ -47,8 +47,8 @@ where
         Lending::new(T::extract(delivery))
     }
 
-    fn require(requirements: &mut Requirements) {
-        T::require(requirements);
+    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+        T::require(PhantomData, requirements);
     }
 }
 

@@ -1,5 +1,7 @@
 //! `Option` and `Result` of an extractor: the handler decides what it means that there is none.
 
+use std::marker::PhantomData;
+
 use futures_util::{FutureExt, TryFutureExt};
 
 use super::{
@@ -39,7 +41,7 @@ where
         Extracting::ready(Ok(T::part(delivery)))
     }
 
-    fn require(requirements: &mut Requirements) {
+    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
         T::require(requirements);
     }
 }
@@ -54,7 +56,7 @@ where
         Extracting::waiting(Box::pin(T::from_delivery(delivery).map(Ok)))
     }
 
-    fn require(requirements: &mut Requirements) {
+    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
         T::require(requirements);
     }
 }

@@ -1,3 +1,5 @@
+use std::marker::PhantomData;
+
 use super::{Argument, Extracting, Part, Requirements, rejected};
 use crate::delivery::Delivery;
 
@@ -30,7 +32,7 @@ where
         Extracting::ready(T::part(delivery).map_err(rejected))
     }
 
-    fn require(requirements: &mut Requirements) {
+    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
         T::require(requirements);
     }
 }

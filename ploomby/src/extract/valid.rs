@@ -1,4 +1,4 @@
-use std::{fmt, fmt::Write, ops::Deref};
+use std::{fmt, fmt::Write, marker::PhantomData, ops::Deref};
 
 use garde::Validate;
 
@@ -83,8 +83,8 @@ where
         })
     }
 
-    fn require(requirements: &mut Requirements) {
-        T::require(requirements);
+    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+        T::require(PhantomData, requirements);
     }
 }
 

@@ -1,12 +1,9 @@
-use std::future::Future;
+use std::{future::Future, marker::PhantomData};
 
 use super::{HandlerFuture, Requirements, guard};
 use crate::{
     delivery::Delivery,
-    extract::{
-        Argument,
-        kind::{Free, Slot},
-    },
+    extract::{Argument, Free, Slot},
     outcome::IntoOutcome,
     settle::Failure,
 };
@@ -60,7 +57,7 @@ macro_rules! function {
             }
 
             fn require(requirements: &mut Requirements) {
-                $(<$argument as Argument<'_, $kind>>::require(requirements);)*
+                $(<$argument as Argument<'_, $kind>>::require(PhantomData, requirements);)*
             }
         }
     };
