@@ -178,7 +178,7 @@ fn run(function: &ItemFn) -> TokenStream {
     let delivery = local("delivery", Span::call_site());
     let room = local("room", Span::call_site());
     let returned = local("returned", Span::call_site());
-    let into_outcome = local("into_outcome", Span::call_site());
+    let into_answer = local("into_answer", Span::call_site());
     let mut makes = Vec::new();
     let mut passes = Vec::new();
     for (index, argument) in function.sig.inputs.iter().enumerate() {
@@ -191,24 +191,24 @@ fn run(function: &ItemFn) -> TokenStream {
     let handling = quote_spanned! {name.span()=>
         ::ploomby::__private::run_on_any_thread(#name(#(#passes),*)).await
     };
-    let into_outcome_of_returned = match &function.sig.output {
+    let into_answer_of_returned = match &function.sig.output {
         ReturnType::Default => Spans::of(name),
         ReturnType::Type(_, ty) => Spans::of(ty),
     }
-    .private("IntoOutcome", "into_outcome");
+    .private("IntoOutcome", "into_answer");
     quote! {
         async fn __ploomby_run(
             #delivery: &::ploomby::__private::Delivery,
         ) -> ::ploomby::__private::Result<
-            ::ploomby::__private::Outcome,
+            ::ploomby::__private::Answer,
             ::ploomby::__private::Failure,
         > {
             let #room = ::ploomby::__private::Free;
             #(#makes)*
             let _ = #room;
             let #returned = #handling;
-            let #into_outcome: fn(_) -> _ = #into_outcome_of_returned;
-            #into_outcome(#returned).map_err(::ploomby::__private::failure)
+            let #into_answer: fn(_, _) -> _ = #into_answer_of_returned;
+            #into_answer(#returned, #delivery).map_err(::ploomby::__private::failure)
         }
     }
 }

@@ -12,7 +12,7 @@ pub use crate::{
         ConcurrencyValue, HandlerFuture, HandlerOptions, LinkedHandler, LinkedKey, QueueValue,
         Requirements, RetryValue, TimeoutValue, guard,
     },
-    outcome::{IntoOutcome, Outcome},
+    outcome::{Answer, IntoOutcome},
     settle::Failure,
 };
 

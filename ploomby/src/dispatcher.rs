@@ -157,9 +157,9 @@ impl Dispatcher {
         let job =
             |delivery, tag| Job::new(route.entry.origin.name, route.retry.clone(), delivery, tag);
         let mut work = match &route.slots {
-            None => route.entry.call(delivery.clone()),
+            None => route.call(delivery.clone()),
             Some(slots) => match slots.clone().try_acquire_owned() {
-                Ok(slot) => with_slot(slot, route.entry.call(delivery.clone())),
+                Ok(slot) => with_slot(slot, route.call(delivery.clone())),
                 Err(_) => {
                     place.keep();
                     let work = self.when_there_is_a_slot(route.clone(), slots, &delivery);
@@ -308,9 +308,9 @@ impl Dispatcher {
             match stop.run_until_cancelled(slot).await {
                 Some(Ok(slot)) => {
                     let deadline = route.deadline();
-                    within(deadline, with_slot(slot, route.entry.call(delivery))).await
+                    within(deadline, with_slot(slot, route.call(delivery))).await
                 }
-                _ => Decision::Result(Ok(Outcome::Requeue)),
+                _ => Decision::Result(Ok(Outcome::Requeue.into())),
             }
         }
     }

@@ -14,7 +14,7 @@ pub use self::{
     registry::{HandlerRegistry, HandlersError},
     requirements::Requirements,
 };
-use crate::{delivery::Delivery, outcome::Outcome, settle::Failure};
+use crate::{delivery::Delivery, outcome::Answer, settle::Failure};
 
 mod function;
 mod guard;
@@ -26,7 +26,7 @@ mod table;
 
 /// A handler at work. It shares the delivery, so that the message is still there when the handler
 /// failed, panicked or was dropped.
-pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<Outcome, Failure>> + Send>>;
+pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
 
 /// A function in the registry, and where it was written.
 #[derive(Clone)]

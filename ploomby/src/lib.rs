@@ -30,7 +30,7 @@ pub use self::{
     health::{Health, QueueHealth, Trouble},
     key::KeySource,
     message::{Headers, Message, Properties, PropertyError, Value},
-    outcome::{IntoOutcome, Outcome},
+    outcome::{Answer, IntoOutcome, Outcome},
     publisher::{PublishError, Publisher},
     retry::{Permanent, Retry},
     settle::Reason,

@@ -1,5 +1,9 @@
 //! What a handler decided, and how its return value says so.
 
+use std::fmt;
+
+use crate::delivery::Delivery;
+
 /// What is done with a message once its handler has returned.
 ///
 /// Handlers seldom name it: `()` and `Ok(())` mean [`Ack`](Outcome::Ack). An error means
@@ -46,6 +50,35 @@ pub enum Outcome {
     Discard,
 }
 
+/// What a handler decided, as layers see it.
+///
+/// A layer that decides by itself answers with an [`Outcome`]: `Outcome::Discard.into()`.
+#[derive(Clone)]
+pub struct Answer {
+    outcome: Outcome,
+}
+
+impl Answer {
+    /// What is done with the message.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a handler may return: `()`, an [`Outcome`], or a `Result` of either whose error converts
 /// to `anyhow::Error`.
 #[diagnostic::on_unimplemented(
@@ -62,6 +95,20 @@ pub trait IntoOutcome {
     ///
     /// The handler's own error.
     fn into_outcome(self) -> Result<Outcome, anyhow::Error>;
+
+    /// The same, with what goes back to who asked. There is no need to implement it.
+    ///
+    /// # Errors
+    ///
+    /// The handler's own error.
+    #[doc(hidden)]
+    fn into_answer(self, delivery: &Delivery) -> Result<Answer, anyhow::Error>
+    where
+        Self: Sized,
+    {
+        let _ = delivery;
+        self.into_outcome().map(Answer::from)
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -86,5 +133,9 @@ where
 {
     fn into_outcome(self) -> Result<Outcome, anyhow::Error> {
         self.map_err(Into::into)?.into_outcome()
+    }
+
+    fn into_answer(self, delivery: &Delivery) -> Result<Answer, anyhow::Error> {
+        self.map_err(Into::into)?.into_answer(delivery)
     }
 }

@@ -18,7 +18,7 @@ use crate::{
     delivery::{Delivery, DeliveryTag},
     health::Copies,
     message::{Message, PropertyError},
-    outcome::Outcome,
+    outcome::{Answer, Outcome},
     retry::Retry,
 };
 
@@ -45,18 +45,20 @@ pub(crate) struct Settling {
 /// What becomes of a delivery.
 pub(crate) enum Decision {
     /// A handler ran, or could not.
-    Result(Result<Outcome, Failure>),
+    Result(Result<Answer, Failure>),
     /// The message came back unsettled for this many times: a copy says so, since nothing else
     /// counts.
     Recount(u32),
 }
 
 /// Whether settling takes no more than a word to the source, and no wait for a copy.
-pub(crate) fn is_settled_at_once(result: &Result<Outcome, Failure>) -> bool {
-    matches!(
-        result,
-        Ok(Outcome::Ack | Outcome::Discard | Outcome::Requeue)
-    )
+pub(crate) fn is_settled_at_once(result: &Result<Answer, Failure>) -> bool {
+    result.as_ref().is_ok_and(|answer| {
+        matches!(
+            answer.outcome(),
+            Outcome::Ack | Outcome::Discard | Outcome::Requeue
+        )
+    })
 }
 
 impl Settling {
@@ -70,12 +72,12 @@ impl Settling {
         acknowledger: &A,
     ) {
         let mut failure = match decision {
-            Decision::Result(Ok(Outcome::Ack | Outcome::Discard)) => {
-                return acknowledger.ack(tag).await;
-            }
-            Decision::Result(Ok(Outcome::Requeue)) => return acknowledger.requeue(tag).await,
-            Decision::Result(Ok(Outcome::DeadLetter)) => Failure::asked_for(),
-            Decision::Result(Ok(Outcome::Retry)) => Failure::asked_to_retry(),
+            Decision::Result(Ok(answer)) => match answer.outcome() {
+                Outcome::Ack | Outcome::Discard => return acknowledger.ack(tag).await,
+                Outcome::Requeue => return acknowledger.requeue(tag).await,
+                Outcome::DeadLetter => Failure::asked_for(),
+                Outcome::Retry => Failure::asked_to_retry(),
+            },
             Decision::Result(Err(failure)) => failure,
             Decision::Recount(redeliveries) => {
                 let copy = copy::recounted(delivery, redeliveries);

@@ -49,7 +49,7 @@ macro_rules! function {
                         $(let $argument = $argument::extract(&delivery).await?;)*
                         function($($argument),*)
                             .await
-                            .into_outcome()
+                            .into_answer(&delivery)
                             .map_err(Failure::handler)
                     })
                     .await

@@ -3,7 +3,7 @@ use std::{any::Any, future::Future, panic::AssertUnwindSafe};
 use futures_util::FutureExt;
 
 use crate::{
-    outcome::Outcome,
+    outcome::Answer,
     settle::{Failure, Reason},
 };
 
@@ -12,8 +12,8 @@ use crate::{
 /// Nothing of ploomby's is shared with the handler, so nothing can be left half changed; what the
 /// program shares between its handlers is guarded by its own locks.
 pub async fn guard(
-    handler: impl Future<Output = Result<Outcome, Failure>>,
-) -> Result<Outcome, Failure> {
+    handler: impl Future<Output = Result<Answer, Failure>>,
+) -> Result<Answer, Failure> {
     match AssertUnwindSafe(handler).catch_unwind().await {
         Ok(result) => result,
         Err(panic) => Err(Failure::new(Reason::Panic, panic_text(panic.as_ref()))),

@@ -2,8 +2,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use super::{Entry, HandlerOptions};
-use crate::{consumer::policy::QueuePolicy, retry::Retry};
+use super::{Entry, HandlerFuture, HandlerOptions};
+use crate::{consumer::policy::QueuePolicy, delivery::Delivery, retry::Retry};
 
 /// The handlers of one queue, by key, each with what holds for it there.
 #[derive(Default)]
@@ -58,6 +58,16 @@ impl Table {
 }
 
 impl Route {
+    /// Runs the handler, and what is around it.
+    pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
+        self.call_bare(delivery)
+    }
+
+    /// Runs the handler alone.
+    fn call_bare(&self, delivery: Delivery) -> HandlerFuture {
+        self.entry.call(delivery)
+    }
+
     fn new(entry: &Entry, policy: &QueuePolicy) -> Self {
         let options = &entry.options;
         let limit = options
