@@ -64,9 +64,9 @@ impl Parse for Attr {
 const ALLOWED: &str = "expected keys as string literals, `default`, or options: \
                        #[handler], #[handler(\"key\")], #[handler(\"key\", \"other key\")], \
                        #[handler(default)], #[handler(\"key\", retry = 5, timeout = \"10s\")]; \
-                       the options are `queue`, `retry`, `timeout` and `concurrency`";
+                       the options are `queue`, `retry`, `timeout`, `concurrency` and `layer`";
 
-static OPTIONS: [KnownOption; 4] = [
+static OPTIONS: [KnownOption; 5] = [
     KnownOption {
         name: "queue",
         of_trait: "QueueValue",
@@ -86,6 +86,11 @@ static OPTIONS: [KnownOption; 4] = [
         name: "concurrency",
         of_trait: "ConcurrencyValue",
         example: "concurrency = 4",
+    },
+    KnownOption {
+        name: "layer",
+        of_trait: "LayerValue",
+        example: "layer = ConcurrencyLimitLayer::new(4)",
     },
 ];
 

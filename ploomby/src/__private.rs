@@ -9,8 +9,8 @@ pub use crate::{
     delivery::Delivery,
     extract::{Argument, Free, Slot, lent::LentArgument},
     handler::{
-        ConcurrencyValue, HandlerFuture, HandlerOptions, LinkedHandler, LinkedKey, QueueValue,
-        Requirements, RetryValue, TimeoutValue, guard,
+        ConcurrencyValue, HandlerFuture, HandlerOptions, LayerValue, LinkedHandler, LinkedKey,
+        QueueValue, Requirements, RetryValue, TimeoutValue, guard,
     },
     outcome::{Answer, IntoOutcome},
     settle::Failure,

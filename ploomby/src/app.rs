@@ -13,6 +13,7 @@ use crate::{
     },
     handler::HandlerRegistry,
     key::KeySource,
+    layer::{HandlerLayer, Layers},
     memory::MemoryConsumerFactory,
     rabbit::{RabbitConsumerFactory, Reconnect},
 };
@@ -78,6 +79,7 @@ pub struct App {
     deadline: Option<Duration>,
     reconnect: Reconnect,
     state: Extensions,
+    layers: Layers,
 }
 
 impl App {
@@ -92,6 +94,7 @@ impl App {
             deadline: None,
             reconnect: Reconnect::forever(),
             state: Extensions::new(),
+            layers: Layers::default(),
         }
     }
 
@@ -112,6 +115,14 @@ impl App {
     /// type, of which each message gets a clone.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.state.insert(state);
+        self
+    }
+
+    /// Puts a `tower::Layer` around the handlers of each queue, and around the layers that are there
+    /// already. A limit of the layer's counts for each queue; one for all together is a layer that
+    /// shares it, such as `tower::limit::GlobalConcurrencyLimitLayer`.
+    pub fn layer(mut self, layer: impl HandlerLayer) -> Self {
+        self.layers.push(layer);
         self
     }
 
@@ -177,7 +188,8 @@ impl App {
             .check_for(Some(&queues), Some(&self.state))
             .map_err(RegisterError::from)?;
         let mut consumers = MessageConsumerRegistry::new(handlers, factory)
-            .with_all_state(std::mem::take(&mut self.state));
+            .with_all_state(std::mem::take(&mut self.state))
+            .with_all_layers(std::mem::take(&mut self.layers));
         if let Some(deadline) = self.deadline {
             consumers = consumers.with_deadline(deadline);
         }

@@ -154,8 +154,7 @@ impl Dispatcher {
                 return self.spawn(refused, ready(decision), acknowledger);
             }
         };
-        let job =
-            |delivery, tag| Job::new(route.entry.origin.name, route.retry.clone(), delivery, tag);
+        let job = |delivery, tag| Job::new(route.name, route.retry.clone(), delivery, tag);
         let mut work = match &route.slots {
             None => route.call(delivery.clone()),
             Some(slots) => match slots.clone().try_acquire_owned() {

@@ -2,14 +2,14 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-pub(crate) use self::table::{Route, Table};
+pub(crate) use self::table::{Bare, Route, Table};
 pub use self::{
     function::HandlerFunction,
     guard::guard,
     linked::{LinkedHandler, LinkedKey},
     options::{
         HandlerOptions,
-        values::{ConcurrencyValue, QueueValue, RetryValue, TimeoutValue},
+        values::{ConcurrencyValue, LayerValue, QueueValue, RetryValue, TimeoutValue},
     },
     registry::{HandlerRegistry, HandlersError},
     requirements::Requirements,

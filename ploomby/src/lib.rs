@@ -9,6 +9,7 @@
 //! - `rabbit`, `memory`: the two sources that come with ploomby;
 //! - `message`, `delivery`, `key`: what is delivered, and what names its handler;
 //! - `dispatcher`: from a delivery to its handler;
+//! - `layer`: what runs around handlers;
 //! - `handler`, `extract`, `outcome`: the registry of handlers, their arguments, what they
 //!   return;
 //! - `retry`: which failures are tried again, and when;
@@ -29,6 +30,7 @@ pub use self::{
     handler::{HandlerFunction, HandlerOptions, HandlerRegistry, HandlersError},
     health::{Health, QueueHealth, Trouble},
     key::KeySource,
+    layer::{HandlerError, HandlerLayer, HandlerService},
     message::{Headers, Message, Properties, PropertyError, Value},
     outcome::{Answer, IntoOutcome, Outcome},
     publisher::{PublishError, Publisher},
@@ -46,6 +48,7 @@ pub mod extract;
 mod handler;
 mod health;
 mod key;
+mod layer;
 pub mod memory;
 mod message;
 mod outcome;

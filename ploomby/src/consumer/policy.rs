@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{codec::Decoding, retry::Retry};
+use crate::{codec::Decoding, layer::Layers, retry::Retry};
 
 /// The setters of a type that has a [`QueuePolicy`] at `$policy`.
 macro_rules! policy_setters {
@@ -77,6 +77,14 @@ macro_rules! policy_setters {
             $self
         }
 
+        /// Puts a `tower::Layer` around the handlers of the queue, all together, and around those
+        /// layers that are there already. A limit of the layer's counts for the queue.
+        #[must_use]
+        pub fn layer(mut $self, layer: impl $crate::HandlerLayer) -> Self {
+            $policy.layers.push(layer);
+            $self
+        }
+
         /// How many bytes of bodies the handlers that run at the same time may hold, all together
         /// (default: no limit). A single larger message runs alone.
         ///
@@ -110,6 +118,7 @@ pub struct QueuePolicy {
     pub(crate) max_in_flight_bytes: Option<usize>,
     pub(crate) dead_lettering: DeadLettering,
     pub(crate) decoding: Decoding,
+    pub(crate) layers: Layers,
 }
 
 /// How often a message may come back without having been settled.

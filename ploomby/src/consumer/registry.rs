@@ -14,6 +14,7 @@ use crate::{
     handler::{HandlerRegistry, HandlersError},
     health::Health,
     key::KeySource,
+    layer::{HandlerLayer, Layers},
     message::PropertyError,
 };
 
@@ -55,6 +56,7 @@ pub struct MessageConsumerRegistry<F: MessageConsumerFactory> {
     deadline: Duration,
     health: Health,
     state: Arc<Extensions>,
+    layers: Layers,
 }
 
 impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
@@ -68,6 +70,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             deadline: DEFAULT_DEADLINE,
             health: Health::default(),
             state: Arc::default(),
+            layers: Layers::default(),
         }
     }
 
@@ -81,6 +84,21 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
 
     pub(crate) fn with_all_state(mut self, state: Extensions) -> Self {
         self.state = Arc::new(state);
+        self
+    }
+
+    /// Puts a `tower::Layer` around the handlers of each queue that is registered from here on, and
+    /// around the layers that are there already. A limit of the layer's counts for each queue;
+    /// one for all together is a layer that shares it, such as
+    /// `tower::limit::GlobalConcurrencyLimitLayer`.
+    #[must_use]
+    pub fn with_layer(mut self, layer: impl HandlerLayer) -> Self {
+        self.layers.push(layer);
+        self
+    }
+
+    pub(crate) fn with_all_layers(mut self, layers: Layers) -> Self {
+        self.layers = layers;
         self
     }
 
@@ -116,7 +134,8 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         if self.queues.contains_key(listen_for) {
             return Err(RegisterError::AlreadyRegistered(listen_for.to_owned()));
         }
-        let policy = self.factory.policy(&options, consumers_count);
+        let mut policy = self.factory.policy(&options, consumers_count);
+        policy.layers.extend(&self.layers);
         let key = key.reader()?;
         let state = self.state.clone();
         let dispatcher = Dispatcher::new(listen_for, key, &self.handlers, policy, state);

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use crate::retry::Retry;
+use crate::{
+    layer::{HandlerLayer, Layers},
+    retry::Retry,
+};
 
 pub(super) mod values;
 
@@ -27,6 +30,7 @@ pub struct HandlerOptions {
     pub(crate) retry: Option<Retry>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Option<usize>,
+    pub(crate) layers: Layers,
 }
 
 impl HandlerOptions {
@@ -66,6 +70,13 @@ impl HandlerOptions {
     #[must_use]
     pub fn concurrency(mut self, messages: usize) -> Self {
         self.concurrency = Some(messages);
+        self
+    }
+
+    /// Puts a `tower::Layer` around the handler, and around those layers that are there already.
+    #[must_use]
+    pub fn layer(mut self, layer: impl HandlerLayer) -> Self {
+        self.layers.push(layer);
         self
     }
 }

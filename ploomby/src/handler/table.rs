@@ -3,7 +3,9 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 use super::{Entry, HandlerFuture, HandlerOptions};
-use crate::{consumer::policy::QueuePolicy, delivery::Delivery, retry::Retry};
+use crate::{
+    consumer::policy::QueuePolicy, delivery::Delivery, layer::HandlerService, retry::Retry,
+};
 
 /// The handlers of one queue, by key, each with what holds for it there.
 #[derive(Default)]
@@ -14,10 +16,24 @@ pub(crate) struct Table {
 
 /// A handler, and how it is run.
 pub(crate) struct Route {
-    pub(crate) entry: Entry,
+    pub(crate) name: &'static str,
+    handler: HandlerService,
+    /// What is around all handlers of the queue.
+    around: Option<HandlerService>,
     pub(crate) retry: Arc<Retry>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) slots: Option<Arc<Semaphore>>,
+}
+
+/// A handler without what is around it.
+pub(crate) struct Bare {
+    entry: Entry,
+}
+
+impl Bare {
+    pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
+        self.entry.call(delivery)
+    }
 }
 
 impl Table {
@@ -28,10 +44,12 @@ impl Table {
     ) -> Self {
         // a handler of several keys is one route, with one limit
         let mut routes: HashMap<*const HandlerOptions, Arc<Route>> = HashMap::new();
+        let layers = &policy.layers;
+        let around = (!layers.is_empty()).then(|| layers.around(HandlerService::found()));
         let mut route = |entry: &Entry| {
             let route = routes.entry(Arc::as_ptr(&entry.options));
             route
-                .or_insert_with(|| Arc::new(Route::new(entry, policy)))
+                .or_insert_with(|| Arc::new(Route::new(entry, policy, around.clone())))
                 .clone()
         };
         Self {
@@ -59,22 +77,27 @@ impl Table {
 
 impl Route {
     /// Runs the handler, and what is around it.
-    pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
-        self.call_bare(delivery)
+    pub(crate) fn call(&self, mut delivery: Delivery) -> HandlerFuture {
+        match &self.around {
+            None => self.handler.run(delivery),
+            Some(around) => {
+                delivery.extensions_mut().insert(self.handler.clone());
+                around.run(delivery)
+            }
+        }
     }
 
-    /// Runs the handler alone.
-    fn call_bare(&self, delivery: Delivery) -> HandlerFuture {
-        self.entry.call(delivery)
-    }
-
-    fn new(entry: &Entry, policy: &QueuePolicy) -> Self {
+    fn new(entry: &Entry, policy: &QueuePolicy, around: Option<HandlerService>) -> Self {
         let options = &entry.options;
         let limit = options
             .concurrency
             .map(|most| most.clamp(1, Semaphore::MAX_PERMITS));
         Self {
-            entry: entry.clone(),
+            name: entry.origin.name,
+            handler: options.layers.around(HandlerService::bare(Bare {
+                entry: entry.clone(),
+            })),
+            around,
             retry: Arc::new(
                 options
                     .retry

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::retry::Retry;
+use crate::{layer::HandlerLayer, retry::Retry};
 
 /// The value of `queue`.
 #[diagnostic::on_unimplemented(
@@ -78,3 +78,22 @@ impl ConcurrencyValue for usize {
         self
     }
 }
+
+/// The value of `layer`.
+#[diagnostic::on_unimplemented(
+    message = "`layer` cannot be `{Self}`",
+    label = "expected a `tower::Layer` for handlers",
+    note = "`layer` takes a layer: layer = ConcurrencyLimitLayer::new(4); its service takes a \
+            `ploomby::Delivery`, responds with a `ploomby::Answer`, and has an error that converts to \
+            `tower::BoxError`"
+)]
+pub trait LayerValue: HandlerLayer + Sized {
+    /// The layer.
+    #[must_use]
+    fn value(self) -> Self {
+        self
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: HandlerLayer> LayerValue for T {}
