@@ -178,7 +178,8 @@ fn run(function: &ItemFn) -> TokenStream {
     let delivery = local("delivery", Span::call_site());
     let room = local("room", Span::call_site());
     let returned = local("returned", Span::call_site());
-    let into_answer = local("into_answer", Span::call_site());
+    let [kind, into_failure, into_answer] =
+        ["kind", "into_failure", "into_answer"].map(|name| local(name, Span::call_site()));
     let mut makes = Vec::new();
     let mut passes = Vec::new();
     for (index, argument) in function.sig.inputs.iter().enumerate() {
@@ -191,11 +192,12 @@ fn run(function: &ItemFn) -> TokenStream {
     let handling = quote_spanned! {name.span()=>
         ::ploomby::__private::run_on_any_thread(#name(#(#passes),*)).await
     };
-    let into_answer_of_returned = match &function.sig.output {
+    let spans = match &function.sig.output {
         ReturnType::Default => Spans::of(name),
         ReturnType::Type(_, ty) => Spans::of(ty),
-    }
-    .private("IntoOutcome", "into_answer");
+    };
+    let into_failure_of_error = spans.private("ReturnedError", "into_failure");
+    let into_answer_of_returned = spans.private("Return", "into_answer");
     quote! {
         async fn __ploomby_run(
             #delivery: &::ploomby::__private::Delivery,
@@ -206,9 +208,14 @@ fn run(function: &ItemFn) -> TokenStream {
             let #room = ::ploomby::__private::Free;
             #(#makes)*
             let _ = #room;
-            let #returned = #handling;
-            let #into_answer: fn(_, _) -> _ = #into_answer_of_returned;
-            #into_answer(#returned, #delivery).map_err(::ploomby::__private::failure)
+            let #returned = ::ploomby::__private::Returned(#handling);
+            #[allow(unused_imports)]
+            use ::ploomby::__private::{DecidesKind as _, RepliesKind as _, Whole as _};
+            let #into_failure: fn(_) -> _ = #into_failure_of_error;
+            let #returned = #returned.split().map_err(#into_failure)?;
+            let #kind = (&&#returned).kind();
+            let #into_answer: fn(_, _, _) -> _ = #into_answer_of_returned;
+            #into_answer(#returned, #kind, #delivery)
         }
     }
 }

@@ -8,11 +8,14 @@ pub use inventory;
 pub use crate::{
     delivery::Delivery,
     extract::{Argument, Free, Slot, lent::LentArgument},
+    handler::returned::{
+        Decides, DecidesKind, Replies, RepliesKind, Return, Returned, ReturnedError, Whole,
+    },
     handler::{
         ConcurrencyValue, HandlerFuture, HandlerOptions, LayerValue, LinkedHandler, LinkedKey,
         QueueValue, Requirements, RetryValue, TimeoutValue, guard,
     },
-    outcome::{Answer, IntoOutcome},
+    outcome::Answer,
     settle::Failure,
 };
 
@@ -24,10 +27,4 @@ where
     F: Future + Send,
 {
     handler
-}
-
-/// The handler's own error.
-#[must_use]
-pub fn failure(error: anyhow::Error) -> Failure {
-    Failure::handler(error)
 }

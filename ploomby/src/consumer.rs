@@ -118,6 +118,24 @@ pub trait Acknowledger: Send + Sync + 'static {
     /// The copy may not be safe. The original is then requeued after a pause.
     fn dead_letter(&self, copy: Message) -> impl Future<Output = Result<(), ConsumerError>> + Send;
 
+    /// Sends the reply to a message that was handled to who asked, at the address that its `reply-to`
+    /// gave. It resolves once the reply is on its way, or when nobody waits for it any more: only
+    /// then is the message acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// The reply may not have been sent. The message is then requeued after a pause, as it is by a
+    /// source that sends no replies.
+    fn reply(
+        &self,
+        reply_to: &str,
+        reply: Message,
+    ) -> impl Future<Output = Result<(), ConsumerError>> + Send {
+        let _ = (reply_to, reply);
+        let error = "the source sends no replies, and the message asks for one";
+        std::future::ready(Err(ConsumerError::new(error)))
+    }
+
     /// The source itself keeps a message that cannot be handled. Asked for only where the queue's
     /// policy says so; a source that cannot requeues it.
     fn reject(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send {

@@ -22,6 +22,7 @@ mod linked;
 mod options;
 mod registry;
 mod requirements;
+pub(crate) mod returned;
 mod table;
 
 /// A handler at work. It shares the delivery, so that the message is still there when the handler

@@ -32,7 +32,7 @@ pub use self::{
     key::KeySource,
     layer::{HandlerError, HandlerLayer, HandlerService},
     message::{Headers, Message, Properties, PropertyError, Value},
-    outcome::{Answer, IntoOutcome, Outcome},
+    outcome::{Answer, IntoOutcome, Outcome, Reply},
     publisher::{PublishError, Publisher},
     retry::{Permanent, Retry},
     settle::Reason,
@@ -54,6 +54,7 @@ mod message;
 mod outcome;
 mod publisher;
 pub mod rabbit;
+mod reply;
 mod retry;
 mod settle;
 

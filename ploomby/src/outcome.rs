@@ -1,8 +1,9 @@
 //! What a handler decided, and how its return value says so.
 
-use std::fmt;
-
+pub use self::answer::{Answer, Reply};
 use crate::delivery::Delivery;
+
+mod answer;
 
 /// What is done with a message once its handler has returned.
 ///
@@ -50,41 +51,14 @@ pub enum Outcome {
     Discard,
 }
 
-/// What a handler decided, as layers see it.
-///
-/// A layer that decides by itself answers with an [`Outcome`]: `Outcome::Discard.into()`.
-#[derive(Clone)]
-pub struct Answer {
-    outcome: Outcome,
-}
-
-impl Answer {
-    /// What is done with the message.
-    pub fn outcome(&self) -> Outcome {
-        self.outcome
-    }
-}
-
-impl From<Outcome> for Answer {
-    fn from(outcome: Outcome) -> Self {
-        Self { outcome }
-    }
-}
-
-impl fmt::Debug for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer")
-            .field("outcome", &self.outcome)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What a handler may return: `()`, an [`Outcome`], or a `Result` of either whose error converts
-/// to `anyhow::Error`.
+/// What a handler may return: `()`, an [`Outcome`], a [`Reply`], or a `Result` of one of these whose
+/// error converts to `anyhow::Error`. A function with [`#[handler]`](macro@crate::handler) may return
+/// the value of the reply as it is, too.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     label = "this does not convert to an `Outcome`",
-    note = "a handler returns `()`, an `Outcome`, or a `Result` of either",
+    note = "a handler that is registered by hand returns `()`, an `Outcome`, a `ploomby::Reply` of \
+            a value, or a `Result` of one of these",
     note = "the error of the `Result` has to convert to `anyhow::Error`: implement \
             `std::error::Error` for it, or return `anyhow::Result<()>`"
 )]
@@ -115,6 +89,11 @@ pub trait IntoOutcome {
 impl IntoOutcome for () {
     fn into_outcome(self) -> Result<Outcome, anyhow::Error> {
         Ok(Outcome::Ack)
+    }
+
+    /// Who waits for an answer hears that it is done.
+    fn into_answer(self, delivery: &Delivery) -> Result<Answer, anyhow::Error> {
+        Answer::reply(&(), delivery)
     }
 }
 

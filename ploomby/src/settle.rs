@@ -54,10 +54,11 @@ pub(crate) enum Decision {
 /// Whether settling takes no more than a word to the source, and no wait for a copy.
 pub(crate) fn is_settled_at_once(result: &Result<Answer, Failure>) -> bool {
     result.as_ref().is_ok_and(|answer| {
-        matches!(
+        let is_settled_by_a_word = matches!(
             answer.outcome(),
             Outcome::Ack | Outcome::Discard | Outcome::Requeue
-        )
+        );
+        is_settled_by_a_word && !answer.has_reply()
     })
 }
 
@@ -73,7 +74,12 @@ impl Settling {
     ) {
         let mut failure = match decision {
             Decision::Result(Ok(answer)) => match answer.outcome() {
-                Outcome::Ack | Outcome::Discard => return acknowledger.ack(tag).await,
+                Outcome::Ack | Outcome::Discard => {
+                    return match answer.into_reply() {
+                        None => acknowledger.ack(tag).await,
+                        Some(reply) => self.reply(reply, delivery, tag, acknowledger).await,
+                    };
+                }
                 Outcome::Requeue => return acknowledger.requeue(tag).await,
                 Outcome::DeadLetter => Failure::asked_for(),
                 Outcome::Retry => Failure::asked_to_retry(),
@@ -85,7 +91,8 @@ impl Settling {
                     .keep(copy, |copy| acknowledger.retry(copy, RECOUNT_DELAY))
                     .await;
                 if !has_no_room(&kept) {
-                    self.finish(kept, delivery, tag, acknowledger).await;
+                    self.finish(kept, NOT_KEPT, delivery, tag, acknowledger)
+                        .await;
                     return;
                 }
                 let text = "its headers leave no room to count how often it came back";
@@ -112,7 +119,10 @@ impl Settling {
                 .keep(copy, |copy| acknowledger.retry(copy, delay))
                 .await;
             if !has_no_room(&kept) {
-                if self.finish(kept, delivery, tag, acknowledger).await {
+                if self
+                    .finish(kept, NOT_KEPT, delivery, tag, acknowledger)
+                    .await
+                {
                     let error = failure.log_text();
                     warn!(queue, key, attempt, %reason, error, "failed, trying again in {delay:?}");
                 }
@@ -127,10 +137,33 @@ impl Settling {
         } else {
             let copy = copy::dead_letter(delivery, &failure);
             let kept = self.keep(copy, |copy| acknowledger.dead_letter(copy)).await;
-            if self.finish(kept, delivery, tag, acknowledger).await {
+            if self
+                .finish(kept, NOT_KEPT, delivery, tag, acknowledger)
+                .await
+            {
                 warn!(queue, key, attempt, %reason, error, "dead-lettered");
             }
         }
+    }
+
+    /// Acknowledges a message once its reply is sent.
+    async fn reply<A: Acknowledger>(
+        &self,
+        reply: Message,
+        delivery: &Delivery,
+        tag: DeliveryTag,
+        acknowledger: &A,
+    ) {
+        let reply_to = delivery.properties().get_reply_to().unwrap_or_default();
+        let sent = acknowledger.reply(reply_to, reply).await;
+        self.finish(
+            sent,
+            "the reply to a message was not sent",
+            delivery,
+            tag,
+            acknowledger,
+        )
+        .await;
     }
 
     async fn keep<F>(
@@ -146,11 +179,12 @@ impl Settling {
         self.copies.watch(keep(copy), is_trouble).await
     }
 
-    /// Acknowledges the original where its copy is safe, else gives it back after a pause. Says
+    /// Acknowledges the original where its copy is safe or its reply sent, else gives it back after a pause. Says
     /// which.
     async fn finish<A: Acknowledger>(
         &self,
         kept: Result<(), ConsumerError>,
+        trouble: &'static str,
         delivery: &Delivery,
         tag: DeliveryTag,
         acknowledger: &A,
@@ -163,7 +197,7 @@ impl Settling {
         let pause = self.pause.next();
         error!(
             queue = delivery.queue(), key = cut_key(delivery), %error,
-            "the copy of a message was not kept, requeueing the message in {pause:?}"
+            "{trouble}, requeueing the message in {pause:?}"
         );
         self.stop
             .run_until_cancelled(tokio::time::sleep(pause))
@@ -172,6 +206,8 @@ impl Settling {
         false
     }
 }
+
+const NOT_KEPT: &str = "the copy of a message was not kept";
 
 /// Whether a copy cannot say what it has to: then the message goes where nothing has to be counted.
 fn has_no_room(kept: &Result<(), ConsumerError>) -> bool {

@@ -2,6 +2,7 @@ use std::{future::ready, sync::Arc, time::Duration};
 
 use super::{
     arguments::QueueArguments,
+    error::MemoryError,
     queue::{Entry, Queue},
     state::{QueueId, Shared, State},
     stored::{MAX_PROPERTIES, Stored},
@@ -118,6 +119,16 @@ impl Acknowledger for MemoryAcknowledger {
         match &self.companions.dead_letters {
             Some(queue) => self.keep(queue, copy),
             None => Err(ConsumerError::new("there is no dead-letter queue")),
+        }
+    }
+
+    async fn reply(&self, reply_to: &str, reply: Message) -> Result<(), ConsumerError> {
+        let stored = stored(reply_to, reply)?;
+        match self.shared.lock().publish(stored) {
+            Ok(()) => Ok(()),
+            // nobody waits for it any more
+            Err(MemoryError::Unroutable(_)) => Ok(()),
+            Err(error) => Err(ConsumerError::new(error)),
         }
     }
 

@@ -161,6 +161,16 @@ impl Acknowledger for RabbitAcknowledger {
         self.copies.dead_letter(copy).await.map_err(not_kept)
     }
 
+    async fn reply(&self, reply_to: &str, reply: Message) -> Result<(), ConsumerError> {
+        match self.copies.reply(reply_to, reply).await {
+            Err(RabbitPublishError::Unroutable(_)) => {
+                debug!("nobody waits for the reply to a message any more");
+                Ok(())
+            }
+            sent => sent.map_err(not_kept),
+        }
+    }
+
     async fn reject(&self, tag: DeliveryTag) {
         self.give_up(tag, false).await;
     }

@@ -63,6 +63,15 @@ impl Copies {
         self.publisher.keep(&queue, copy).await
     }
 
+    /// Sends the reply to a message that was handled.
+    pub(super) async fn reply(
+        &self,
+        reply_to: &str,
+        reply: Message,
+    ) -> Result<(), RabbitPublishError> {
+        self.publisher.put_back(reply_to, reply).await
+    }
+
     /// Notes that the retry queues for these delays were just declared.
     pub(super) fn declared(&self, delays: &[Duration], at: Instant) {
         for delay in delays {

@@ -5,6 +5,7 @@ mod keys;
 mod limits;
 mod payloads;
 mod queues;
+mod replies;
 mod retries;
 mod settlement;
 mod shutdown;
@@ -42,6 +43,14 @@ contract! {
         the_routing_key_names_the_handler,
         the_default_handler_takes_keys_that_no_other_has,
         each_message_reaches_the_handler_of_its_key;
+    replies:
+        a_value_goes_to_who_asked,
+        a_value_is_encoded_as_the_request_was,
+        a_handler_without_a_value_says_that_it_is_done,
+        a_message_that_asks_for_no_reply_is_simply_handled,
+        a_reply_that_nobody_waits_for_any_more_is_left_out,
+        a_request_whose_reply_is_refused_goes_back_to_its_queue,
+        an_outcome_sends_no_reply;
     settlement:
         a_handled_message_is_gone,
         a_message_without_a_key_goes_to_the_dead_letter_queue,

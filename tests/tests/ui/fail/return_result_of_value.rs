@@ -1,8 +1,10 @@
-use std::num::ParseIntError;
+struct Receipt {
+    number: u32,
+}
 
-#[ploomby::handler("count")]
-async fn count(number: String) -> Result<u32, ParseIntError> {
-    number.parse()
+#[ploomby::handler("charge")]
+async fn charge(cents: u32) -> anyhow::Result<Receipt> {
+    Ok(Receipt { number: cents })
 }
 
 fn main() {}

@@ -1,6 +1,10 @@
-#[ploomby::handler("count")]
-async fn count(name: String) -> usize {
-    name.len()
+struct Receipt {
+    number: u32,
+}
+
+#[ploomby::handler("charge")]
+async fn charge(cents: u32) -> Receipt {
+    Receipt { number: cents }
 }
 
 fn main() {}

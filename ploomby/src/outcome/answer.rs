@@ -1,0 +1,99 @@
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{IntoOutcome, Outcome};
+use crate::{delivery::Delivery, message::Message, reply};
+
+/// What a handler decided, and what goes back to who asked, as layers see it.
+///
+/// A layer that decides by itself answers with an [`Outcome`]: `Outcome::Discard.into()`.
+#[derive(Clone)]
+pub struct Answer {
+    outcome: Outcome,
+    reply: Option<Box<Message>>,
+}
+
+impl Answer {
+    /// The work is done, and `value` is the reply, encoded as the message was. A message that has no
+    /// `reply-to` needs none.
+    ///
+    /// # Errors
+    ///
+    /// The value cannot be encoded.
+    pub fn reply<T: Serialize + ?Sized>(
+        value: &T,
+        delivery: &Delivery,
+    ) -> Result<Self, anyhow::Error> {
+        Ok(Self {
+            outcome: Outcome::Ack,
+            reply: reply::value(value, delivery)?.map(Box::new),
+        })
+    }
+
+    /// What is done with the message.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Takes the reply, if there is one to send.
+    pub(crate) fn into_reply(self) -> Option<Message> {
+        self.reply.map(|reply| *reply)
+    }
+
+    pub(crate) fn has_reply(&self) -> bool {
+        self.reply.is_some()
+    }
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            reply: None,
+        }
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A value to reply with, for a handler that is registered by hand. One with
+/// [`#[handler]`](macro@crate::handler) returns the value as it is.
+///
+/// It goes to the queue that the message's `reply-to` names, with its correlation id, encoded as the
+/// message was. A message without `reply-to` is simply handled.
+///
+/// ```
+/// use ploomby::{HandlerRegistry, Reply};
+///
+/// async fn add((a, b): (u32, u32)) -> Reply<u32> {
+///     Reply(a + b)
+/// }
+///
+/// let handlers = HandlerRegistry::new().register("add", add);
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reply<T>(pub T);
+
+impl<T> fmt::Debug for Reply<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").finish_non_exhaustive()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize> IntoOutcome for Reply<T> {
+    fn into_outcome(self) -> Result<Outcome, anyhow::Error> {
+        Ok(Outcome::Ack)
+    }
+
+    fn into_answer(self, delivery: &Delivery) -> Result<Answer, anyhow::Error> {
+        Answer::reply(&self.0, delivery)
+    }
+}
