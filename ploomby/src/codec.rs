@@ -4,7 +4,7 @@
 //! - `content_type`: which codec a content type names;
 //! - `json`, `msgpack`, `cbor`: the codecs.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{content_type::Format, encoding::plain_body};
 use crate::settle::{Failure, Reason};
@@ -61,7 +61,32 @@ impl Codec {
             Self::Cbor => cbor::decode(body),
         }
     }
+
+    pub(crate) fn encode<T: Serialize + ?Sized>(self, payload: &T) -> Result<Vec<u8>, EncodeError> {
+        Ok(match self {
+            Self::Json => serde_json::to_vec(payload)?,
+            // by name, so that other languages and later versions can read it
+            #[cfg(feature = "msgpack")]
+            Self::MessagePack => rmp_serde::to_vec_named(payload)?,
+            #[cfg(feature = "cbor")]
+            Self::Cbor => serde_cbor_2::to_vec(&payload)?,
+        })
+    }
+
+    /// What a message says that it is encoded by this codec.
+    pub(crate) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            #[cfg(feature = "msgpack")]
+            Self::MessagePack => "application/msgpack",
+            #[cfg(feature = "cbor")]
+            Self::Cbor => "application/cbor",
+        }
+    }
 }
+
+/// Why a payload has no body: an error of its own `Serialize`, or a shape that the codec lacks.
+pub(crate) type EncodeError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How the bodies of a queue are decoded.
 #[derive(Clone, Copy, Debug)]

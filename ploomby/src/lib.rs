@@ -31,7 +31,7 @@ pub use self::{
     key::KeySource,
     message::{Headers, Message, Properties, PropertyError, Value},
     outcome::{IntoOutcome, Outcome},
-    publisher::{PublishError, Publisher},
+    publisher::{Outgoing, PublishAllError, PublishError, Publisher},
     retry::{Permanent, Retry},
     settle::Reason,
 };
