@@ -29,7 +29,7 @@ use ploomby_benches::{Samples, bare};
 use serde::Serialize;
 use tokio::{sync::Semaphore, time::timeout};
 
-const CALLERS: usize = 256;
+const CALLERS: usize = 1024;
 const ROUNDS: usize = 3;
 const DEADLINE: Duration = Duration::from_secs(300);
 

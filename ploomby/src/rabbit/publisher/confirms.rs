@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::VecDeque,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -36,8 +36,10 @@ pub(in crate::rabbit) struct Confirms {
 
 #[derive(Debug, Default)]
 struct State {
-    published: u64,
-    waiting: BTreeMap<u64, Unconfirmed>,
+    /// How many are confirmed of those that were published, up to the first one that waits.
+    settled: u64,
+    /// In the order of their numbers; gone are those that were confirmed before earlier ones.
+    waiting: VecDeque<Option<Unconfirmed>>,
     /// What is to be sent on another channel, in the order of publishing.
     kept: Vec<Unconfirmed>,
     closed: Option<String>,
@@ -66,10 +68,8 @@ impl Confirms {
         if state.closed.is_some() {
             return Err(Box::new(message));
         }
-        state.published += 1;
-        let number = state.published;
         message.returned = false;
-        state.waiting.insert(number, message);
+        state.waiting.push_back(Some(message));
         Ok(())
     }
 
@@ -108,10 +108,7 @@ impl Confirms {
     /// Since when the first message waits for its confirm.
     pub(in crate::rabbit) fn oldest(&self) -> Option<Instant> {
         let state = self.lock();
-        state
-            .waiting
-            .first_key_value()
-            .map(|(_, first)| first.since)
+        state.waiting.front()?.as_ref().map(|first| first.since)
     }
 
     /// Why the broker closed the channel, where it did: one of the messages is at fault.
@@ -132,18 +129,13 @@ impl Confirms {
     fn settle(&self, number: u64, multiple: bool, confirmed: bool) {
         let mut state = self.lock();
         state.refused = if confirmed { 0 } else { state.refused + 1 };
-        let settled = if multiple {
-            let rest = state.waiting.split_off(&(number + 1));
-            mem::replace(&mut state.waiting, rest)
-        } else {
-            state.waiting.remove_entry(&number).into_iter().collect()
-        };
+        let settled = state.take(number, multiple);
         let is_drained = state.waiting.is_empty();
         drop(state);
         if is_drained {
             self.drained.notify_waiters();
         }
-        for unconfirmed in settled.into_values() {
+        for unconfirmed in settled {
             let result = match (unconfirmed.returned, confirmed) {
                 (true, _) => Err(unconfirmed.unroutable()),
                 (false, true) => Ok(()),
@@ -154,7 +146,7 @@ impl Confirms {
     }
 
     fn returned(&self, exchange: &str, routing_key: &str, message_id: Option<&str>) {
-        for waiting in self.lock().waiting.values_mut() {
+        for waiting in self.lock().waiting.iter_mut().flatten() {
             waiting.returned |= waiting.is(exchange, routing_key, message_id);
         }
     }
@@ -165,7 +157,7 @@ impl Confirms {
             .closed
             .get_or_insert_with(|| reason.to_owned())
             .clone();
-        let waiting = mem::take(&mut state.waiting).into_values();
+        let waiting = mem::take(&mut state.waiting).into_iter().flatten();
         let (kept, lost): (Vec<_>, Vec<_>) =
             waiting.partition(|waiting| waiting.on_loss == OnLoss::SendAgain);
         state.kept.extend(kept);
@@ -179,6 +171,31 @@ impl Confirms {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes out the message of this number, or all up to it.
+    fn take(&mut self, number: u64, multiple: bool) -> Vec<Unconfirmed> {
+        let Some(at) = number
+            .checked_sub(self.settled + 1)
+            .and_then(|at| usize::try_from(at).ok())
+            .filter(|at| *at < self.waiting.len())
+        else {
+            return Vec::new();
+        };
+        let mut taken = Vec::new();
+        if multiple {
+            taken.extend(self.waiting.drain(..=at).flatten());
+            self.settled = number;
+        } else {
+            taken.extend(self.waiting[at].take());
+        }
+        while let Some(None) = self.waiting.front() {
+            self.waiting.pop_front();
+            self.settled += 1;
+        }
+        taken
     }
 }
 
