@@ -7,6 +7,8 @@ use std::{
 
 use tokio::sync::Notify;
 
+pub mod bare;
+
 /// Tells a benchmark that its handlers have seen all messages.
 #[derive(Debug)]
 pub struct Countdown {

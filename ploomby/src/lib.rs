@@ -33,7 +33,7 @@ pub use self::{
     layer::{HandlerError, HandlerLayer, HandlerService},
     message::{Headers, Message, Properties, PropertyError, Value},
     outcome::{Answer, IntoOutcome, Outcome, Reply},
-    publisher::{PublishError, Publisher},
+    publisher::{Outgoing, PublishAllError, PublishError, Publisher},
     retry::{Permanent, Retry},
     settle::Reason,
 };

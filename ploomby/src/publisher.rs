@@ -1,20 +1,42 @@
-//! Sending messages to queues.
+//! Sending messages.
+//!
+//! - `outgoing`, `draft`: the message that is written, and where it goes;
+//! - `addressed`: the message that is sent;
+//! - `delays`: messages that wait in the broker first;
+//! - `error`: why a message is not known to be in its queue.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use thiserror::Error;
+use serde::Serialize;
 
+use self::delays::Delays;
+pub(crate) use self::{
+    addressed::{Addressed, Routing},
+    draft::{Draft, Settings, draft_setters},
+};
+pub use self::{
+    error::{PublishAllError, PublishError},
+    outgoing::Outgoing,
+};
 use crate::{
-    app::broker_url::BrokerUrl,
-    memory::{MemoryBroker, MemoryError},
-    message::Message,
-    rabbit::{ConfirmedPublisher, RabbitPublishError},
+    app::broker_url::BrokerUrl, codec::Codec, key::KeySource, memory::MemoryBroker,
+    message::Message, rabbit::Line,
 };
 
-/// Sends messages to queues of a broker. Cheap to clone: all clones share a connection.
+mod addressed;
+mod delays;
+mod draft;
+mod error;
+mod outgoing;
+
+/// How long a message may take, unless the program says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Sends messages. Cheap to clone: all clones share a connection.
 ///
 /// ```standalone_crate
-/// use ploomby::{App, KeySource, Message, Publisher, Queue};
+/// use std::time::Duration;
+/// use ploomby::{App, Publisher, Queue};
 ///
 /// #[ploomby::handler("greet")]
 /// async fn greet(name: String) {
@@ -24,124 +46,286 @@ use crate::{
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> anyhow::Result<()> {
 /// let url = "memory://publisher-example";
-/// let running = App::new(url)
-///     .queue(Queue::new("greetings").key(KeySource::header("task_name")))
-///     .start()
-///     .await?;
+/// let running = App::new(url).queue(Queue::new("greetings")).start().await?;
 /// let publisher = Publisher::connect(url).await?;
-/// let message = Message::new(r#""Ada""#).with_header("task_name", "greet")?;
-/// publisher.publish("greetings", message).await?;
-/// running.shut_down().await?;
+/// publisher.send("greetings", "greet", "Ada").await?;
+///
+/// // with more to say about the message
+/// publisher
+///     .to("greetings")
+///     .key("greet")
+///     .payload("Grace")
+///     .header("tenant", "acme")
+///     .delay(Duration::from_millis(10))
+///     .send()
+///     .await?;
+/// # running.shut_down().await?;
 /// # Ok(())
 /// # }
 /// ```
+///
+/// # What `Ok` means
+///
+/// The broker has taken responsibility: the message was in a queue, in each one that it was routed
+/// to. A persistent message, as all are by default, in a durable queue is on disk then, that in a
+/// quorum queue with a majority of its nodes.
+///
+/// Source: [publisher confirms](https://www.rabbitmq.com/docs/confirms#when-publishes-are-confirmed).
+///
+/// # What an error means
+///
+/// The broker did not say so, and nothing more is sent. The message **may be in its queue or not**:
+/// surely not after [`PublishError::Invalid`], and after [`PublishError::Unroutable`] and
+/// [`PublishError::Refused`] only if the connection was lost in between. Sending again may make a
+/// second message of it; the message id, if the program sets it, tells.
+///
+/// # Lost connections
+///
+/// They are opened again, at the next host, and what the broker had not confirmed is sent once
+/// more, before all that came later: messages reach a queue for the first time in the order in which
+/// they were sent, whether each was awaited before the next or not. One that was there already is
+/// there twice then, with the same message id. After [`timeout`](Self::timeout), 30 seconds unless
+/// told otherwise, the sender hears [`PublishError::Unconfirmed`].
+///
+/// # Each message
+///
+/// - is `mandatory`: where no queue takes it, that is [`PublishError::Unroutable`];
+/// - is persistent, unless [`Outgoing::transient`] or its properties say otherwise;
+/// - has a message id: a UUID of version 7, unless its properties have another.
 #[derive(Clone)]
-pub struct Publisher(Broker);
+pub struct Publisher {
+    broker: Broker,
+    settings: Settings,
+    timeout: Duration,
+}
 
 #[derive(Clone)]
 enum Broker {
-    Rabbit(Arc<ConfirmedPublisher>),
+    Rabbit { line: Line, delays: Arc<Delays> },
     Memory(MemoryBroker),
 }
 
 impl Publisher {
-    /// Connects to the broker at `amqp://…` or `memory://name`.
+    /// Connects to the broker at `amqp://…`, `amqps://…` or `memory://name`.
     ///
     /// # Errors
     ///
     /// A URL that cannot be used, or a broker that is not there or does not let the program in.
     pub async fn connect(url: &str) -> Result<Self, PublishError> {
-        Ok(Self(
-            match BrokerUrl::parse(url).map_err(|error| PublishError::Url(error.into()))? {
-                BrokerUrl::Rabbit(url) => {
-                    let publisher = ConfirmedPublisher::new(url);
-                    publisher.connect().await?;
-                    Broker::Rabbit(Arc::new(publisher))
-                }
+        let url = BrokerUrl::parse(url).map_err(|error| PublishError::Url(error.into()))?;
+        Ok(Self {
+            broker: match url {
+                BrokerUrl::Rabbit(url) => Broker::Rabbit {
+                    line: Line::connect(url, "publisher").await?,
+                    delays: Arc::default(),
+                },
                 BrokerUrl::Memory(broker) => Broker::Memory(broker),
             },
-        ))
+            settings: Settings::default(),
+            timeout: TIMEOUT,
+        })
     }
 
-    /// Publishes to a queue, through the default exchange and `mandatory`, and waits until the
-    /// broker has confirmed that the message is there. It is persistent, unless its properties
-    /// say [`transient`](crate::Properties::transient).
+    /// Where the key of a message is written (default: the property `type`, where a
+    /// [`Queue`](crate::Queue) looks for it by default).
     ///
-    /// A connection that was lost is opened again by the next call.
+    /// ```
+    /// # async fn example() -> Result<(), ploomby::PublishError> {
+    /// use ploomby::{KeySource, Publisher};
+    ///
+    /// let publisher = Publisher::connect("memory://publisher-key")
+    ///     .await?
+    ///     .key(KeySource::header("task_name"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// With [`KeySource::RoutingKey`] the key has to be the routing key, which is the name of the
+    /// queue unless the message goes [`through`](Self::through) an exchange.
+    #[must_use]
+    pub fn key(mut self, key: KeySource) -> Self {
+        self.settings.key = key;
+        self
+    }
+
+    /// How payloads are encoded (default: JSON).
+    #[must_use]
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.settings.codec = codec;
+        self
+    }
+
+    /// How long a message may take until it is confirmed, lost connections and all (default: 30 s).
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sends a payload to the handler of this key, by its queue, and waits until the broker has
+    /// confirmed that the message is there.
     ///
     /// # Errors
     ///
-    /// The message is not in the queue; after [`PublishError::Unconfirmed`] it may be.
+    /// [What an error means](Self#what-an-error-means).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the message may be in the queue or not.
+    pub async fn send<T: Serialize + ?Sized>(
+        &self,
+        queue: &str,
+        key: &str,
+        payload: &T,
+    ) -> Result<(), PublishError> {
+        self.to(queue).key(key).payload(payload).send().await
+    }
+
+    /// A message to a queue.
+    pub fn to(&self, queue: &str) -> Outgoing<'_> {
+        self.through("", queue)
+    }
+
+    /// A message through an exchange, to whatever queues are bound to it for the routing key.
+    pub fn through(&self, exchange: &str, routing_key: &str) -> Outgoing<'_> {
+        Outgoing::new(self, Draft::new(&self.settings, exchange, routing_key))
+    }
+
+    /// Sends messages in their order, and waits once until all of them are confirmed: one round
+    /// trip, as far as the network is concerned.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> anyhow::Result<()> {
+    /// # ploomby::memory::MemoryBroker::named("batch").declare_queue("steps", [])?;
+    /// let publisher = ploomby::Publisher::connect("memory://batch").await?;
+    /// let steps = ["wash", "cut", "cook"];
+    /// publisher
+    ///     .send_all(steps.map(|step| publisher.to("steps").key("step").payload(step)))
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Which messages are not known to be in their queues, and why. One that cannot be sent at all
+    /// keeps all of them back; one that the broker refuses does not keep back those behind it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, some of the messages may be there, the first ones.
+    pub async fn send_all<'p>(
+        &self,
+        messages: impl IntoIterator<Item = Outgoing<'p>>,
+    ) -> Result<(), PublishAllError> {
+        let drafts = messages.into_iter().map(Outgoing::into_draft);
+        let (drafts, delays): (Vec<_>, Vec<_>) = drafts
+            .map(|draft| {
+                let delay = draft.delay();
+                (draft.finish(), delay)
+            })
+            .unzip();
+        let mut messages = Vec::with_capacity(drafts.len());
+        for (at, draft) in drafts.into_iter().enumerate() {
+            let prepared = match draft {
+                Ok(addressed) => self.prepare(addressed, delays[at]).await,
+                Err(error) => Err(error),
+            };
+            messages.push(prepared.map_err(|error| PublishAllError::at(at, error))?);
+        }
+        let results: Vec<_> = match &self.broker {
+            Broker::Rabbit { line, .. } => line
+                .publish_all(messages, self.timeout)
+                .await
+                .into_iter()
+                .map(|result| result.map_err(PublishError::from))
+                .collect(),
+            Broker::Memory(broker) => messages
+                .into_iter()
+                .map(|message| Ok(broker.publish_addressed(message)?))
+                .collect(),
+        };
+        PublishAllError::of(results)
+    }
+
+    /// Sends a message as it is to a queue. It gets a message id, and is persistent, unless its
+    /// properties say otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [What an error means](Self#what-an-error-means).
     ///
     /// # Cancel safety
     ///
     /// Dropped before it is done, the message may be in the queue or not.
     pub async fn publish(&self, queue: &str, message: Message) -> Result<(), PublishError> {
-        let (properties, body) = message.into_parts();
-        let message = Message::new(body).with_properties(properties.persistent_by_default());
-        match &self.0 {
-            Broker::Rabbit(publisher) => publisher.publish(queue, message).await?,
-            Broker::Memory(broker) => broker.publish(queue, message)?,
+        self.to(queue).message(message).send().await
+    }
+
+    /// Sends what was handed over, and closes the connection of all clones in order.
+    pub async fn close(self) {
+        if let Broker::Rabbit { line, .. } = &self.broker {
+            line.close().await;
+        }
+    }
+
+    async fn deliver(&self, draft: Draft) -> Result<(), PublishError> {
+        let delay = draft.delay();
+        let message = draft.finish()?;
+        let Some(delay) = delay else {
+            return self.post(message).await;
+        };
+        let waiting = self.prepare(message.clone(), Some(delay)).await?;
+        let queue = waiting.routing_key.clone();
+        match (self.post(waiting).await, &self.broker) {
+            (Err(PublishError::Unroutable(_)), Broker::Rabbit { delays, .. }) => {
+                delays.forget(&queue);
+                self.post(self.prepare(message, Some(delay)).await?).await
+            }
+            (posted, _) => posted,
+        }
+    }
+
+    async fn post(&self, message: Addressed) -> Result<(), PublishError> {
+        match &self.broker {
+            Broker::Rabbit { line, .. } => line.publish(message, self.timeout).await?,
+            Broker::Memory(broker) => broker.publish_addressed(message)?,
         }
         Ok(())
     }
 
-    /// Closes the connection, of all clones, in order.
-    pub async fn close(self) {
-        if let Broker::Rabbit(publisher) = self.0 {
-            publisher.close().await;
+    /// Sends a delayed message to where it waits.
+    async fn prepare(
+        &self,
+        message: Addressed,
+        delay: Option<Duration>,
+    ) -> Result<Addressed, PublishError> {
+        let Some(delay) = delay else {
+            return Ok(message);
+        };
+        let waiting = delays::waiting_queue(&message, delay)?;
+        match &self.broker {
+            Broker::Rabbit { line, delays } => {
+                delays
+                    .declare(line, &message.routing_key, &waiting, self.timeout)
+                    .await?;
+            }
+            Broker::Memory(broker) => broker.declare_waiting(&message.routing_key, &waiting)?,
         }
+        Ok(Addressed {
+            routing_key: waiting.name,
+            ..message
+        })
     }
 }
 
 impl fmt::Debug for Publisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Publisher").finish_non_exhaustive()
-    }
-}
-
-/// What is behind a [`PublishError`].
-type Source = Box<dyn std::error::Error + Send + Sync>;
-
-/// Why a message is not known to be in its queue.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// The broker's URL cannot be used.
-    #[error("{0}")]
-    Url(Source),
-    /// There is no such queue.
-    #[error("there is no queue `{0}`: declare it first, or start what consumes it")]
-    Unroutable(String),
-    /// The broker did not take it: the queue is full, the message too large, or not allowed.
-    #[error("the broker did not take the message: {0}")]
-    Refused(Source),
-    /// The broker did not say in time that it has the message, and may have it.
-    #[error("the broker did not confirm the message: {0}")]
-    Unconfirmed(Source),
-    /// There is no connection to the broker.
-    #[error("{0}")]
-    Connect(Source),
-}
-
-impl From<RabbitPublishError> for PublishError {
-    fn from(error: RabbitPublishError) -> Self {
-        match error {
-            RabbitPublishError::Unroutable(queue) => Self::Unroutable(queue),
-            RabbitPublishError::Connect(error) => Self::Connect(error.into()),
-            RabbitPublishError::Lost(_) | RabbitPublishError::TimedOut => {
-                Self::Unconfirmed(error.into())
-            }
-            other => Self::Refused(other.into()),
-        }
-    }
-}
-
-impl From<MemoryError> for PublishError {
-    fn from(error: MemoryError) -> Self {
-        match error {
-            MemoryError::Unroutable(queue) => Self::Unroutable(queue),
-            other => Self::Refused(other.into()),
-        }
+        f.debug_struct("Publisher")
+            .field("key", &self.settings.key)
+            .field("codec", &self.settings.codec)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
     }
 }

@@ -10,6 +10,7 @@
 //! - `window`, `acknowledger`: which deliveries are settled, and telling the broker;
 //! - `copies`: where messages go that failed;
 //! - `publisher`: publishing with confirms;
+//! - `line`: publishing in order, whatever becomes of the connection;
 //! - `quarantine`: taking messages out of a queue that amqprs cannot read.
 //!
 //! # Limits
@@ -46,15 +47,13 @@ pub use self::{
     options::{RabbitOptions, Reconnect},
     url::UrlError,
 };
-pub(crate) use self::{
-    publisher::{ConfirmedPublisher, RabbitPublishError},
-    url::RabbitUrl,
-};
+pub(crate) use self::{line::Line, publisher::RabbitPublishError, url::RabbitUrl};
 
 mod acknowledger;
 mod connection;
 mod consumer;
 mod copies;
+mod line;
 mod options;
 mod publisher;
 mod quarantine;

@@ -16,6 +16,12 @@ pub struct Received {
     pub content_type: Option<String>,
     /// The property `correlation-id`.
     pub correlation_id: Option<String>,
+    /// The property `reply-to`.
+    pub reply_to: Option<String>,
+    /// The property `type`.
+    pub message_type: Option<String>,
+    /// The property `app-id`.
+    pub app_id: Option<String>,
     /// The property `message-id`.
     pub message_id: Option<String>,
     /// The property `expiration`.
@@ -55,6 +61,9 @@ impl From<Message> for Received {
                 .collect(),
             content_type: owned(properties.get_content_type()),
             correlation_id: owned(properties.get_correlation_id()),
+            reply_to: owned(properties.get_reply_to()),
+            message_type: owned(properties.get_message_type()),
+            app_id: owned(properties.get_app_id()),
             message_id: owned(properties.get_message_id()),
             expiration: owned(properties.get_expiration()),
             priority: properties.get_priority(),
@@ -71,6 +80,9 @@ impl From<(BasicProperties, Vec<u8>)> for Received {
             headers: properties.headers().map(table).unwrap_or_default(),
             content_type: properties.content_type().cloned(),
             correlation_id: properties.correlation_id().cloned(),
+            reply_to: properties.reply_to().cloned(),
+            message_type: properties.message_type().cloned(),
+            app_id: properties.app_id().cloned(),
             message_id: properties.message_id().cloned(),
             expiration: properties.expiration().cloned(),
             priority: properties.priority(),

@@ -157,15 +157,7 @@ impl Companions {
     /// Source: [at-least-once
     /// dead-lettering](https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
     fn retry_queue(&self, delay: Duration) -> Declared {
-        let mut arguments = vec![
-            argument("x-message-ttl", milliseconds(delay)),
-            argument(
-                "x-expires",
-                milliseconds(delay.saturating_add(RETRY_QUEUE_LEASE)),
-            ),
-            argument("x-dead-letter-exchange", ""),
-            argument("x-dead-letter-routing-key", self.queue.as_str()),
-        ];
+        let mut arguments = waiting_arguments(&self.queue, delay);
         if self.is_quorum {
             arguments.extend([
                 argument("x-queue-type", "quorum"),
@@ -178,6 +170,29 @@ impl Companions {
             arguments,
         }
     }
+}
+
+/// The queue that a message waits in until its delay is over, whatever kind the queue is of that it is
+/// for: the sender does not know.
+pub(crate) fn delay_queue(queue: &str, delay: Duration) -> Declared {
+    Declared {
+        name: format!("{queue}_delay_{}ms", delay.as_millis()),
+        arguments: waiting_arguments(queue, delay),
+    }
+}
+
+/// What expires comes back through the default exchange, and the queue expires when it is not used
+/// any more.
+fn waiting_arguments(queue: &str, delay: Duration) -> Vec<(String, Value)> {
+    vec![
+        argument("x-message-ttl", milliseconds(delay)),
+        argument(
+            "x-expires",
+            milliseconds(delay.saturating_add(RETRY_QUEUE_LEASE)),
+        ),
+        argument("x-dead-letter-exchange", ""),
+        argument("x-dead-letter-routing-key", queue),
+    ]
 }
 
 fn dead_letter_arguments(dead_letters: &DeadLetters, is_quorum: bool) -> Vec<(String, Value)> {

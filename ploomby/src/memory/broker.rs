@@ -11,7 +11,11 @@ use super::{
     state::{Shared, State},
     stored::Stored,
 };
-use crate::message::{Message, Value};
+use crate::{
+    consumer::companions::Declared,
+    message::{Message, Value},
+    publisher::{Addressed, Routing},
+};
 
 /// A handle on the broker of a name: all handles of one name in a process are on the same broker.
 ///
@@ -120,8 +124,34 @@ impl MemoryBroker {
     /// [`MemoryError::Unroutable`] where there is no such queue, [`MemoryError::QueueFull`], and
     /// whatever [RabbitMQ would refuse](crate::memory#what-is-modelled).
     pub fn publish(&self, queue: &str, message: Message) -> Result<(), MemoryError> {
-        let stored = Stored::new(queue, message)?;
-        self.shared.lock().publish(stored)
+        self.publish_addressed(Addressed::to_queue(queue, message))
+    }
+
+    /// Publishes to the exchange that the message is for: the default one, there is no other.
+    pub(crate) fn publish_addressed(&self, addressed: Addressed) -> Result<(), MemoryError> {
+        if !addressed.exchange.is_empty() {
+            return Err(MemoryError::NoExchange(addressed.exchange));
+        }
+        let stored = Stored::new(&addressed.routing_key, addressed.message)?;
+        match self.shared.lock().publish(stored) {
+            Err(MemoryError::Unroutable(_)) if addressed.routing == Routing::Optional => Ok(()),
+            published => published,
+        }
+    }
+
+    /// Makes the queue that a message for `queue` waits in.
+    pub(crate) fn declare_waiting(
+        &self,
+        queue: &str,
+        waiting: &Declared,
+    ) -> Result<(), MemoryError> {
+        let arguments = QueueArguments::of(waiting)?;
+        let mut state = self.shared.lock();
+        if state.find(queue).is_none() {
+            return Err(MemoryError::Unroutable(queue.to_owned()));
+        }
+        state.declare(&waiting.name, &arguments)?;
+        Ok(())
     }
 
     /// Takes the first ready message out of the queue, acknowledged (`basic.get` with `no-ack`).

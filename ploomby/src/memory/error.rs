@@ -19,6 +19,9 @@ pub enum MemoryError {
     /// The message reaches no queue: RabbitMQ returns it, since it is `mandatory`.
     #[error("the message reaches no queue: declare queue `{0}` first")]
     Unroutable(String),
+    /// There are no exchanges but the default one (RabbitMQ's 404).
+    #[error("no exchange `{0}`: the memory broker has the default exchange alone")]
+    NoExchange(String),
     /// The queue rejects what would make it longer than its `x-max-length` (a `basic.nack`).
     #[error("queue `{0}` is full and rejects the message: publish again once it is consumed")]
     QueueFull(String),

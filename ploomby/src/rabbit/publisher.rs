@@ -1,16 +1,9 @@
 use std::{
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     time::Duration,
 };
 
-use amqprs::{
-    channel::{BasicPublishArguments, Channel, ConfirmSelectArguments},
-    connection::Connection,
-};
 use thiserror::Error;
 use tokio::{
     sync::Mutex,
@@ -18,28 +11,31 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use self::confirms::Confirms;
+pub(super) use self::{
+    channel::ConfirmChannel,
+    unconfirmed::{OnLoss, Unconfirmed},
+};
 use super::{
-    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
+    connection::{ConnectError, SharedConnection},
     topology::{self, TopologyError},
     url::RabbitUrl,
 };
 use crate::{
     consumer::companions::Declared,
-    message::{Message, Properties, PropertyError},
-    settle::{NoRoom, fit, headers},
+    message::{Message, PropertyError},
+    publisher::Addressed,
+    settle::{NoRoom, headers},
 };
 
+mod channel;
 mod confirms;
+mod unconfirmed;
 
 /// How long a confirm may take; the broker may have to write to disk, on several nodes.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A confirm that takes longer is worth a line in the log.
 const SLOW_CONFIRM: Duration = Duration::from_secs(5);
-
-/// What a content header takes beside its properties: the frame, class, weight and body size.
-const HEADER_FRAME_OVERHEAD: usize = 8 + 2 + 2 + 8;
 
 /// Publishes to queues and waits until the broker has taken responsibility.
 ///
@@ -53,13 +49,6 @@ pub(crate) struct ConfirmedPublisher {
     slow: AtomicBool,
 }
 
-struct ConfirmChannel {
-    channel: Channel,
-    _connection: Connection,
-    confirms: Arc<Confirms>,
-    frame_max: usize,
-}
-
 impl ConfirmedPublisher {
     /// The connection is opened by the first message.
     pub(crate) fn new(url: RabbitUrl) -> Self {
@@ -68,15 +57,6 @@ impl ConfirmedPublisher {
             channel: Mutex::default(),
             slow: AtomicBool::new(false),
         }
-    }
-
-    /// Opens the connection, to learn at once whether it can be.
-    pub(crate) async fn connect(&self) -> Result<(), RabbitPublishError> {
-        let mut channel = self.channel.lock().await;
-        if channel.is_none() {
-            *channel = Some(self.open().await?);
-        }
-        Ok(())
     }
 
     /// Publishes to a queue, through the default exchange.
@@ -115,10 +95,9 @@ impl ConfirmedPublisher {
         queue: &str,
         message: Message,
     ) -> Result<(), RabbitPublishError> {
-        let (properties, body) = message.into_parts();
         // one limit for all: a broker without memory takes neither channels nor messages
         let published = timeout(CONFIRM_TIMEOUT, async {
-            self.send(queue, properties, body.into()).await?.await
+            self.send(queue, message).await?.await
         });
         match published.await {
             Ok(published) => published,
@@ -166,10 +145,8 @@ impl ConfirmedPublisher {
 
     pub(crate) async fn close(&self) {
         let channel = self.channel.lock().await.take();
-        if let Some(ConfirmChannel { channel, .. }) = channel {
-            if !matches!(timeout(CLOSE_TIMEOUT, channel.close()).await, Ok(Ok(()))) {
-                warn!("the publishing channel was not closed in order");
-            }
+        if let Some(channel) = channel {
+            channel.close().await;
         }
         self.connection.close().await;
     }
@@ -194,8 +171,7 @@ impl ConfirmedPublisher {
     async fn send(
         &self,
         queue: &str,
-        properties: Properties,
-        body: Vec<u8>,
+        message: Message,
     ) -> Result<impl Future<Output = Result<(), RabbitPublishError>> + use<>, RabbitPublishError>
     {
         if queue.len() > 255 {
@@ -205,69 +181,21 @@ impl ConfirmedPublisher {
         // out of the slot while it is used: a send that is dropped halfway would leave the count
         // of messages wrong, and so leaves no channel
         let open = match slot.take() {
-            Some(open) if open.confirms.is_usable() && open.channel.is_open() => open,
-            _ => self.open().await?,
+            Some(open) if open.is_usable() => open,
+            _ => ConfirmChannel::open(&self.connection).await?,
         };
-        // the broker closes the connection on properties that do not fit into one frame
-        let room = open.frame_max.saturating_sub(HEADER_FRAME_OVERHEAD);
-        let fitted = fit(properties, room)
-            .map_err(RabbitPublishError::from)
-            .and_then(|properties| Ok(properties.rebuilt()?));
-        let properties = match fitted {
-            Ok(properties) => properties,
-            Err(error) => {
-                *slot = Some(open);
-                return Err(error);
-            }
-        };
-        let arguments = BasicPublishArguments::new("", queue)
-            .mandatory(true)
-            .finish();
-        let confirm = open.confirms.expect(queue);
-        open.channel
-            .basic_publish(properties.into_wire(), body, arguments)
-            .await
-            .map_err(|error| RabbitPublishError::Lost(error.to_string()))?;
+        let (unconfirmed, confirm) =
+            Unconfirmed::new(Addressed::to_queue(queue, message), OnLoss::Fail);
+        // one that is given back is dropped, which its confirm tells
+        let _ = open.publish(unconfirmed).await;
         // one that is not used any more closes once all its messages are confirmed
-        let channel = open.channel.clone();
+        let channel = open.channel().clone();
         *slot = Some(open);
         Ok(async move {
             let confirmed = confirm.await;
             drop(channel);
             confirmed
         })
-    }
-
-    async fn open(&self) -> Result<ConfirmChannel, RabbitPublishError> {
-        let OpenChannel {
-            channel,
-            frame_max,
-            connection,
-        } = self.connection.channel().await?;
-        let confirms = Arc::new(Confirms::default());
-        let lost = |error: amqprs::error::Error| RabbitPublishError::Lost(error.to_string());
-        channel
-            .register_callback(confirms.callback())
-            .await
-            .map_err(lost)?;
-        timeout(
-            ANSWER_TIMEOUT,
-            channel.confirm_select(ConfirmSelectArguments::new(false)),
-        )
-        .await?
-        .map_err(lost)?;
-        Ok(ConfirmChannel {
-            channel,
-            _connection: connection,
-            confirms,
-            frame_max,
-        })
-    }
-}
-
-impl std::fmt::Debug for ConfirmChannel {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ConfirmChannel").finish_non_exhaustive()
     }
 }
 
@@ -291,14 +219,27 @@ pub(crate) enum RabbitPublishError {
     Unroutable(String),
     #[error("the broker did not take the message: the queue is full or cannot write")]
     Refused,
+    #[error("the broker refused the message: {0}")]
+    Rejected(String),
     #[error("the channel was lost before the broker confirmed: {0}")]
     Lost(String),
     #[error("the broker did not confirm within {CONFIRM_TIMEOUT:?}")]
     TimedOut,
+    #[error("the broker did not confirm within {after:?}{}", told(trouble.as_deref()))]
+    Overdue {
+        after: Duration,
+        trouble: Option<String>,
+    },
+    #[error("the publisher was closed")]
+    Closed,
 }
 
 impl From<Elapsed> for RabbitPublishError {
     fn from(_: Elapsed) -> Self {
         Self::TimedOut
     }
+}
+
+fn told(trouble: Option<&str>) -> String {
+    trouble.map_or_else(String::new, |trouble| format!(": {trouble}"))
 }

@@ -48,7 +48,11 @@ async fn declare_all(
     Ok(())
 }
 
-async fn exists(connection: &SharedConnection, queue: &str) -> Result<bool, TopologyError> {
+/// Whether there is a queue of this name.
+pub(super) async fn exists(
+    connection: &SharedConnection,
+    queue: &str,
+) -> Result<bool, TopologyError> {
     let mut declare = QueueDeclareArguments::new(queue);
     declare.passive(true);
     match ask(connection, declare).await {

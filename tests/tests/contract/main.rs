@@ -4,6 +4,7 @@ mod consuming;
 mod keys;
 mod limits;
 mod payloads;
+mod publishing;
 mod queues;
 mod replies;
 mod retries;
@@ -95,6 +96,20 @@ contract! {
         a_valid_payload_is_handled,
         an_invalid_payload_names_each_field,
         an_error_that_names_a_million_fields_is_cut;
+    publishing:
+        a_sent_payload_reaches_its_handler,
+        a_message_says_what_it_is,
+        the_key_stands_where_the_publisher_says,
+        headers_and_properties_arrive_as_they_were_set,
+        the_body_is_encoded_as_the_publisher_says,
+        a_message_that_reaches_no_queue_is_an_error,
+        a_full_queue_that_rejects_is_an_error,
+        what_cannot_be_written_is_an_error,
+        a_delayed_message_arrives_after_its_delay,
+        a_delay_that_cannot_be_kept_is_an_error,
+        a_message_expires,
+        a_batch_arrives_in_order,
+        a_batch_tells_which_messages_failed;
     queues:
         a_queue_that_exists_is_used_as_it_is,
         a_dead_letter_queue_with_other_arguments_is_an_error,

@@ -5,6 +5,7 @@ mod channels;
 mod dead_letters;
 mod health;
 mod publisher;
+mod publishing;
 mod quarantine;
 mod recovery;
 mod retries;

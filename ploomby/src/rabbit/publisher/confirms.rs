@@ -1,8 +1,8 @@
 use std::{
-    collections::BTreeMap,
-    future::Future,
+    collections::VecDeque,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use amqprs::{
@@ -10,35 +10,43 @@ use amqprs::{
     channel::Channel, error::Error,
 };
 use async_trait::async_trait;
-use tokio::sync::oneshot;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::RabbitPublishError;
+use super::{
+    RabbitPublishError,
+    unconfirmed::{OnLoss, Unconfirmed},
+};
 
 /// The messages of one channel that the broker has not confirmed yet.
 ///
 /// RabbitMQ counts them, from 1, and confirms by number. A message that no queue took comes back
-/// before its confirm, but without its number: every unconfirmed message for the same queue then
-/// counts as returned. That is one too many now and then, which duplicates and never loses.
+/// before its confirm, but without its number: every unconfirmed message with its address and its
+/// message id counts as returned. Without ids that is one too many now and then, which duplicates
+/// and never loses.
 ///
 /// Source: [publisher confirms](https://www.rabbitmq.com/docs/confirms#publisher-confirms).
 #[derive(Debug, Default)]
-pub(super) struct Confirms(Mutex<State>);
+pub(in crate::rabbit) struct Confirms {
+    state: Mutex<State>,
+    closed: CancellationToken,
+    drained: Notify,
+}
 
 #[derive(Debug, Default)]
 struct State {
-    published: u64,
-    waiting: BTreeMap<u64, Waiting>,
+    /// How many are confirmed of those that were published, up to the first one that waits.
+    settled: u64,
+    /// In the order of their numbers; gone are those that were confirmed before earlier ones.
+    waiting: VecDeque<Option<Unconfirmed>>,
+    /// What is to be sent on another channel, in the order of publishing.
+    kept: Vec<Unconfirmed>,
     closed: Option<String>,
+    /// The broker closed the channel, for a message that it does not take.
+    is_refusal: bool,
     /// How many were refused since one was taken.
     refused: u32,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    queue: String,
-    returned: bool,
-    confirm: oneshot::Sender<Result<(), RabbitPublishError>>,
 }
 
 /// A full queue refuses, too, and is no reason to open a channel for each message.
@@ -49,36 +57,69 @@ impl Confirms {
     ///
     /// One that takes none any more is not: RabbitMQ 3.10 refuses all that is published on it to a
     /// quorum queue whose leader was lost as the channel was opened, and takes them on another.
-    pub(super) fn is_usable(&self) -> bool {
+    pub(in crate::rabbit) fn is_usable(&self) -> bool {
         let state = self.lock();
         state.closed.is_none() && state.refused < MOST_REFUSED
     }
 
-    /// Counts the message that is published next, and waits for its confirm.
-    pub(super) fn expect(
-        &self,
-        queue: &str,
-    ) -> impl Future<Output = Result<(), RabbitPublishError>> + use<> {
-        let (confirm, confirmed) = oneshot::channel();
+    /// Counts the message that is published next; gives it back where the channel is closed.
+    pub(super) fn expect(&self, mut message: Unconfirmed) -> Result<(), Box<Unconfirmed>> {
         let mut state = self.lock();
-        if state.closed.is_none() {
-            state.published += 1;
-            let number = state.published;
-            let waiting = Waiting {
-                queue: queue.to_owned(),
-                returned: false,
-                confirm,
-            };
-            state.waiting.insert(number, waiting);
+        if state.closed.is_some() {
+            return Err(Box::new(message));
         }
-        drop(state);
-        async {
-            confirmed.await.unwrap_or_else(|_| {
-                Err(RabbitPublishError::Lost(
-                    "the channel was closed".to_owned(),
-                ))
-            })
+        message.returned = false;
+        state.waiting.push_back(Some(message));
+        Ok(())
+    }
+
+    /// Resolves once the channel is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and called again.
+    pub(in crate::rabbit) async fn closed(&self) {
+        self.closed.cancelled().await;
+    }
+
+    /// Resolves once nothing waits for its confirm any more, or the channel is closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and called again.
+    pub(in crate::rabbit) async fn drained(&self) {
+        loop {
+            let drained = self.drained.notified();
+            if self.is_drained() {
+                return;
+            }
+            drained.await;
         }
+    }
+
+    pub(in crate::rabbit) fn is_drained(&self) -> bool {
+        self.lock().waiting.is_empty()
+    }
+
+    pub(in crate::rabbit) fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
+    /// Since when the first message waits for its confirm.
+    pub(in crate::rabbit) fn oldest(&self) -> Option<Instant> {
+        let state = self.lock();
+        state.waiting.front()?.as_ref().map(|first| first.since)
+    }
+
+    /// Why the broker closed the channel, where it did: one of the messages is at fault.
+    pub(in crate::rabbit) fn refusal(&self) -> Option<String> {
+        let state = self.lock();
+        state.closed.clone().filter(|_| state.is_refusal)
+    }
+
+    /// What a closed channel has not confirmed and another is to send, in order.
+    pub(in crate::rabbit) fn take_kept(&self) -> Vec<Unconfirmed> {
+        mem::take(&mut self.lock().kept)
     }
 
     pub(super) fn callback(self: &Arc<Self>) -> ConfirmCallback {
@@ -88,49 +129,73 @@ impl Confirms {
     fn settle(&self, number: u64, multiple: bool, confirmed: bool) {
         let mut state = self.lock();
         state.refused = if confirmed { 0 } else { state.refused + 1 };
-        let settled = if multiple {
-            let rest = state.waiting.split_off(&(number + 1));
-            mem::replace(&mut state.waiting, rest)
-        } else {
-            state.waiting.remove_entry(&number).into_iter().collect()
-        };
+        let settled = state.take(number, multiple);
+        let is_drained = state.waiting.is_empty();
         drop(state);
-        for Waiting {
-            queue,
-            returned,
-            confirm,
-        } in settled.into_values()
-        {
-            // whoever waited may have given up
-            let _ = confirm.send(match (returned, confirmed) {
-                (true, _) => Err(RabbitPublishError::Unroutable(queue)),
+        if is_drained {
+            self.drained.notify_waiters();
+        }
+        for unconfirmed in settled {
+            let result = match (unconfirmed.returned, confirmed) {
+                (true, _) => Err(unconfirmed.unroutable()),
                 (false, true) => Ok(()),
                 (false, false) => Err(RabbitPublishError::Refused),
-            });
+            };
+            unconfirmed.settle(result);
         }
     }
 
-    fn returned(&self, queue: &str) {
-        for waiting in self.lock().waiting.values_mut() {
-            waiting.returned |= waiting.queue == queue;
+    fn returned(&self, exchange: &str, routing_key: &str, message_id: Option<&str>) {
+        for waiting in self.lock().waiting.iter_mut().flatten() {
+            waiting.returned |= waiting.is(exchange, routing_key, message_id);
         }
     }
 
-    fn close(&self, reason: &str) {
+    pub(in crate::rabbit) fn close(&self, reason: &str) {
         let mut state = self.lock();
         let reason = state
             .closed
             .get_or_insert_with(|| reason.to_owned())
             .clone();
-        let waiting = mem::take(&mut state.waiting);
+        let waiting = mem::take(&mut state.waiting).into_iter().flatten();
+        let (kept, lost): (Vec<_>, Vec<_>) =
+            waiting.partition(|waiting| waiting.on_loss == OnLoss::SendAgain);
+        state.kept.extend(kept);
         drop(state);
-        for Waiting { confirm, .. } in waiting.into_values() {
-            let _ = confirm.send(Err(RabbitPublishError::Lost(reason.clone())));
+        for unconfirmed in lost {
+            unconfirmed.settle(Err(RabbitPublishError::Lost(reason.clone())));
         }
+        self.drained.notify_waiters();
+        self.closed.cancel();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes out the message of this number, or all up to it.
+    fn take(&mut self, number: u64, multiple: bool) -> Vec<Unconfirmed> {
+        let Some(at) = number
+            .checked_sub(self.settled + 1)
+            .and_then(|at| usize::try_from(at).ok())
+            .filter(|at| *at < self.waiting.len())
+        else {
+            return Vec::new();
+        };
+        let mut taken = Vec::new();
+        if multiple {
+            taken.extend(self.waiting.drain(..=at).flatten());
+            self.settled = number;
+        } else {
+            taken.extend(self.waiting[at].take());
+        }
+        while let Some(None) = self.waiting.front() {
+            self.waiting.pop_front();
+            self.settled += 1;
+        }
+        taken
     }
 }
 
@@ -151,6 +216,7 @@ impl ChannelCallback for ConfirmCallback {
             reason = close.reply_text(),
             "the broker closed the publishing channel"
         );
+        self.0.lock().is_refusal = true;
         self.0.close(close.reply_text());
         Ok(())
     }
@@ -175,25 +241,38 @@ impl ChannelCallback for ConfirmCallback {
         &mut self,
         _: &Channel,
         returned: Return,
-        _: BasicProperties,
+        properties: BasicProperties,
         _: Vec<u8>,
     ) {
-        self.0.returned(returned.routing_key());
+        let message_id = properties.message_id().map(String::as_str);
+        self.0
+            .returned(returned.exchange(), returned.routing_key(), message_id);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        message::{Message, Properties},
+        publisher::Addressed,
+    };
+
+    type Confirm = std::pin::Pin<Box<dyn Future<Output = Result<(), RabbitPublishError>>>>;
+
+    fn expect(confirms: &Confirms, queue: &str, id: &str) -> Confirm {
+        let properties = Properties::new().message_id(id).expect("it is short");
+        let message = Message::new("").with_properties(properties);
+        let addressed = Addressed::to_queue(queue, message);
+        let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::Fail);
+        assert!(confirms.expect(unconfirmed).is_ok());
+        Box::pin(confirm)
+    }
 
     #[tokio::test]
     async fn a_range_confirms_all_up_to_its_number() {
         let confirms = Confirms::default();
-        let (first, second, third) = (
-            confirms.expect("q"),
-            confirms.expect("q"),
-            confirms.expect("q"),
-        );
+        let [first, second, third] = ["1", "2", "3"].map(|id| expect(&confirms, "q", id));
         confirms.settle(2, true, true);
         assert!(first.await.is_ok());
         assert!(second.await.is_ok());
@@ -205,38 +284,53 @@ mod tests {
     async fn a_channel_that_takes_no_message_any_more_is_given_up() {
         let confirms = Confirms::default();
         let refuse = |number| {
-            let _confirm = confirms.expect("q");
+            let _confirm = expect(&confirms, "q", "1");
             confirms.settle(number, false, false);
         };
         refuse(1);
         refuse(2);
         assert!(confirms.is_usable(), "the queue may be full");
-        let _confirm = confirms.expect("q");
+        let _confirm = expect(&confirms, "q", "3");
         confirms.settle(3, false, true);
         for number in 4..7 {
             assert!(confirms.is_usable());
-            let _confirm = confirms.expect("q");
+            let _confirm = expect(&confirms, "q", "n");
             confirms.settle(number, false, false);
         }
         assert!(!confirms.is_usable());
     }
 
     #[tokio::test]
-    async fn a_returned_message_is_not_confirmed() {
+    async fn a_returned_message_is_not_confirmed_and_others_are() {
         let confirms = Confirms::default();
-        let (gone, there) = (confirms.expect("gone"), confirms.expect("there"));
-        confirms.returned("gone");
-        confirms.settle(2, true, true);
+        let gone = expect(&confirms, "gone", "1");
+        let there = expect(&confirms, "there", "1");
+        let back = expect(&confirms, "gone", "2");
+        confirms.returned("", "gone", Some("1"));
+        confirms.settle(3, true, true);
         assert!(matches!(gone.await, Err(RabbitPublishError::Unroutable(_))));
         assert!(there.await.is_ok());
+        assert!(back.await.is_ok());
     }
 
     #[tokio::test]
-    async fn what_was_not_confirmed_is_lost_with_the_channel() {
+    async fn what_was_not_confirmed_is_lost_with_the_channel_or_kept_in_order() {
         let confirms = Arc::new(Confirms::default());
-        let waiting = confirms.expect("q");
+        let waiting = expect(&confirms, "q", "1");
+        let mut kept = Vec::new();
+        for id in ["2", "3"] {
+            let addressed = Addressed::to_queue(id, Message::new(""));
+            let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::SendAgain);
+            assert!(confirms.expect(unconfirmed).is_ok());
+            kept.push(confirm);
+        }
         drop(confirms.callback());
         assert!(matches!(waiting.await, Err(RabbitPublishError::Lost(_))));
         assert!(!confirms.is_usable());
+        let again = confirms.take_kept().into_iter();
+        let queues: Vec<_> = again
+            .map(|kept| kept.addressed.routing_key.clone())
+            .collect();
+        assert_eq!(queues, ["2", "3"]);
     }
 }

@@ -1,0 +1,73 @@
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::time::timeout;
+
+use super::{Addressed, PublishError};
+use crate::{
+    consumer::companions::{Declared, RETRY_QUEUE_RENEWAL, delay_queue},
+    message::properties::short_str,
+    rabbit::{Line, RabbitPublishError},
+};
+
+/// When each queue of delayed messages was declared last.
+#[derive(Debug, Default)]
+pub(super) struct Delays(Mutex<HashMap<String, Instant>>);
+
+impl Delays {
+    /// Declares the queue that a message for `queue` waits in, where that is due.
+    pub(super) async fn declare(
+        &self,
+        line: &Line,
+        queue: &str,
+        waiting: &Declared,
+        within: Duration,
+    ) -> Result<(), PublishError> {
+        let declared = self.lock().get(&waiting.name).copied();
+        if declared.is_some_and(|at| !is_due(&at)) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let declaring = timeout(within, async {
+            // what waits for a queue that is not there would be lost
+            if !line.has_queue(queue).await? {
+                return Err(RabbitPublishError::Unroutable(queue.to_owned()));
+            }
+            line.declare(waiting).await
+        });
+        declaring
+            .await
+            .map_err(RabbitPublishError::from)
+            .and_then(|declared| declared)?;
+        let mut declared = self.lock();
+        declared.retain(|_, at| !is_due(at));
+        declared.insert(waiting.name.clone(), now);
+        Ok(())
+    }
+
+    /// It was deleted.
+    pub(super) fn forget(&self, waiting: &str) {
+        self.lock().remove(waiting);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The queue that a delayed message waits in.
+pub(super) fn waiting_queue(
+    message: &Addressed,
+    delay: Duration,
+) -> Result<Declared, PublishError> {
+    let waiting = delay_queue(&message.routing_key, delay);
+    short_str("the name of the queue of delayed messages", &waiting.name)?;
+    Ok(waiting)
+}
+
+fn is_due(at: &Instant) -> bool {
+    at.elapsed() >= RETRY_QUEUE_RENEWAL
+}

@@ -1,0 +1,297 @@
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use serde::Serialize;
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::{Addressed, PublishError, Routing};
+use crate::{
+    codec::Codec,
+    key::KeySource,
+    message::{Message, Properties, PropertyError, Value, properties::short_str},
+};
+
+/// The setters of a type that has a [`Draft`] at `$draft`.
+macro_rules! draft_setters {
+    ($self:ident => $draft:expr) => {
+        /// What names the handler, where [`Publisher::key`](crate::Publisher::key) says.
+        pub fn key(mut $self, key: &str) -> Self {
+            $draft.set_key(key);
+            $self
+        }
+
+        /// The body: a payload, encoded as [`codec`](Self::codec) says, which it is to be called
+        /// after.
+        pub fn payload<T: serde::Serialize + ?Sized>(mut $self, payload: &T) -> Self {
+            $draft.set_payload(payload);
+            $self
+        }
+
+        /// The body: a payload in Protobuf, by the feature `protobuf`.
+        #[cfg(feature = "protobuf")]
+        pub fn protobuf(mut $self, payload: &impl prost::Message) -> Self {
+            $draft.set_body(payload.encode_to_vec(), Some("application/protobuf"));
+            $self
+        }
+
+        /// The body, as bytes that are encoded already. The properties say how.
+        pub fn body(mut $self, body: impl Into<bytes::Bytes>) -> Self {
+            $draft.set_body(body, None);
+            $self
+        }
+
+        /// Body and properties, in place of all that was set before.
+        pub fn message(mut $self, message: $crate::Message) -> Self {
+            $draft.set_message(message);
+            $self
+        }
+
+        /// How a payload that is set afterwards is encoded (default: what
+        /// [`Publisher::codec`](crate::Publisher::codec) says).
+        pub fn codec(mut $self, codec: $crate::Codec) -> Self {
+            $draft.set_codec(codec);
+            $self
+        }
+
+        /// A header.
+        pub fn header(mut $self, name: &str, value: impl Into<$crate::Value>) -> Self {
+            $draft.set_header(name, value.into());
+            $self
+        }
+
+        /// The properties, the headers among them, in place of all that were set before. A payload
+        /// and a key that are set keep theirs.
+        pub fn properties(mut $self, properties: $crate::Properties) -> Self {
+            $draft.set_properties(properties);
+            $self
+        }
+
+        /// The priority, in queues that were declared with `x-max-priority`.
+        pub fn priority(mut $self, priority: u8) -> Self {
+            $draft.set_priority(priority);
+            $self
+        }
+    };
+}
+
+pub(crate) use draft_setters;
+
+/// What all messages of a sender have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) key: KeySource,
+    pub(crate) codec: Codec,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            key: KeySource::MessageType,
+            codec: Codec::default(),
+        }
+    }
+}
+
+/// A message that is being written. The first thing that is wrong with it is kept, and told when it
+/// is finished.
+pub(crate) struct Draft {
+    exchange: String,
+    routing_key: String,
+    routing: Routing,
+    key_source: KeySource,
+    key: Option<String>,
+    codec: Codec,
+    /// What the payload was encoded as.
+    content_type: Option<&'static str>,
+    properties: Properties,
+    body: Bytes,
+    delay: Option<Duration>,
+    fault: Option<PublishError>,
+}
+
+/// What a message cannot be.
+#[derive(Debug, Error)]
+enum Contradiction {
+    #[error(
+        "the key is the routing key here, `{0}`: send the message through an exchange, with its \
+         key as the routing key"
+    )]
+    RoutingKey(String),
+    #[error("a message that is delayed does not expire: leave one of the two out")]
+    DelayAndExpiration,
+    #[error("only a message to a queue can be delayed, not one through an exchange")]
+    DelayThroughExchange,
+}
+
+impl Draft {
+    pub(crate) fn new(settings: &Settings, exchange: &str, routing_key: &str) -> Self {
+        Self {
+            exchange: exchange.to_owned(),
+            routing_key: routing_key.to_owned(),
+            routing: Routing::Mandatory,
+            key_source: settings.key.clone(),
+            key: None,
+            codec: settings.codec,
+            content_type: None,
+            properties: Properties::new(),
+            body: Bytes::new(),
+            delay: None,
+            fault: None,
+        }
+    }
+
+    pub(crate) fn set_key(&mut self, key: &str) {
+        self.key = Some(key.to_owned());
+    }
+
+    pub(crate) fn set_payload<T: Serialize + ?Sized>(&mut self, payload: &T) {
+        match self.codec.encode(payload) {
+            Ok(body) => self.set_body(body, Some(self.codec.content_type())),
+            Err(error) => self.note(PublishError::Invalid(error)),
+        }
+    }
+
+    pub(crate) fn set_body(&mut self, body: impl Into<Bytes>, content_type: Option<&'static str>) {
+        self.body = body.into();
+        self.content_type = content_type;
+    }
+
+    pub(crate) fn set_message(&mut self, message: Message) {
+        (self.properties, self.body) = message.into_parts();
+        self.content_type = None;
+    }
+
+    pub(crate) fn set_codec(&mut self, codec: Codec) {
+        self.codec = codec;
+    }
+
+    pub(crate) fn set_header(&mut self, name: &str, value: Value) {
+        if let Err(error) = self.properties.set_header(name, value) {
+            self.note(error.into());
+        }
+    }
+
+    pub(crate) fn set_properties(&mut self, properties: Properties) {
+        self.properties = properties;
+    }
+
+    pub(crate) fn set_priority(&mut self, priority: u8) {
+        self.change(|properties| Ok(properties.priority(priority)));
+    }
+
+    pub(crate) fn set_expiration(&mut self, after: Duration) {
+        self.change(|properties| Ok(properties.expiration(after)));
+    }
+
+    pub(crate) fn set_transient(&mut self) {
+        self.change(|properties| Ok(properties.transient()));
+    }
+
+    pub(crate) fn set_delay(&mut self, delay: Duration) {
+        self.delay = (!delay.is_zero()).then_some(delay);
+    }
+
+    pub(crate) fn allow_unroutable(&mut self) {
+        self.routing = Routing::Optional;
+    }
+
+    pub(crate) fn change(
+        &mut self,
+        change: impl FnOnce(Properties) -> Result<Properties, PropertyError>,
+    ) {
+        match change(std::mem::take(&mut self.properties)) {
+            Ok(properties) => self.properties = properties,
+            Err(error) => self.note(error.into()),
+        }
+    }
+
+    pub(crate) fn delay(&self) -> Option<Duration> {
+        self.delay
+    }
+
+    /// The message as it is sent.
+    pub(crate) fn finish(mut self) -> Result<Addressed, PublishError> {
+        self.check();
+        if let Some(content_type) = self.content_type {
+            self.change(|properties| properties.content_type(content_type));
+        }
+        self.write_key();
+        if self.properties.get_message_id().is_none() {
+            let mut text = Uuid::encode_buffer();
+            let id = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+            self.change(|properties| properties.message_id(id));
+        }
+        match self.fault {
+            Some(fault) => Err(fault),
+            None => Ok(Addressed {
+                exchange: self.exchange,
+                routing_key: self.routing_key,
+                routing: self.routing,
+                message: Message {
+                    properties: self.properties.persistent_by_default(),
+                    body: self.body,
+                },
+            }),
+        }
+    }
+
+    fn check(&mut self) {
+        let names = [
+            ("the name of an exchange", &self.exchange),
+            ("a routing key, or the name of a queue,", &self.routing_key),
+        ];
+        let too_long = names
+            .into_iter()
+            .find_map(|(what, name)| short_str(what, name).err());
+        if let Some(error) = too_long {
+            self.note(error.into());
+        }
+        if self.delay.is_some() {
+            if self.properties.get_expiration().is_some() {
+                self.note(Contradiction::DelayAndExpiration.into());
+            }
+            if !self.exchange.is_empty() {
+                self.note(Contradiction::DelayThroughExchange.into());
+            }
+        }
+    }
+
+    fn write_key(&mut self) {
+        let Some(key) = self.key.take() else { return };
+        match &self.key_source {
+            KeySource::Header(name) => {
+                let name = name.clone();
+                self.set_header(&name, key.into());
+            }
+            KeySource::MessageType => self.change(|properties| properties.message_type(&key)),
+            KeySource::RoutingKey if key == self.routing_key => {}
+            KeySource::RoutingKey => {
+                let routing_key = self.routing_key.clone();
+                self.note(Contradiction::RoutingKey(routing_key).into());
+            }
+        }
+    }
+
+    fn note(&mut self, fault: PublishError) {
+        self.fault.get_or_insert(fault);
+    }
+}
+
+impl From<Contradiction> for PublishError {
+    fn from(contradiction: Contradiction) -> Self {
+        Self::Invalid(contradiction.into())
+    }
+}
+
+impl fmt::Debug for Draft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft")
+            .field("exchange", &self.exchange)
+            .field("routing_key", &self.routing_key)
+            .field("key", &self.key)
+            .field("properties", &self.properties)
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,111 @@
+use std::fmt;
+
+use thiserror::Error;
+
+use crate::{memory::MemoryError, message::PropertyError, rabbit::RabbitPublishError};
+
+/// What is behind a [`PublishError`].
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a message is not known to be in its queue.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The broker's URL cannot be used.
+    #[error("{0}")]
+    Url(Source),
+    /// The message cannot be written: the payload does not encode, or a property is too long.
+    #[error("the message cannot be sent: {0}")]
+    Invalid(Source),
+    /// No queue takes it: there is none of the name, or none bound to the exchange for the routing
+    /// key.
+    #[error("there is no queue `{0}`: declare it first, or start what consumes it")]
+    Unroutable(String),
+    /// The broker did not take it: the queue is full, the message too large, or not allowed.
+    #[error("the broker did not take the message: {0}")]
+    Refused(Source),
+    /// The broker did not say in time that it has the message, and may have it.
+    #[error("the message may be in its queue or not: {0}")]
+    Unconfirmed(Source),
+    /// There is no connection to the broker, or it was closed.
+    #[error("{0}")]
+    Connect(Source),
+}
+
+impl From<RabbitPublishError> for PublishError {
+    fn from(error: RabbitPublishError) -> Self {
+        match error {
+            RabbitPublishError::Unroutable(queue) => Self::Unroutable(queue),
+            RabbitPublishError::Connect(error) => Self::Connect(error.into()),
+            RabbitPublishError::Closed => Self::Connect(error.into()),
+            RabbitPublishError::Lost(_)
+            | RabbitPublishError::TimedOut
+            | RabbitPublishError::Overdue { .. } => Self::Unconfirmed(error.into()),
+            other => Self::Refused(other.into()),
+        }
+    }
+}
+
+impl From<MemoryError> for PublishError {
+    fn from(error: MemoryError) -> Self {
+        match error {
+            MemoryError::Unroutable(queue) => Self::Unroutable(queue),
+            other => Self::Refused(other.into()),
+        }
+    }
+}
+
+impl From<PropertyError> for PublishError {
+    fn from(error: PropertyError) -> Self {
+        Self::Invalid(error.into())
+    }
+}
+
+/// Which messages of a [batch](crate::Publisher::send_all) are not known to be in their queues.
+#[derive(Debug)]
+pub struct PublishAllError {
+    failed: Vec<(usize, PublishError)>,
+}
+
+impl PublishAllError {
+    /// Each of them by its place in the batch, from 0, and why. There is at least one.
+    pub fn failed(&self) -> &[(usize, PublishError)] {
+        &self.failed
+    }
+
+    pub(super) fn at(place: usize, error: PublishError) -> Self {
+        Self {
+            failed: vec![(place, error)],
+        }
+    }
+
+    pub(super) fn of(results: Vec<Result<(), PublishError>>) -> Result<(), Self> {
+        let results = results.into_iter().enumerate();
+        let failed: Vec<_> = results
+            .filter_map(|(at, result)| Some((at, result.err()?)))
+            .collect();
+        match failed.is_empty() {
+            true => Ok(()),
+            false => Err(Self { failed }),
+        }
+    }
+}
+
+impl fmt::Display for PublishAllError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.failed[..] {
+            [] => f.write_str("no message failed"),
+            [(at, error)] => write!(f, "message {at} of the batch: {error}"),
+            [(at, error), rest @ ..] => {
+                let more = rest.len();
+                write!(f, "message {at} of the batch, and {more} more: {error}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for PublishAllError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.failed.first().map(|(_, error)| error as _)
+    }
+}

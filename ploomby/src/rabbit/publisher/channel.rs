@@ -1,0 +1,131 @@
+use std::{fmt, mem, sync::Arc};
+
+use amqprs::{
+    channel::{BasicPublishArguments, Channel, ConfirmSelectArguments},
+    connection::Connection,
+};
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::{
+    RabbitPublishError,
+    confirms::Confirms,
+    unconfirmed::{OnLoss, Unconfirmed},
+};
+use crate::{
+    message::Properties,
+    publisher::Routing,
+    rabbit::connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel, SharedConnection},
+    settle::fit,
+};
+
+/// What a content header takes beside its properties: the frame, class, weight and body size.
+const HEADER_FRAME_OVERHEAD: usize = 8 + 2 + 2 + 8;
+
+/// A channel whose messages the broker confirms.
+pub(in crate::rabbit) struct ConfirmChannel {
+    channel: Channel,
+    _connection: Connection,
+    confirms: Arc<Confirms>,
+    frame_max: usize,
+}
+
+impl ConfirmChannel {
+    pub(in crate::rabbit) async fn open(
+        connection: &SharedConnection,
+    ) -> Result<Self, RabbitPublishError> {
+        let OpenChannel {
+            channel,
+            frame_max,
+            connection,
+        } = connection.channel().await?;
+        let confirms = Arc::new(Confirms::default());
+        let lost = |error: amqprs::error::Error| RabbitPublishError::Lost(error.to_string());
+        channel
+            .register_callback(confirms.callback())
+            .await
+            .map_err(lost)?;
+        timeout(
+            ANSWER_TIMEOUT,
+            channel.confirm_select(ConfirmSelectArguments::new(false)),
+        )
+        .await?
+        .map_err(lost)?;
+        Ok(Self {
+            channel,
+            _connection: connection,
+            confirms,
+            frame_max,
+        })
+    }
+
+    pub(in crate::rabbit) fn is_usable(&self) -> bool {
+        self.confirms.is_usable() && self.channel.is_open()
+    }
+
+    pub(in crate::rabbit) fn confirms(&self) -> &Arc<Confirms> {
+        &self.confirms
+    }
+
+    /// amqprs closes a channel that nobody holds.
+    pub(in crate::rabbit) fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Hands a message to the connection. What becomes of it, its sender hears; given back is one
+    /// that this channel cannot take any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped halfway, it leaves the count of messages wrong, and a channel that is of no use.
+    pub(in crate::rabbit) async fn publish(
+        &self,
+        mut message: Unconfirmed,
+    ) -> Result<(), Box<Unconfirmed>> {
+        let addressed = &mut message.addressed;
+        let arguments = BasicPublishArguments::new(&addressed.exchange, &addressed.routing_key)
+            .mandatory(addressed.routing == Routing::Mandatory)
+            .finish();
+        let properties = match self.fitted(addressed.message.properties.clone()) {
+            Ok(properties) => properties,
+            Err(error) => {
+                message.settle(Err(error));
+                return Ok(());
+            }
+        };
+        let body = match message.on_loss {
+            OnLoss::Fail => mem::take(&mut addressed.message.body),
+            OnLoss::SendAgain => addressed.message.body.clone(),
+        };
+        self.confirms.expect(message)?;
+        let published = self
+            .channel
+            .basic_publish(properties.into_wire(), body.into(), arguments);
+        if let Err(error) = published.await {
+            self.confirms.close(&error.to_string());
+        }
+        Ok(())
+    }
+
+    /// Closes the channel in order.
+    pub(in crate::rabbit) async fn close(self) {
+        if !matches!(
+            timeout(CLOSE_TIMEOUT, self.channel.close()).await,
+            Ok(Ok(()))
+        ) {
+            warn!("the publishing channel was not closed in order");
+        }
+    }
+
+    /// The broker closes the connection on properties that do not fit into one frame.
+    fn fitted(&self, properties: Properties) -> Result<Properties, RabbitPublishError> {
+        let room = self.frame_max.saturating_sub(HEADER_FRAME_OVERHEAD);
+        Ok(fit(properties, room)?.rebuilt()?)
+    }
+}
+
+impl fmt::Debug for ConfirmChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConfirmChannel").finish_non_exhaustive()
+    }
+}
