@@ -11,10 +11,11 @@ use crate::{
     consumer::{
         MessageConsumerFactory, MessageConsumerRegistry, RegisterError, options::QueueOptions,
     },
-    handler::HandlerRegistry,
+    handler::{Given, HandlerRegistry},
     key::KeySource,
     layer::{HandlerLayer, Layers},
     memory::MemoryConsumerFactory,
+    publisher::Publisher,
     rabbit::{RabbitConsumerFactory, Reconnect},
 };
 
@@ -160,33 +161,61 @@ impl App {
         if self.queues.is_empty() {
             return Err(Error::NoQueue);
         }
+        let handlers = self.handlers.take().unwrap_or_else(HandlerRegistry::linked);
+        self.check(&handlers)?;
+        let publisher = self.publisher_for(&handlers).await?;
         let consumers = match url {
             BrokerUrl::Rabbit(url) => {
                 let factory = RabbitConsumerFactory::from_url(url).reconnect(self.reconnect);
-                Consumers::Rabbit(self.consume(factory).await?)
+                Consumers::Rabbit(self.consume(factory, handlers).await?)
             }
             BrokerUrl::Memory(broker) => {
                 let factory = MemoryConsumerFactory::of(broker);
-                Consumers::Memory(self.consume(factory).await?)
+                Consumers::Memory(self.consume(factory, handlers).await?)
             }
         };
         info!("started");
-        Ok(Running::new(consumers))
+        Ok(Running::new(consumers, publisher))
     }
 
-    async fn consume<F>(&mut self, factory: F) -> Result<MessageConsumerRegistry<F>, Error>
-    where
-        F: MessageConsumerFactory<Options: From<QueueOptions>>,
-    {
-        let handlers = self.handlers.take().unwrap_or_else(HandlerRegistry::linked);
+    /// Reports all that is wrong with the handlers, before anything is connected.
+    fn check(&self, handlers: &HandlerRegistry) -> Result<(), Error> {
         let queues: Vec<_> = self
             .queues
             .iter()
             .map(|queue| queue.name.as_str())
             .collect();
+        let given = Given {
+            state: &self.state,
+            publisher: true,
+        };
         handlers
-            .check_for(Some(&queues), Some(&self.state))
+            .check_for(Some(&queues), Some(given))
             .map_err(RegisterError::from)?;
+        Ok(())
+    }
+
+    /// What the handlers send with, where one takes it and the program gave none.
+    async fn publisher_for(
+        &mut self,
+        handlers: &HandlerRegistry,
+    ) -> Result<Option<Publisher>, Error> {
+        if !handlers.requires::<Publisher>() || self.state.get::<Publisher>().is_some() {
+            return Ok(None);
+        }
+        let publisher = Publisher::connect(&self.url).await?;
+        self.state.insert(publisher.clone());
+        Ok(Some(publisher))
+    }
+
+    async fn consume<F>(
+        &mut self,
+        factory: F,
+        handlers: HandlerRegistry,
+    ) -> Result<MessageConsumerRegistry<F>, Error>
+    where
+        F: MessageConsumerFactory<Options: From<QueueOptions>>,
+    {
         let mut consumers = MessageConsumerRegistry::new(handlers, factory)
             .with_all_state(std::mem::take(&mut self.state))
             .with_all_layers(std::mem::take(&mut self.layers));

@@ -6,7 +6,7 @@ use http::Extensions;
 
 use crate::{
     codec::Decoding,
-    key::{KeyError, KeyReader},
+    key::{KeyError, KeyReader, KeySource},
     message::{Headers, Message, Properties},
     settle::headers,
 };
@@ -245,6 +245,11 @@ impl Delivery {
                 place: "not been dispatched".to_owned(),
             }),
         }
+    }
+
+    /// Where the messages of the queue have their keys.
+    pub(crate) fn key_source(&self) -> Option<KeySource> {
+        self.source.as_ref().map(|source| source.key.source())
     }
 
     /// How the queue decodes bodies.

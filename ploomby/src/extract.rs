@@ -38,6 +38,7 @@ mod parts;
 mod payload;
 #[cfg(feature = "protobuf")]
 mod protobuf;
+mod publisher;
 mod rejection;
 mod state;
 #[cfg(feature = "garde")]

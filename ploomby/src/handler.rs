@@ -2,7 +2,6 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-pub(crate) use self::table::{Bare, Route, Table};
 pub use self::{
     function::HandlerFunction,
     guard::guard,
@@ -13,6 +12,10 @@ pub use self::{
     },
     registry::{HandlerRegistry, HandlersError},
     requirements::Requirements,
+};
+pub(crate) use self::{
+    requirements::Given,
+    table::{Bare, Route, Table},
 };
 use crate::{delivery::Delivery, outcome::Answer, settle::Failure};
 

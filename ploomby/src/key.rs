@@ -66,6 +66,15 @@ pub(crate) enum KeyReader {
 }
 
 impl KeyReader {
+    /// What it reads.
+    pub(crate) fn source(&self) -> KeySource {
+        match self {
+            Self::Header(name) => KeySource::Header(name.to_string()),
+            Self::MessageType => KeySource::MessageType,
+            Self::RoutingKey => KeySource::RoutingKey,
+        }
+    }
+
     pub(crate) fn read<'a>(&self, delivery: &'a Delivery) -> Result<Cow<'a, str>, KeyError> {
         match self {
             Self::Header(name) => match delivery.headers().key(name) {

@@ -3,6 +3,7 @@ use thiserror::Error as ThisError;
 use crate::{
     consumer::{RegisterError, RunError},
     memory::MemoryError,
+    publisher::PublishError,
     rabbit::UrlError,
 };
 
@@ -22,6 +23,9 @@ pub enum Error {
     /// A queue cannot be consumed.
     #[error(transparent)]
     Register(#[from] RegisterError),
+    /// The publisher that a handler takes could not connect.
+    #[error("cannot connect the publisher that a handler takes: {0}")]
+    Publisher(#[from] PublishError),
     /// Consuming ended.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -7,6 +7,7 @@ use crate::{
     consumer::{MessageConsumerRegistry, RunError},
     health::Health,
     memory::MemoryConsumerFactory,
+    publisher::Publisher,
     rabbit::RabbitConsumerFactory,
 };
 
@@ -17,6 +18,8 @@ use crate::{
 #[must_use = "dropped, it stops at once"]
 pub struct Running {
     consumers: Consumers,
+    /// What its handlers send with.
+    publisher: Option<Publisher>,
 }
 
 pub(super) enum Consumers {
@@ -25,8 +28,11 @@ pub(super) enum Consumers {
 }
 
 impl Running {
-    pub(super) fn new(consumers: Consumers) -> Self {
-        Self { consumers }
+    pub(super) fn new(consumers: Consumers, publisher: Option<Publisher>) -> Self {
+        Self {
+            consumers,
+            publisher,
+        }
     }
 
     /// Whether the queues are consumed, now and later: for a health route, or whoever else asks.
@@ -44,7 +50,15 @@ impl Running {
     ///
     /// Handlers that were cut off by the deadline, or a consumer that had failed before.
     pub async fn shut_down(mut self) -> Result<(), Error> {
-        Ok(self.consumers.disconnect().await?)
+        Ok(self.disconnect().await?)
+    }
+
+    async fn disconnect(&mut self) -> Result<(), RunError> {
+        let disconnected = self.consumers.disconnect().await;
+        if let Some(publisher) = self.publisher.take() {
+            publisher.close().await;
+        }
+        disconnected
     }
 
     /// Waits for SIGINT or SIGTERM, then [shuts down](Self::shut_down). A second signal ends it at
@@ -65,7 +79,7 @@ impl Running {
         };
         // cancel safety: the consumers are dropped, and with them what they hold
         let disconnected = tokio::select! {
-            disconnected = self.consumers.disconnect() => disconnected,
+            disconnected = self.disconnect() => disconnected,
             () = signals.next() => {
                 error!("told to stop again, ending at once");
                 return Err(Error::Interrupted);

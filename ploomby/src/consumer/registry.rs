@@ -11,7 +11,7 @@ use tracing::{debug, error, info};
 use super::{ConsumerError, MessageConsumer, MessageConsumerFactory};
 use crate::{
     dispatcher::{CutOff, Dispatcher},
-    handler::{HandlerRegistry, HandlersError},
+    handler::{Given, HandlerRegistry, HandlersError},
     health::Health,
     key::KeySource,
     layer::{HandlerLayer, Layers},
@@ -127,7 +127,13 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         consumers_count: usize,
         options: F::Options,
     ) -> Result<(), RegisterError> {
-        self.handlers.check_for(None, Some(&self.state))?;
+        self.handlers.check_for(
+            None,
+            Some(Given {
+                state: &self.state,
+                publisher: false,
+            }),
+        )?;
         if consumers_count == 0 {
             return Err(RegisterError::NoConsumers(listen_for.to_owned()));
         }

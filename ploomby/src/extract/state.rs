@@ -56,7 +56,7 @@ where
     fn part(delivery: &'d Delivery) -> Result<Self, MissingState> {
         match delivery.state() {
             Some(state) => Ok(Self(T::clone(state))),
-            None => Err(MissingState(type_name::<T>())),
+            None => Err(MissingState::of::<T>()),
         }
     }
 
@@ -69,3 +69,9 @@ where
 #[derive(Debug, Error)]
 #[error("there is no state of type `{0}`: give it to the program by `.state(…)`")]
 pub struct MissingState(&'static str);
+
+impl MissingState {
+    pub(super) fn of<T>() -> Self {
+        Self(type_name::<T>())
+    }
+}

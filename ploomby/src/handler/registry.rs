@@ -1,10 +1,9 @@
 use std::{collections::HashMap, fmt, panic::Location, sync::Arc, time::Duration};
 
-use http::Extensions;
 use thiserror::Error;
 
 use super::{
-    Call, Entry, HandlerFunction, HandlerOptions, Origin, Requirements, Table,
+    Call, Entry, Given, HandlerFunction, HandlerOptions, Origin, Requirements, Table,
     linked::{LinkedHandler, LinkedKey},
 };
 use crate::consumer::policy::QueuePolicy;
@@ -141,7 +140,7 @@ impl HandlerRegistry {
     pub(crate) fn check_for(
         &self,
         queues: Option<&[&str]>,
-        state: Option<&Extensions>,
+        given: Option<Given<'_>>,
     ) -> Result<(), HandlersError> {
         let mut duplicates = self.duplicates.clone();
         duplicates.sort_by(|a, b| a.address.cmp(&b.address));
@@ -149,7 +148,7 @@ impl HandlerRegistry {
         in_order(&mut idle);
         let mut unconsumed = queues.map_or_else(Vec::new, |queues| self.unconsumed(queues));
         in_order(&mut unconsumed);
-        let mut without_state = state.map_or_else(Vec::new, |state| self.without_state(state));
+        let mut without_state = given.map_or_else(Vec::new, |given| self.without_state(given));
         in_order(&mut without_state);
         let mut faults = Vec::new();
         if !duplicates.is_empty() {
@@ -184,7 +183,13 @@ impl HandlerRegistry {
             .collect()
     }
 
-    fn without_state(&self, given: &Extensions) -> Vec<(String, Origin)> {
+    /// Whether a handler needs state of this type.
+    pub(crate) fn requires<T: 'static>(&self) -> bool {
+        let mut handlers = self.handlers.values();
+        handlers.any(|entry| entry.requirements.includes::<T>())
+    }
+
+    fn without_state(&self, given: Given<'_>) -> Vec<(String, Origin)> {
         let handlers = self.handlers.values();
         handlers
             .filter_map(|entry| {

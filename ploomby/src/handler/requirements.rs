@@ -1,6 +1,11 @@
-use std::{any::type_name, fmt};
+use std::{
+    any::{TypeId, type_name},
+    fmt,
+};
 
 use http::Extensions;
+
+use crate::publisher::Publisher;
 
 /// What a handler needs that does not come with a message, so that it is missed at startup and not
 /// at the first message.
@@ -15,22 +20,43 @@ pub struct Requirements {
 /// A type of state, and how to look for it.
 #[derive(Clone, Copy)]
 struct StateType {
+    id: TypeId,
     name: &'static str,
     is_given: fn(&Extensions) -> bool,
+}
+
+/// What the program gives its handlers.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'a> {
+    pub(crate) state: &'a Extensions,
+    /// Whether it will connect a publisher for them.
+    pub(crate) publisher: bool,
 }
 
 impl Requirements {
     /// The program has to give state of this type, by [`App::state`](crate::App::state).
     pub fn state<T: Clone + Send + Sync + 'static>(&mut self) {
         self.states.push(StateType {
+            id: TypeId::of::<T>(),
             name: type_name::<T>(),
             is_given: |state| state.get::<T>().is_some(),
         });
     }
 
+    /// Whether state of this type is needed.
+    pub(crate) fn includes<T: 'static>(&self) -> bool {
+        self.states
+            .iter()
+            .any(|state| state.id == TypeId::of::<T>())
+    }
+
     /// The types of state that are not given, each once.
-    pub(crate) fn missing(&self, given: &Extensions) -> Vec<&'static str> {
-        let missing = self.states.iter().filter(|state| !(state.is_given)(given));
+    pub(crate) fn missing(&self, given: Given<'_>) -> Vec<&'static str> {
+        let is_given = |state: &&StateType| {
+            (state.is_given)(given.state)
+                || (given.publisher && state.id == TypeId::of::<Publisher>())
+        };
+        let missing = self.states.iter().filter(|state| !is_given(state));
         let mut names: Vec<_> = missing.map(|state| state.name).collect();
         names.sort_unstable();
         names.dedup();
