@@ -10,7 +10,7 @@ pub use crate::{
     extract::{Argument, Free, Slot, lent::LentArgument},
     handler::{
         ConcurrencyValue, HandlerFuture, HandlerOptions, LayerValue, LinkedHandler, LinkedKey,
-        QueueValue, Requirements, RetryValue, TimeoutValue, guard,
+        OrderedByValue, QueueValue, Requirements, RetryValue, TimeoutValue, guard,
     },
     outcome::{Answer, IntoOutcome},
     settle::Failure,
