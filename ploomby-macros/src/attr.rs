@@ -64,9 +64,10 @@ impl Parse for Attr {
 const ALLOWED: &str = "expected keys as string literals, `default`, or options: \
                        #[handler], #[handler(\"key\")], #[handler(\"key\", \"other key\")], \
                        #[handler(default)], #[handler(\"key\", retry = 5, timeout = \"10s\")]; \
-                       the options are `queue`, `retry`, `timeout`, `concurrency` and `layer`";
+                       the options are `queue`, `retry`, `timeout`, `concurrency`, `ordered_by` and \
+                       `layer`";
 
-static OPTIONS: [KnownOption; 5] = [
+static OPTIONS: [KnownOption; 6] = [
     KnownOption {
         name: "queue",
         of_trait: "QueueValue",
@@ -86,6 +87,11 @@ static OPTIONS: [KnownOption; 5] = [
         name: "concurrency",
         of_trait: "ConcurrencyValue",
         example: "concurrency = 4",
+    },
+    KnownOption {
+        name: "ordered_by",
+        of_trait: "OrderedByValue",
+        example: "ordered_by = OrderBy::header(\"customer\"), or ordered_by = OrderBy::field(\"customer.id\")",
     },
     KnownOption {
         name: "layer",

@@ -137,6 +137,7 @@ mod valid;
 /// | `retry` | how many attempts there are in all, as a number, or a [`Retry`] | as the queue says: no retry |
 /// | `timeout` | how long it may take: `"500ms"`, `"10s"`, `"5m"`, `"2h"`, `"1d"`, or a `Duration` | as the queue says: no limit |
 /// | `concurrency` | how many messages of a queue it works at in the same moment, in this program | as many as the queue allows |
+/// | `ordered_by` | an [`OrderBy`]: messages with the same value there run one after another, others in parallel | as the queue says: no order |
 ///
 /// They go before what the queue says, and stand in any order, each once, before or behind the keys.
 /// Beside options alone the function's name is the key. What an option cannot be, such as a queue
@@ -188,6 +189,7 @@ mod valid;
 ///
 /// [`ploomby::extract`]: https://docs.rs/ploomby/latest/ploomby/extract/index.html
 /// [`FromDelivery`]: https://docs.rs/ploomby/latest/ploomby/extract/trait.FromDelivery.html
+/// [`OrderBy`]: https://docs.rs/ploomby/latest/ploomby/struct.OrderBy.html
 /// [`Outcome`]: https://docs.rs/ploomby/latest/ploomby/enum.Outcome.html
 /// [`Retry`]: https://docs.rs/ploomby/latest/ploomby/struct.Retry.html
 #[proc_macro_attribute]

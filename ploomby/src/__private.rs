@@ -13,7 +13,7 @@ pub use crate::{
     },
     handler::{
         ConcurrencyValue, HandlerFuture, HandlerOptions, LayerValue, LinkedHandler, LinkedKey,
-        QueueValue, Requirements, RetryValue, TimeoutValue, guard,
+        OrderedByValue, QueueValue, Requirements, RetryValue, TimeoutValue, guard,
     },
     outcome::Answer,
     settle::Failure,

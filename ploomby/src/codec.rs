@@ -4,7 +4,7 @@
 //! - `content_type`: which codec a content type names;
 //! - `json`, `msgpack`, `cbor`: the codecs.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeSeed};
 
 pub(crate) use self::{content_type::Format, encoding::plain_body};
 use crate::settle::{Failure, Reason};
@@ -82,6 +82,18 @@ impl Codec {
             #[cfg(feature = "cbor")]
             Self::Cbor => "application/cbor",
         }
+    }
+
+    /// Reads from the body what the seed keeps, as far as it can be read.
+    pub(crate) fn read<'d>(self, seed: impl DeserializeSeed<'d>, body: &'d [u8]) {
+        // what cannot be read is for the payload to tell
+        let _ = match self {
+            Self::Json => json::read(seed, body).is_ok(),
+            #[cfg(feature = "msgpack")]
+            Self::MessagePack => msgpack::read(seed, body).is_ok(),
+            #[cfg(feature = "cbor")]
+            Self::Cbor => cbor::read(seed, body).is_ok(),
+        };
     }
 }
 

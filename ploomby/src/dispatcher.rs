@@ -17,13 +17,17 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
 pub use self::in_flight::CutOff;
-use self::{in_flight::InFlight, room::Room};
+use self::{
+    in_flight::InFlight,
+    room::{Place, Room},
+};
 use crate::{
     consumer::{Acknowledger, policy::QueuePolicy},
     delivery::{Delivery, DeliveryTag, Source},
     handler::{HandlerFuture, HandlerRegistry, Route, Table, guard},
     health::ConsumerHealth,
     key::KeyReader,
+    order::{Entered, Order, Waiting},
     outcome::Outcome,
     retry::Retry,
     settle::{Decision, Failure, Settling, is_settled_at_once},
@@ -118,10 +122,16 @@ impl Dispatcher {
         self.queue.handlers.retry_delays()
     }
 
+    /// In which orders the handlers take their messages.
+    pub(crate) fn orders(&self) -> impl Iterator<Item = &Order> {
+        self.queue.handlers.orders()
+    }
+
     /// Runs the delivery's handler and settles the delivery, which `tag` names to its source.
     ///
     /// It returns once the handler is running, not once it is done: handlers run concurrently, up
-    /// to the queue's limit, and `dispatch` waits while that many run. After shutdown has begun
+    /// to the queue's limit, and `dispatch` waits while that many run. Where a message has to wait
+    /// for others by [`OrderBy`](crate::OrderBy), it returns once the message is in line. After shutdown has begun
     /// it never returns; the delivery is then for [`disconnect`] to give back.
     ///
     /// A handler that needs no waiting runs to its end right here. One that waits goes on in a
@@ -139,33 +149,55 @@ impl Dispatcher {
         acknowledger: &Arc<A>,
     ) {
         delivery.set_source(self.queue.source.clone());
+        let admitted = self.queue.admit(&delivery);
+        let turn = match &admitted {
+            Ok(route) => match route.line_up(&delivery) {
+                Some(Entered::Behind(waiting)) => {
+                    let room = self.queue.room.wait().await;
+                    let work = self.when_it_is_its_turn(waiting, room, route, &delivery);
+                    let token = self.consumer.tasks.token();
+                    if self.is_stopped() {
+                        drop((token, work));
+                        return std::future::pending().await;
+                    }
+                    return self.spawn(Job::of(route, delivery, tag), work, acknowledger);
+                }
+                Some(Entered::AtOnce(turn)) => Some(turn),
+                None => None,
+            },
+            Err(_) => None,
+        };
         let place = self.queue.room.enter(delivery.body().len()).await;
         // taken before `stop` is looked at, so that `drain` misses nothing
         let token = self.consumer.tasks.token();
         if self.is_stopped() {
-            drop((token, place));
+            drop((token, place, turn));
             return std::future::pending().await;
         }
-        let route = match self.queue.admit(&delivery) {
+        let route = match admitted {
             Ok(route) => route,
             Err(decision) => {
-                place.keep();
-                let refused = Job::new(NO_HANDLER, Arc::default(), delivery, tag);
-                return self.spawn(refused, ready(decision), acknowledger);
+                let work = self.keep(place, &delivery).until(ready(decision));
+                return self.spawn(Job::refused(delivery, tag), work, acknowledger);
             }
         };
-        let job = |delivery, tag| Job::new(route.name, route.retry.clone(), delivery, tag);
         let mut work = match &route.slots {
             None => route.call(delivery.clone()),
             Some(slots) => match slots.clone().try_acquire_owned() {
-                Ok(slot) => with_slot(slot, route.call(delivery.clone())),
+                Ok(slot) => holding(slot, route.call(delivery.clone())),
                 Err(_) => {
-                    place.keep();
-                    let work = self.when_there_is_a_slot(route.clone(), slots, &delivery);
-                    return self.spawn(job(delivery, tag), work, acknowledger);
+                    let work = self.when_there_is_a_slot(route, slots, &delivery);
+                    let work = self.keep(place, &delivery).until(async move {
+                        let _turn = turn;
+                        work.await
+                    });
+                    return self.spawn(Job::of(route, delivery, tag), work, acknowledger);
                 }
             },
         };
+        if let Some(turn) = turn {
+            work = holding(turn, work);
+        }
         let deadline = route.deadline();
         match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
             Poll::Ready(result) if is_settled_at_once(&result) => {
@@ -176,14 +208,13 @@ impl Dispatcher {
                     .await;
             }
             Poll::Ready(result) => {
-                place.keep();
                 let decided = ready(Decision::Result(result));
-                self.spawn(job(delivery, tag), decided, acknowledger);
+                let work = self.keep(place, &delivery).until(decided);
+                self.spawn(Job::of(route, delivery, tag), work, acknowledger);
             }
             Poll::Pending => {
-                place.keep();
-                let work = within(deadline, work);
-                self.spawn(job(delivery, tag), work, acknowledger);
+                let work = self.keep(place, &delivery).until(within(deadline, work));
+                self.spawn(Job::of(route, delivery, tag), work, acknowledger);
             }
         }
     }
@@ -261,11 +292,11 @@ impl Dispatcher {
         cut_off
     }
 
-    /// Settles, on a task of its own that gives the place back, what `work` decides.
+    /// Settles, on a task of its own, what `work` decides, and gives its place back.
     fn spawn<A: Acknowledger>(
         &self,
         job: Job,
-        work: impl Future<Output = Decision> + Send + 'static,
+        work: impl Future<Output = (Decision, Option<KeptPlace>)> + Send + 'static,
         acknowledger: &Arc<A>,
     ) {
         let Job {
@@ -274,16 +305,15 @@ impl Dispatcher {
             delivery,
             tag,
         } = job;
-        let kept = KeptPlace {
+        let named = Named {
             id: self.consumer.in_flight.enter(handler, delivery.clone()),
-            body_len: delivery.body().len(),
             dispatcher: self.clone(),
         };
         let acknowledger = acknowledger.clone();
         self.consumer.tasks.spawn(async move {
-            let Dispatcher { queue, consumer } = &kept.dispatcher;
+            let Dispatcher { queue, consumer } = &named.dispatcher;
             let work = async {
-                let decision = work.await;
+                let (decision, _place) = work.await;
                 queue
                     .settling
                     .settle(&delivery, tag, decision, &retry, &*acknowledger)
@@ -293,32 +323,75 @@ impl Dispatcher {
         });
     }
 
+    /// Runs a handler once those before it in its lane are done. It takes a place only then. What has
+    /// not begun when shutdown does goes back.
+    fn when_it_is_its_turn(
+        &self,
+        waiting: Waiting,
+        waiting_room: OwnedSemaphorePermit,
+        route: &Arc<Route>,
+        delivery: &Delivery,
+    ) -> impl Future<Output = (Decision, Option<KeptPlace>)> + Send + use<> {
+        let (dispatcher, route, delivery) = (self.clone(), route.clone(), delivery.clone());
+        async move {
+            let Queue { room, settling, .. } = &*dispatcher.queue;
+            let entering = async {
+                let turn = waiting.await;
+                (turn, room.enter(delivery.body().len()).await)
+            };
+            match settling.stop.run_until_cancelled(entering).await {
+                // the turn may come from one that went back just now
+                Some((turn, place)) if !settling.stop.is_cancelled() => {
+                    let kept = dispatcher.keep(place, &delivery);
+                    drop(waiting_room);
+                    let decision = match &route.slots {
+                        None => within(route.deadline(), route.call(delivery)).await,
+                        Some(slots) => {
+                            dispatcher
+                                .when_there_is_a_slot(&route, slots, &delivery)
+                                .await
+                        }
+                    };
+                    drop(turn);
+                    (decision, Some(kept))
+                }
+                _ => (give_back(), None),
+            }
+        }
+    }
+
     /// Runs a handler once it has a slot left. What has not begun when shutdown does goes back.
     fn when_there_is_a_slot(
         &self,
-        route: Arc<Route>,
+        route: &Arc<Route>,
         slots: &Arc<Semaphore>,
         delivery: &Delivery,
     ) -> impl Future<Output = Decision> + Send + use<> {
         let slot = slots.clone().acquire_owned();
         let stop = self.queue.settling.stop.clone();
-        let delivery = delivery.clone();
+        let (route, delivery) = (route.clone(), delivery.clone());
         async move {
             match stop.run_until_cancelled(slot).await {
                 Some(Ok(slot)) => {
                     let deadline = route.deadline();
-                    within(deadline, with_slot(slot, route.call(delivery))).await
+                    within(deadline, holding(slot, route.call(delivery))).await
                 }
-                _ => Decision::Result(Ok(Outcome::Requeue.into())),
+                _ => give_back(),
             }
+        }
+    }
+
+    fn keep(&self, place: Place<'_>, delivery: &Delivery) -> KeptPlace {
+        place.keep();
+        KeptPlace {
+            queue: self.queue.clone(),
+            body_len: delivery.body().len(),
         }
     }
 }
 
 /// How long handlers that are cut off may take to come to a place where they can be dropped.
 const ABORT_TIME: Duration = Duration::from_secs(1);
-
-const NO_HANDLER: &str = "(no handler)";
 
 /// A delivery that is settled on a task of its own.
 struct Job {
@@ -329,14 +402,27 @@ struct Job {
 }
 
 impl Job {
-    fn new(handler: &'static str, retry: Arc<Retry>, delivery: Delivery, tag: DeliveryTag) -> Self {
+    fn of(route: &Route, delivery: Delivery, tag: DeliveryTag) -> Self {
         Self {
-            handler,
-            retry,
+            handler: route.name,
+            retry: route.retry.clone(),
             delivery,
             tag,
         }
     }
+
+    fn refused(delivery: Delivery, tag: DeliveryTag) -> Self {
+        Self {
+            handler: "(no handler)",
+            retry: Arc::default(),
+            delivery,
+            tag,
+        }
+    }
+}
+
+fn give_back() -> Decision {
+    Decision::Result(Ok(Outcome::Requeue.into()))
 }
 
 /// The handler, dropped where it waits once its time is over.
@@ -370,24 +456,42 @@ impl Route {
     }
 }
 
-fn with_slot(slot: OwnedSemaphorePermit, work: HandlerFuture) -> HandlerFuture {
+/// The handler, and what the next one waits for.
+fn holding(held: impl Send + 'static, work: HandlerFuture) -> HandlerFuture {
     Box::pin(async move {
-        let _slot = slot;
+        let _held = held;
         work.await
     })
 }
 
+/// A delivery that is named when the deadline cuts it off, until this is dropped.
+struct Named {
+    id: u64,
+    dispatcher: Dispatcher,
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        self.dispatcher.consumer.in_flight.leave(self.id);
+    }
+}
+
 /// A place among the handlers that may run at the same time, kept until it is dropped.
 struct KeptPlace {
-    id: u64,
+    queue: Arc<Queue>,
     body_len: usize,
-    dispatcher: Dispatcher,
+}
+
+impl KeptPlace {
+    /// Keeps it until this is decided, and hands it on.
+    async fn until(self, decided: impl Future<Output = Decision>) -> (Decision, Option<Self>) {
+        (decided.await, Some(self))
+    }
 }
 
 impl Drop for KeptPlace {
     fn drop(&mut self) {
-        self.dispatcher.consumer.in_flight.leave(self.id);
-        self.dispatcher.queue.room.leave(self.body_len);
+        self.queue.room.leave(self.body_len);
     }
 }
 

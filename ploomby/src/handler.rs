@@ -8,7 +8,9 @@ pub use self::{
     linked::{LinkedHandler, LinkedKey},
     options::{
         HandlerOptions,
-        values::{ConcurrencyValue, LayerValue, QueueValue, RetryValue, TimeoutValue},
+        values::{
+            ConcurrencyValue, LayerValue, OrderedByValue, QueueValue, RetryValue, TimeoutValue,
+        },
     },
     registry::{HandlerRegistry, HandlersError},
     requirements::Requirements,

@@ -9,6 +9,7 @@
 //! - `rabbit`, `memory`: the two sources that come with ploomby;
 //! - `message`, `delivery`, `key`: what is delivered, and what names its handler;
 //! - `dispatcher`: from a delivery to its handler;
+//! - `order`: which messages run one after another;
 //! - `layer`: what runs around handlers;
 //! - `handler`, `extract`, `outcome`: the registry of handlers, their arguments, what they
 //!   return;
@@ -32,6 +33,7 @@ pub use self::{
     key::KeySource,
     layer::{HandlerError, HandlerLayer, HandlerService},
     message::{Headers, Message, Properties, PropertyError, Value},
+    order::OrderBy,
     outcome::{Answer, IntoOutcome, Outcome, Reply},
     publisher::{Outgoing, PublishAllError, PublishError, Publisher},
     retry::{Permanent, Retry},
@@ -51,6 +53,7 @@ mod key;
 mod layer;
 pub mod memory;
 mod message;
+mod order;
 mod outcome;
 mod publisher;
 pub mod rabbit;

@@ -1,4 +1,4 @@
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeSeed};
 use serde_cbor_2::Deserializer;
 
 use super::undecodable;
@@ -16,4 +16,11 @@ pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failur
             &place,
         )
     })
+}
+
+pub(super) fn read<'d, S: DeserializeSeed<'d>>(
+    seed: S,
+    body: &'d [u8],
+) -> Result<S::Value, serde_cbor_2::Error> {
+    seed.deserialize(&mut Deserializer::from_slice(body))
 }

@@ -1,4 +1,4 @@
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeSeed};
 
 use super::undecodable;
 use crate::settle::Failure;
@@ -16,4 +16,11 @@ pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failur
             &place,
         )
     })
+}
+
+pub(super) fn read<'d, S: DeserializeSeed<'d>>(
+    seed: S,
+    body: &'d [u8],
+) -> Result<S::Value, serde_json::Error> {
+    seed.deserialize(&mut serde_json::Deserializer::from_slice(body))
 }

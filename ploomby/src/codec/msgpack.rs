@@ -1,5 +1,8 @@
 use rmp_serde::{Deserializer, decode::Error};
-use serde::{Deserialize, de::Error as _};
+use serde::{
+    Deserialize,
+    de::{DeserializeSeed, Error as _},
+};
 
 use super::undecodable;
 use crate::settle::Failure;
@@ -29,4 +32,10 @@ fn from_slice<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Error> {
         Err(Error::InvalidMarkerRead(_)) => Ok(value),
         _ => Err(Error::custom("trailing bytes")),
     }
+}
+
+pub(super) fn read<'d, S: DeserializeSeed<'d>>(seed: S, body: &'d [u8]) -> Result<S::Value, Error> {
+    let mut deserializer = Deserializer::from_read_ref(body);
+    deserializer.set_max_depth(MAX_DEPTH);
+    seed.deserialize(&mut deserializer)
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{codec::Decoding, layer::Layers, retry::Retry};
+use crate::{codec::Decoding, layer::Layers, order::OrderBy, retry::Retry};
 
 /// The setters of a type that has a [`QueuePolicy`] at `$policy`.
 macro_rules! policy_setters {
@@ -35,14 +35,25 @@ macro_rules! policy_setters {
             $self
         }
 
+        /// Runs the messages with the same value here one after another, all handlers of the queue
+        /// together (default: as they come, all at the same time). A handler that is ordered by
+        /// itself is so apart from the others.
+        ///
+        /// The queue then has one consumer in this program.
+        #[must_use]
+        pub fn ordered_by(mut $self, value: $crate::OrderBy) -> Self {
+            $policy.ordered_by = Some(value);
+            $self
+        }
+
         /// How often a message may come back without having been settled before it is dead-lettered
         /// (default: 16 times; `None` for no limit). It keeps a message that crashes the process
         /// from doing so for ever.
         ///
         /// A quorum queue counts by itself. In another queue a message that comes back is counted by
-        /// a copy, which waits for a second and goes to the end of the queue; with a
-        /// [`concurrency`](Self::concurrency) of 1, which keeps the order, only if a limit is set
-        /// here. Whatever brings a message back counts: a crash, a lost connection, a shutdown,
+        /// a copy, which waits for a second and goes to the end of the queue; where the order is
+        /// kept, by a [`concurrency`](Self::concurrency) of 1 or by
+        /// [`ordered_by`](Self::ordered_by), only if a limit is set here. Whatever brings a message back counts: a crash, a lost connection, a shutdown,
         /// [`Outcome::Requeue`](crate::Outcome::Requeue).
         #[must_use]
         pub fn max_deliveries(mut $self, deliveries: impl Into<Option<u32>>) -> Self {
@@ -113,6 +124,7 @@ pub struct QueuePolicy {
     pub(crate) default_concurrency: Option<usize>,
     pub(crate) retry: Retry,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) ordered_by: Option<OrderBy>,
     pub(crate) max_deliveries: MaxDeliveries,
     pub(crate) max_body: Option<usize>,
     pub(crate) max_in_flight_bytes: Option<usize>,
@@ -162,10 +174,10 @@ impl QueuePolicy {
     }
 
     /// Whether a message that came back goes to the end of the queue, as a copy that counts it.
-    /// One at a time keeps the order of the queue, and so it does not, unless asked for.
-    pub(crate) fn recounts(&self) -> bool {
+    /// It does not where the order of the queue is kept, unless asked for.
+    pub(crate) fn recounts(&self, is_ordered: bool) -> bool {
         match self.max_deliveries {
-            MaxDeliveries::Default => self.concurrency != Some(1),
+            MaxDeliveries::Default => !is_ordered && self.concurrency != Some(1),
             MaxDeliveries::Unlimited => false,
             MaxDeliveries::At(_) => true,
         }

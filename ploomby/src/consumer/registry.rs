@@ -145,6 +145,12 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         let key = key.reader()?;
         let state = self.state.clone();
         let dispatcher = Dispatcher::new(listen_for, key, &self.handlers, policy, state);
+        for order in dispatcher.orders() {
+            order.check()?;
+            if consumers_count > 1 {
+                return Err(RegisterError::Overtaking(listen_for.to_owned()));
+            }
+        }
         let consumers = self
             .connect(&dispatcher, consumers_count, &options)
             .await
@@ -327,7 +333,7 @@ pub enum RegisterError {
     /// The handlers cannot be started with.
     #[error(transparent)]
     Handlers(#[from] HandlersError),
-    /// The header that shall name the handler cannot exist.
+    /// The header that names the handler, or that messages are ordered by, cannot exist.
     #[error(transparent)]
     Key(#[from] PropertyError),
     /// The queue is consumed already.
@@ -338,6 +344,12 @@ pub enum RegisterError {
     /// No consumer was asked for.
     #[error("queue `{0}` would have no consumers: ask for at least one")]
     NoConsumers(String),
+    /// Handlers take messages in order, and the queue has several consumers.
+    #[error(
+        "queue `{0}` has handlers with `ordered_by`, and several consumers, which would overtake each \
+         other: ask for one consumer"
+    )]
+    Overtaking(String),
     /// A consumer could not be made or connected.
     #[error("cannot consume queue `{queue}`: {error}")]
     #[non_exhaustive]

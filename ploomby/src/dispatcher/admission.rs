@@ -44,13 +44,13 @@ impl Queue {
             return refused(Reason::UnknownKey, text);
         };
         if delivery.came_back() {
-            self.admit_again(delivery)?;
+            self.admit_again(delivery, route)?;
         }
         Ok(route)
     }
 
     /// A message that came back without having been settled may have crashed the process.
-    fn admit_again(&self, delivery: &Delivery) -> Result<(), Decision> {
+    fn admit_again(&self, delivery: &Delivery, route: &Route) -> Result<(), Decision> {
         let Some(most) = self.policy.most_deliveries() else {
             return Ok(());
         };
@@ -73,7 +73,9 @@ impl Queue {
             ))));
         }
         match counted {
-            None if self.policy.recounts() => Err(Decision::Recount(redeliveries)),
+            None if self.policy.recounts(route.order.is_some()) => {
+                Err(Decision::Recount(redeliveries))
+            }
             _ => Ok(()),
         }
     }

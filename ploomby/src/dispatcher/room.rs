@@ -1,4 +1,6 @@
-use tokio::sync::{Semaphore, SemaphorePermit};
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use crate::consumer::policy::QueuePolicy;
 
@@ -6,6 +8,8 @@ use crate::consumer::policy::QueuePolicy;
 pub(super) struct Room {
     handlers: Semaphore,
     bytes: Option<Bytes>,
+    /// What waits for its turn before it takes a place: a source may be without a prefetch.
+    waiting: Arc<Semaphore>,
 }
 
 /// Bodies are counted in whole KiB.
@@ -27,10 +31,12 @@ const KIB: usize = 1024;
 
 impl Room {
     pub(super) fn new(policy: &QueuePolicy) -> Self {
-        let concurrency = policy.concurrency.or(policy.default_concurrency);
-        let concurrency = concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+        let by_default = policy.default_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+        let concurrency = policy.concurrency.unwrap_or(by_default);
+        let semaphore = |permits: usize| Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS));
         Self {
-            handlers: Semaphore::new(concurrency.clamp(1, Semaphore::MAX_PERMITS)),
+            handlers: semaphore(concurrency),
+            waiting: Arc::new(semaphore(by_default)),
             bytes: policy.max_in_flight_bytes.map(Bytes::new),
         }
     }
@@ -50,6 +56,16 @@ impl Room {
             None => None,
         };
         Place { handler, body }
+    }
+
+    /// Waits for room to wait in.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it takes none.
+    pub(super) async fn wait(&self) -> OwnedSemaphorePermit {
+        let room = self.waiting.clone().acquire_owned();
+        room.await.expect(NEVER_CLOSED)
     }
 
     /// Gives back a place that was [kept](Place::keep).

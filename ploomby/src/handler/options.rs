@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use crate::{
     layer::{HandlerLayer, Layers},
+    order::OrderBy,
     retry::Retry,
 };
 
@@ -30,6 +31,7 @@ pub struct HandlerOptions {
     pub(crate) retry: Option<Retry>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Option<usize>,
+    pub(crate) ordered_by: Option<OrderBy>,
     pub(crate) layers: Layers,
 }
 
@@ -70,6 +72,14 @@ impl HandlerOptions {
     #[must_use]
     pub fn concurrency(mut self, messages: usize) -> Self {
         self.concurrency = Some(messages);
+        self
+    }
+
+    /// Runs the handler's messages with the same value here one after another, and takes it out of
+    /// the order of its queue. The queue then has one consumer in this program.
+    #[must_use]
+    pub fn ordered_by(mut self, value: OrderBy) -> Self {
+        self.ordered_by = Some(value);
         self
     }
 

@@ -4,7 +4,11 @@ use tokio::sync::Semaphore;
 
 use super::{Entry, HandlerFuture, HandlerOptions};
 use crate::{
-    consumer::policy::QueuePolicy, delivery::Delivery, layer::HandlerService, retry::Retry,
+    consumer::policy::QueuePolicy,
+    delivery::Delivery,
+    layer::HandlerService,
+    order::{Entered, Order},
+    retry::Retry,
 };
 
 /// The handlers of one queue, by key, each with what holds for it there.
@@ -23,6 +27,7 @@ pub(crate) struct Route {
     pub(crate) retry: Arc<Retry>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) slots: Option<Arc<Semaphore>>,
+    pub(crate) order: Option<Arc<Order>>,
 }
 
 /// A handler without what is around it.
@@ -46,10 +51,13 @@ impl Table {
         let mut routes: HashMap<*const HandlerOptions, Arc<Route>> = HashMap::new();
         let layers = &policy.layers;
         let around = (!layers.is_empty()).then(|| layers.around(HandlerService::found()));
+        let order = policy.ordered_by.as_ref().and_then(Order::new);
         let mut route = |entry: &Entry| {
             let route = routes.entry(Arc::as_ptr(&entry.options));
             route
-                .or_insert_with(|| Arc::new(Route::new(entry, policy, around.clone())))
+                .or_insert_with(|| {
+                    Arc::new(Route::new(entry, policy, around.clone(), order.clone()))
+                })
                 .clone()
         };
         Self {
@@ -65,6 +73,12 @@ impl Table {
         self.handlers.get(key).or(self.default.as_ref())
     }
 
+    /// In which orders messages are to be handled.
+    pub(crate) fn orders(&self) -> impl Iterator<Item = &Order> {
+        let routes = self.handlers.values().chain(&self.default);
+        routes.filter_map(|route| route.order.as_deref())
+    }
+
     /// All delays that a message may have to wait for, each once.
     pub(crate) fn retry_delays(&self) -> Vec<Duration> {
         let routes = self.handlers.values().chain(&self.default);
@@ -76,6 +90,11 @@ impl Table {
 }
 
 impl Route {
+    /// Lines the message up, where messages are handled in order.
+    pub(crate) fn line_up(&self, delivery: &Delivery) -> Option<Entered> {
+        self.order.as_ref().map(|order| order.enter(delivery))
+    }
+
     /// Runs the handler, and what is around it.
     pub(crate) fn call(&self, mut delivery: Delivery) -> HandlerFuture {
         match &self.around {
@@ -87,7 +106,13 @@ impl Route {
         }
     }
 
-    fn new(entry: &Entry, policy: &QueuePolicy, around: Option<HandlerService>) -> Self {
+    /// `around` and `order` are those of the queue.
+    fn new(
+        entry: &Entry,
+        policy: &QueuePolicy,
+        around: Option<HandlerService>,
+        order: Option<Arc<Order>>,
+    ) -> Self {
         let options = &entry.options;
         let limit = options
             .concurrency
@@ -106,6 +131,7 @@ impl Route {
             ),
             timeout: options.timeout.or(policy.timeout),
             slots: limit.map(|most| Arc::new(Semaphore::new(most))),
+            order: options.ordered_by.as_ref().map_or(order, Order::new),
         }
     }
 }

@@ -80,21 +80,14 @@ impl<'a> Headers<'a> {
         Some(match field {
             FieldValue::S(text) => Ok(Cow::Borrowed(text.as_ref())),
             field => match Value::from_field(field) {
-                Value::I8(v) => Ok(v.to_string().into()),
-                Value::U8(v) => Ok(v.to_string().into()),
-                Value::I16(v) => Ok(v.to_string().into()),
-                Value::U16(v) => Ok(v.to_string().into()),
-                Value::I32(v) => Ok(v.to_string().into()),
-                Value::U32(v) => Ok(v.to_string().into()),
-                Value::I64(v) => Ok(v.to_string().into()),
-                Value::F32(v) => Ok(v.to_string().into()),
-                Value::F64(v) => Ok(v.to_string().into()),
-                Value::Decimal { scale, unscaled } => Ok(decimal_text(scale, unscaled).into()),
                 // several clients send text as bytes
                 Value::Bytes(v) => String::from_utf8(v)
                     .map(Cow::Owned)
                     .map_err(|_| "bytes that are not UTF-8"),
-                other => Err(other.type_name()),
+                other => other
+                    .number_text()
+                    .map(Cow::Owned)
+                    .ok_or_else(|| other.type_name()),
             },
         })
     }
@@ -109,32 +102,8 @@ impl<'a> Headers<'a> {
     }
 }
 
-fn decimal_text(scale: u8, unscaled: i32) -> String {
-    let scale = usize::from(scale);
-    if scale == 0 {
-        return unscaled.to_string();
-    }
-    let sign = if unscaled < 0 { "-" } else { "" };
-    let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale);
-    format!("{sign}{whole}.{fraction}")
-}
-
 impl fmt::Debug for Headers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::decimal_text;
-
-    #[test]
-    fn decimals_read_as_people_write_them() {
-        assert_eq!(decimal_text(0, 42), "42");
-        assert_eq!(decimal_text(2, 314), "3.14");
-        assert_eq!(decimal_text(2, -4), "-0.04");
-        assert_eq!(decimal_text(255, 1).len(), 257);
     }
 }

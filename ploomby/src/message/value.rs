@@ -70,6 +70,23 @@ impl Value {
         }
     }
 
+    /// A number as people write it.
+    pub(crate) fn number_text(&self) -> Option<String> {
+        Some(match self {
+            Self::I8(v) => v.to_string(),
+            Self::U8(v) => v.to_string(),
+            Self::I16(v) => v.to_string(),
+            Self::U16(v) => v.to_string(),
+            Self::I32(v) => v.to_string(),
+            Self::U32(v) => v.to_string(),
+            Self::I64(v) => v.to_string(),
+            Self::F32(v) => v.to_string(),
+            Self::F64(v) => v.to_string(),
+            Self::Decimal { scale, unscaled } => decimal_text(*scale, *unscaled),
+            _ => return None,
+        })
+    }
+
     pub(super) fn from_field(field: &FieldValue) -> Self {
         match field {
             FieldValue::V => Self::Void,
@@ -156,6 +173,17 @@ impl Value {
     }
 }
 
+fn decimal_text(scale: u8, unscaled: i32) -> String {
+    let scale = usize::from(scale);
+    if scale == 0 {
+        return unscaled.to_string();
+    }
+    let sign = if unscaled < 0 { "-" } else { "" };
+    let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    format!("{sign}{whole}.{fraction}")
+}
+
 /// amqprs keeps the two numbers private, but serializes them.
 fn decimal_parts(decimal: &DecimalValue) -> Value {
     let (scale, unscaled) = serde_json::to_value(decimal)
@@ -223,5 +251,13 @@ mod tests {
     #[test]
     fn debug_never_prints_what_a_header_holds() {
         assert_eq!(format!("{:?}", Value::from("secret")), "<text>");
+    }
+
+    #[test]
+    fn decimals_read_as_people_write_them() {
+        assert_eq!(decimal_text(0, 42), "42");
+        assert_eq!(decimal_text(2, 314), "3.14");
+        assert_eq!(decimal_text(2, -4), "-0.04");
+        assert_eq!(decimal_text(255, 1).len(), 257);
     }
 }

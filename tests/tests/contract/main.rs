@@ -3,6 +3,7 @@
 mod consuming;
 mod keys;
 mod limits;
+mod ordering;
 mod payloads;
 mod publishing;
 mod queues;
@@ -145,6 +146,17 @@ contract! {
         a_full_dead_letter_queue_keeps_what_it_has,
         dead_letters_can_be_left_to_the_broker,
         a_handler_of_several_keys_has_one_limit;
+    ordering:
+        each_value_is_in_order_and_all_run_in_parallel,
+        a_busy_value_holds_up_none_but_its_own,
+        what_waits_for_its_turn_goes_back_at_shutdown,
+        a_queue_orders_all_its_handlers_together,
+        a_field_of_the_body_orders_too,
+        what_fails_lets_the_next_one_begin,
+        an_order_is_kept_by_what_comes_back,
+        an_order_and_a_limit_of_a_handler_go_together,
+        several_consumers_cannot_keep_an_order,
+        the_attribute_says_what_to_order_by;
     startup:
         duplicate_keys_are_one_error_that_names_all_functions,
         no_handler_is_an_error,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{layer::HandlerLayer, retry::Retry};
+use crate::{layer::HandlerLayer, order::OrderBy, retry::Retry};
 
 /// The value of `queue`.
 #[diagnostic::on_unimplemented(
@@ -75,6 +75,25 @@ pub trait ConcurrencyValue {
 #[diagnostic::do_not_recommend]
 impl ConcurrencyValue for usize {
     fn value(self) -> usize {
+        self
+    }
+}
+
+/// The value of `ordered_by`.
+#[diagnostic::on_unimplemented(
+    message = "`ordered_by` cannot be `{Self}`",
+    label = "expected an `OrderBy`, which says where the value stands",
+    note = "`ordered_by` takes an `OrderBy`: ordered_by = OrderBy::header(\"customer\"), or \
+            ordered_by = OrderBy::field(\"customer.id\")"
+)]
+pub trait OrderedByValue {
+    /// Where the value stands.
+    fn value(self) -> OrderBy;
+}
+
+#[diagnostic::do_not_recommend]
+impl OrderedByValue for OrderBy {
+    fn value(self) -> OrderBy {
         self
     }
 }

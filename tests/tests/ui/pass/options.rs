@@ -9,7 +9,7 @@ use deliver::{
     Settled::{self, Acked, DeadLettered, Retried},
     deliver,
 };
-use ploomby::{Outcome, Permanent, Retry, handler};
+use ploomby::{OrderBy, Outcome, Permanent, Retry, handler};
 
 const DELAY: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 3;
@@ -78,6 +78,9 @@ async fn for_ever() {
 #[handler(concurrency = settings::LIMIT)]
 async fn limited() {}
 
+#[handler(ordered_by = OrderBy::field("customer.id"), concurrency = 2)]
+async fn in_order() {}
+
 #[handler("shared")]
 async fn of_all_queues() -> Outcome {
     Outcome::DeadLetter
@@ -130,6 +133,7 @@ fn main() {
     assert_eq!(deliver("a_path", ""), Retried(DELAY));
     assert_eq!(deliver("for_ever", ""), Acked);
     assert_eq!(deliver("limited", ""), Acked);
+    assert_eq!(deliver("in_order", ""), Acked);
     assert_eq!(deliver("shared", ""), Acked);
     within(&deliver("something else", ""), 700, 1000);
     assert_eq!(deliver("by_macro", ""), Retried(DELAY));
