@@ -155,12 +155,13 @@ fn require_one(argument: &PatType, requirements: &Ident) -> TokenStream {
 
 /// The function in the registry.
 fn call() -> TokenStream {
-    let delivery = local("delivery", Span::call_site());
+    let [delivery, spare] = ["delivery", "spare"].map(|name| local(name, Span::call_site()));
     quote! {
         fn __ploomby_call(
             #delivery: ::ploomby::__private::Delivery,
+            #spare: ::ploomby::__private::Option<::ploomby::__private::HandlerFuture>,
         ) -> ::ploomby::__private::HandlerFuture {
-            ::ploomby::__private::Box::pin(async move {
+            ::ploomby::__private::start(#spare, async move {
                 ::ploomby::__private::guard(__ploomby_run(&#delivery)).await
             })
         }

@@ -1,7 +1,7 @@
 //! What the code that `#[handler]` writes calls. Not part of the public interface.
 
 use std::future::Future;
-pub use std::{boxed::Box, marker::PhantomData, result::Result};
+pub use std::{marker::PhantomData, option::Option, result::Result};
 
 pub use inventory;
 
@@ -13,7 +13,7 @@ pub use crate::{
     },
     handler::{
         ConcurrencyValue, HandlerFuture, HandlerOptions, LayerValue, LinkedHandler, LinkedKey,
-        OrderedByValue, QueueValue, Requirements, RetryValue, TimeoutValue, guard,
+        OrderedByValue, QueueValue, Requirements, RetryValue, TimeoutValue, guard, start,
     },
     outcome::Answer,
     settle::Failure,

@@ -74,8 +74,8 @@ pub(crate) struct Source {
 enum Envelope {
     Wire(amqprs::Deliver),
     Plain {
-        exchange: String,
-        routing_key: String,
+        exchange: Arc<str>,
+        routing_key: Arc<str>,
         redelivered: bool,
     },
 }
@@ -83,7 +83,7 @@ enum Envelope {
 impl Delivery {
     /// A delivery of this message, from the default exchange, for the first time.
     pub fn new(message: Message) -> Self {
-        Self::plain(message, String::new(), String::new(), false)
+        Self::plain(message, Arc::default(), Arc::default(), false)
     }
 
     pub(crate) fn from_wire(message: Message, deliver: amqprs::Deliver) -> Self {
@@ -96,8 +96,8 @@ impl Delivery {
 
     pub(crate) fn plain(
         message: Message,
-        exchange: String,
-        routing_key: String,
+        exchange: Arc<str>,
+        routing_key: Arc<str>,
         redelivered: bool,
     ) -> Self {
         let envelope = Envelope::Plain {
@@ -121,8 +121,8 @@ impl Delivery {
             extensions: self.extensions,
             ..Self::plain(
                 self.inner.message.clone(),
-                exchange.into(),
-                routing_key.into(),
+                exchange.into().into(),
+                routing_key.into().into(),
                 redelivered,
             )
         }
@@ -132,7 +132,7 @@ impl Delivery {
     #[must_use]
     pub fn redelivered(self) -> Self {
         let (exchange, routing_key) = self.inner.envelope.address();
-        let (exchange, routing_key) = (exchange.to_owned(), routing_key.to_owned());
+        let (exchange, routing_key) = (exchange.into(), routing_key.into());
         Self {
             source: self.source,
             extensions: self.extensions,

@@ -34,6 +34,7 @@ use crate::{
 };
 
 mod admission;
+mod gate;
 mod in_flight;
 mod room;
 
@@ -195,12 +196,16 @@ impl Dispatcher {
                 }
             },
         };
+        let is_bare = turn.is_none() && route.slots.is_none();
         if let Some(turn) = turn {
             work = holding(turn, work);
         }
         let deadline = route.deadline();
-        match poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await {
+        match poll_fn(|cx| Poll::Ready(work.poll(cx))).await {
             Poll::Ready(result) if is_settled_at_once(&result) => {
+                if is_bare {
+                    route.recycle(work);
+                }
                 let settling = &self.queue.settling;
                 let decision = Decision::Result(result);
                 settling
@@ -458,7 +463,7 @@ impl Route {
 
 /// The handler, and what the next one waits for.
 fn holding(held: impl Send + 'static, work: HandlerFuture) -> HandlerFuture {
-    Box::pin(async move {
+    HandlerFuture::new(async move {
         let _held = held;
         work.await
     })

@@ -1,6 +1,8 @@
 //! Handlers: what the attribute or a call registers, and the call of one.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, sync::Arc};
+
+use tokio_util::sync::ReusableBoxFuture;
 
 pub use self::{
     function::HandlerFunction,
@@ -32,7 +34,23 @@ mod table;
 
 /// A handler at work. It shares the delivery, so that the message is still there when the handler
 /// failed, panicked or was dropped.
-pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
+///
+/// Its allocation serves one message after the other, where handlers are done without waiting.
+pub type HandlerFuture = ReusableBoxFuture<'static, Result<Answer, Failure>>;
+
+/// Starts a handler, in the allocation of one that is done where there is such.
+pub fn start(
+    spare: Option<HandlerFuture>,
+    handler: impl Future<Output = Result<Answer, Failure>> + Send + 'static,
+) -> HandlerFuture {
+    match spare {
+        Some(mut spare) => {
+            spare.set(handler);
+            spare
+        }
+        None => HandlerFuture::new(handler),
+    }
+}
 
 /// A function in the registry, and where it was written.
 #[derive(Clone)]
@@ -45,15 +63,15 @@ pub(crate) struct Entry {
 
 #[derive(Clone)]
 pub(crate) enum Call {
-    Linked(fn(Delivery) -> HandlerFuture),
-    ByHand(Arc<dyn Fn(Delivery) -> HandlerFuture + Send + Sync>),
+    Linked(fn(Delivery, Option<HandlerFuture>) -> HandlerFuture),
+    ByHand(Arc<dyn Fn(Delivery, Option<HandlerFuture>) -> HandlerFuture + Send + Sync>),
 }
 
 impl Entry {
-    pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
+    pub(crate) fn call(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
         match &self.call {
-            Call::Linked(call) => call(delivery),
-            Call::ByHand(call) => call(delivery),
+            Call::Linked(call) => call(delivery, spare),
+            Call::ByHand(call) => call(delivery, spare),
         }
     }
 }

@@ -110,6 +110,13 @@ enum Inner {
 }
 
 impl HandlerService {
+    /// Keeps the allocation of a handler that is done, for the next message.
+    pub(crate) fn recycle(&self, done: HandlerFuture) {
+        if let Inner::Bare(handler) = &self.0 {
+            handler.recycle(done);
+        }
+    }
+
     pub(crate) fn bare(handler: Bare) -> Self {
         Self(Inner::Bare(Arc::new(handler)))
     }
@@ -124,11 +131,11 @@ impl HandlerService {
             Inner::Bare(handler) => handler.call(delivery),
             Inner::Found => match delivery.extensions_mut().remove::<Self>() {
                 Some(handler) => handler.run(delivery),
-                None => Box::pin(std::future::ready(Err(not_ours()))),
+                None => HandlerFuture::new(std::future::ready(Err(not_ours()))),
             },
             Inner::Layered(service) => {
                 let service = service.clone();
-                Box::pin(guard(async move {
+                HandlerFuture::new(guard(async move {
                     let answering = {
                         let mut service = service.lock().await;
                         service.ready().await.map_err(failure)?.call(delivery)

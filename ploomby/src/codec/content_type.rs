@@ -110,7 +110,7 @@ mod tests {
             "application/json ;Charset=\"UTF-8\"; x=y",
             "application/vnd.masstransit+json",
         ] {
-            let format = Format::of(Some(json)).map_err(|failure| failure.text);
+            let format = Format::of(Some(json)).map_err(|failure| failure.text.clone());
             assert_eq!(format, Ok(Format::Serde(Codec::Json)), "{json}");
         }
         for nothing in [
@@ -119,7 +119,7 @@ mod tests {
             "text/plain; charset=us-ascii",
             "Application/Octet-Stream",
         ] {
-            let format = Format::of(Some(nothing)).map_err(|failure| failure.text);
+            let format = Format::of(Some(nothing)).map_err(|failure| failure.text.clone());
             assert_eq!(format, Ok(Format::Unspecified), "{nothing}");
         }
     }

@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn a_charset_is_no_compression() {
         for plain in ["", "identity", "UTF-8", "utf8", "binary", "identity, utf-8"] {
-            let compression = Compression::of(plain).map_err(|failure| failure.text);
+            let compression = Compression::of(plain).map_err(|failure| failure.text.clone());
             assert_eq!(compression, Ok(None), "{plain}");
         }
     }
@@ -100,7 +100,7 @@ mod tests {
     #[cfg(feature = "gzip")]
     fn a_compression_is_found_beside_a_charset() {
         for gzip in ["gzip", "X-Gzip", "gzip:utf-8", "gzip, utf-8", "utf-8,gzip"] {
-            let compression = Compression::of(gzip).map_err(|failure| failure.text);
+            let compression = Compression::of(gzip).map_err(|failure| failure.text.clone());
             assert_eq!(compression, Ok(Some(Compression::Gzip)), "{gzip}");
         }
     }

@@ -2,11 +2,12 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
+use super::gate::Gate;
 use crate::consumer::policy::QueuePolicy;
 
 /// How many handlers of a queue may run at the same time, and how much they may hold.
 pub(super) struct Room {
-    handlers: Semaphore,
+    handlers: Gate,
     bytes: Option<Bytes>,
     /// What waits for its turn before it takes a place: a source may be without a prefetch.
     waiting: Arc<Semaphore>,
@@ -20,7 +21,7 @@ struct Bytes {
 
 /// A place for one handler.
 pub(super) struct Place<'a> {
-    handler: SemaphorePermit<'a>,
+    handlers: Entered<'a>,
     body: Option<SemaphorePermit<'a>>,
 }
 
@@ -35,7 +36,7 @@ impl Room {
         let concurrency = policy.concurrency.unwrap_or(by_default);
         let semaphore = |permits: usize| Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS));
         Self {
-            handlers: semaphore(concurrency),
+            handlers: Gate::new(concurrency),
             waiting: Arc::new(semaphore(by_default)),
             bytes: policy.max_in_flight_bytes.map(Bytes::new),
         }
@@ -47,7 +48,8 @@ impl Room {
     ///
     /// Dropped, it takes none.
     pub(super) async fn enter(&self, body_len: usize) -> Place<'_> {
-        let handler = self.handlers.acquire().await.expect(NEVER_CLOSED);
+        self.handlers.enter().await;
+        let handlers = Entered(Some(&self.handlers));
         let body = match &self.bytes {
             Some(bytes) => {
                 let kib = bytes.kib.acquire_many(bytes.count(body_len));
@@ -55,7 +57,7 @@ impl Room {
             }
             None => None,
         };
-        Place { handler, body }
+        Place { handlers, body }
     }
 
     /// Waits for room to wait in.
@@ -70,7 +72,7 @@ impl Room {
 
     /// Gives back a place that was [kept](Place::keep).
     pub(super) fn leave(&self, body_len: usize) {
-        self.handlers.add_permits(1);
+        self.handlers.leave();
         if let Some(bytes) = &self.bytes {
             let kib = bytes.count(body_len);
             bytes
@@ -82,10 +84,21 @@ impl Room {
 
 const NEVER_CLOSED: &str = "the semaphore is never closed";
 
+/// A place that is given back when it is dropped.
+struct Entered<'a>(Option<&'a Gate>);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        if let Some(gate) = self.0 {
+            gate.leave();
+        }
+    }
+}
+
 impl Place<'_> {
     /// Keeps the place until [`Room::leave`].
-    pub(super) fn keep(self) {
-        self.handler.forget();
+    pub(super) fn keep(mut self) {
+        self.handlers.0 = None;
         if let Some(body) = self.body {
             body.forget();
         }

@@ -1,6 +1,6 @@
 use std::{future::Future, marker::PhantomData};
 
-use super::{HandlerFuture, Requirements, guard};
+use super::{HandlerFuture, Requirements, guard, start};
 use crate::{
     delivery::Delivery,
     extract::{Argument, Free, Slot},
@@ -21,7 +21,7 @@ use crate::{
 pub trait HandlerFunction<M>: Send + Sync + 'static {
     /// Decodes the arguments and calls the function.
     #[doc(hidden)]
-    fn call(&self, delivery: Delivery) -> HandlerFuture;
+    fn call(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture;
 
     /// What the arguments need from the program.
     #[doc(hidden)]
@@ -42,9 +42,9 @@ macro_rules! function {
                 $before: Slot<$kind, After = $after>,
             )*
         {
-            fn call(&self, delivery: Delivery) -> HandlerFuture {
+            fn call(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
                 let function = self.clone();
-                Box::pin(async move {
+                start(spare, async move {
                     guard(async {
                         $(let $argument = $argument::extract(&delivery).await?;)*
                         function($($argument),*)

@@ -21,7 +21,7 @@ pub struct LinkedHandler {
     /// What the arguments need from the program.
     pub require: fn(&mut Requirements),
     /// Decodes the arguments and calls the function.
-    pub call: fn(Delivery) -> HandlerFuture,
+    pub call: fn(Delivery, Option<HandlerFuture>) -> HandlerFuture,
 }
 
 /// One thing that a handler answers to.

@@ -245,7 +245,9 @@ where
     let mut requirements = Requirements::default();
     H::require(&mut requirements);
     Entry {
-        call: Call::ByHand(Arc::new(move |delivery| handler.call(delivery))),
+        call: Call::ByHand(Arc::new(move |delivery, spare| {
+            handler.call(delivery, spare)
+        })),
         requirements: Arc::new(requirements),
         options: Arc::new(options),
         origin: Origin {

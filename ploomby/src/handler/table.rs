@@ -1,4 +1,8 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::sync::Semaphore;
 
@@ -14,7 +18,8 @@ use crate::{
 /// The handlers of one queue, by key, each with what holds for it there.
 #[derive(Default)]
 pub(crate) struct Table {
-    handlers: HashMap<Box<str>, Arc<Route>>,
+    /// The keys are the program's own, so that no sender can choose them to collide.
+    handlers: HashMap<Box<str>, Arc<Route>, foldhash::fast::RandomState>,
     default: Option<Arc<Route>>,
 }
 
@@ -33,11 +38,22 @@ pub(crate) struct Route {
 /// A handler without what is around it.
 pub(crate) struct Bare {
     entry: Entry,
+    /// The allocation of a call that is done.
+    spare: Mutex<Option<HandlerFuture>>,
 }
 
 impl Bare {
     pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
-        self.entry.call(delivery)
+        let spare = self
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        self.entry.call(delivery, spare)
+    }
+
+    pub(crate) fn recycle(&self, done: HandlerFuture) {
+        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
     }
 }
 
@@ -95,6 +111,13 @@ impl Route {
         self.order.as_ref().map(|order| order.enter(delivery))
     }
 
+    /// Takes back the future of a call that is done.
+    pub(crate) fn recycle(&self, done: HandlerFuture) {
+        if self.around.is_none() {
+            self.handler.recycle(done);
+        }
+    }
+
     /// Runs the handler, and what is around it.
     pub(crate) fn call(&self, mut delivery: Delivery) -> HandlerFuture {
         match &self.around {
@@ -121,6 +144,7 @@ impl Route {
             name: entry.origin.name,
             handler: options.layers.around(HandlerService::bare(Bare {
                 entry: entry.clone(),
+                spare: Mutex::default(),
             })),
             around,
             retry: Arc::new(

@@ -108,7 +108,7 @@ impl State {
         match full {
             Some(key) => Err(MemoryError::QueueFull(key)),
             None if is_routed => Ok(()),
-            None => Err(MemoryError::Unroutable(stored.routing_key.clone())),
+            None => Err(MemoryError::Unroutable(stored.routing_key.to_string())),
         }
     }
 
@@ -134,7 +134,9 @@ impl State {
     /// have nothing more to do.
     pub(super) fn pump(&mut self, id: QueueId) {
         let dead = self.pump_one(id);
-        self.dead_letter(dead);
+        if !dead.is_empty() {
+            self.dead_letter(dead);
+        }
     }
 
     /// Brings dead letters to where they go, and those that they displace there.

@@ -17,7 +17,7 @@ const BCC: &str = "BCC";
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) message: Message,
-    pub(super) routing_key: String,
+    pub(super) routing_key: Arc<str>,
     /// What `CC` and `BCC` name.
     also: Vec<String>,
     pub(super) expiration: Option<Duration>,
@@ -51,7 +51,7 @@ impl Stored {
         }
         Ok(Self {
             message,
-            routing_key: routing_key.to_owned(),
+            routing_key: routing_key.into(),
             also,
             expiration,
             deaths: Vec::new(),
@@ -60,11 +60,12 @@ impl Stored {
 
     /// The queues that it is for, each once.
     pub(super) fn routes(&self) -> impl Iterator<Item = &str> {
-        let keys = || std::iter::once(&self.routing_key).chain(&self.also);
+        let also = || self.also.iter().map(String::as_str);
+        let keys = move || std::iter::once(&*self.routing_key).chain(also());
         keys()
             .enumerate()
             .filter(move |(at, key)| !keys().take(*at).any(|earlier| earlier == *key))
-            .map(|(_, key)| key.as_str())
+            .map(|(_, key)| key)
     }
 
     /// The message as it leaves `queue` for the queue that `key` names, or for those it was
@@ -73,7 +74,7 @@ impl Stored {
         self.deaths.push(queue.clone());
         let mut cc = None;
         if let Some(key) = key {
-            key.clone_into(&mut self.routing_key);
+            self.routing_key = key.into();
             self.also.clear();
             cc = self.message.headers().contains(CC).then_some(CC);
         }

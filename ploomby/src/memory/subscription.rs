@@ -103,7 +103,7 @@ impl From<Fetched> for (Delivery, DeliveryTag) {
         let redelivered = fetched.redelivered == Redelivered::Yes;
         let delivery = Delivery::plain(
             message.clone(),
-            String::new(),
+            Arc::default(),
             routing_key.clone(),
             redelivered,
         );

@@ -62,8 +62,13 @@ impl Unacked {
     }
 
     fn position(&self, tag: u64) -> usize {
-        match self.slots.front() {
-            Some((first, _)) if *first >= tag => 0,
+        let Some((first, _)) = self.slots.front() else {
+            return 0;
+        };
+        // without gaps that were closed, a tag tells its place
+        let guess = usize::try_from(tag.saturating_sub(*first)).unwrap_or(usize::MAX);
+        match self.slots.get(guess) {
+            Some((found, _)) if *found == tag => guess,
             _ => self.slots.partition_point(|(slot, _)| *slot < tag),
         }
     }

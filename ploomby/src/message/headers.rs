@@ -76,7 +76,7 @@ impl<'a> Headers<'a> {
     ///
     /// `name` is made once a queue, so that no look-up allocates.
     pub(crate) fn key(&self, name: &FieldName) -> Option<Result<Cow<'a, str>, &'static str>> {
-        let field = self.table?.get(name)?;
+        let field = self.table.and_then(|table| find(table, name))?;
         Some(match field {
             FieldValue::S(text) => Ok(Cow::Borrowed(text.as_ref())),
             field => match Value::from_field(field) {
@@ -100,6 +100,16 @@ impl<'a> Headers<'a> {
     pub(super) fn fields(&self) -> impl Iterator<Item = (&'a FieldName, &'a FieldValue)> + use<'a> {
         self.table.into_iter().flat_map(|table| table.as_ref())
     }
+}
+
+/// Most messages have a handful of headers: to compare them takes less than to hash a name.
+fn find<'a>(table: &'a FieldTable, name: &FieldName) -> Option<&'a FieldValue> {
+    const FEW: usize = 8;
+    if table.as_ref().len() > FEW {
+        return table.get(name);
+    }
+    let mut fields = table.as_ref().iter();
+    fields.find_map(|(other, field)| (other == name).then_some(field))
 }
 
 impl fmt::Debug for Headers<'_> {

@@ -1,10 +1,13 @@
-use std::{fmt, time::Duration};
+use std::{fmt, ops::Deref, time::Duration};
 
 use super::Reason;
 use crate::{extract::Rejection, outcome::Outcome, retry::Permanent};
 
-/// Why a message could not be handled.
-pub struct Failure {
+/// Why a message could not be handled. It is seldom there, so it is one pointer wide.
+pub struct Failure(Box<Details>);
+
+/// What a [`Failure`] holds.
+pub struct Details {
     pub(crate) reason: Reason,
     /// Whether the handler was called before.
     pub(crate) handler_ran: bool,
@@ -25,19 +28,19 @@ const MAX_TEXT: usize = 8 * 1024;
 impl Failure {
     pub(crate) fn new(reason: Reason, text: String) -> Self {
         let text = cut(text, MAX_TEXT);
-        Self {
+        Self(Box::new(Details {
             reason,
             handler_ran: reason.is_after_handler(),
             text,
             log: None,
             error: None,
             outcome: None,
-        }
+        }))
     }
 
     /// Keeps the text out of the log, which gets this one.
     pub(crate) fn logged_as(mut self, log: String) -> Self {
-        self.log = Some(log);
+        self.0.log = Some(log);
         self
     }
 
@@ -54,11 +57,10 @@ impl Failure {
     pub(crate) fn from_error(reason: Reason, error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
         let text = format!("{error:#}");
-        Self {
-            outcome: Rejection::outcome_in(&error),
-            error: Some(error),
-            ..Self::new(reason, text)
-        }
+        let mut failure = Self::new(reason, text);
+        failure.0.outcome = Rejection::outcome_in(&error);
+        failure.0.error = Some(error);
+        failure
     }
 
     /// The handler was dropped.
@@ -71,15 +73,15 @@ impl Failure {
 
     /// [`Outcome::DeadLetter`](crate::Outcome::DeadLetter).
     pub(crate) fn asked_for() -> Self {
-        Self {
-            handler_ran: true,
-            ..Self::new(Reason::Rejected, "the handler asked for it".to_owned())
-        }
+        let mut failure = Self::new(Reason::Rejected, "the handler asked for it".to_owned());
+        failure.0.handler_ran = true;
+        failure
     }
 
     /// Says why there is not one more attempt.
     pub(crate) fn without_room(mut self) -> Self {
-        self.text
+        self.0
+            .text
             .push_str("; its headers leave no room to count one more attempt");
         self
     }
@@ -115,8 +117,22 @@ impl Failure {
     }
 }
 
-/// The text may quote the body.
+impl Deref for Failure {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
 impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The text may quote the body.
+impl fmt::Debug for Details {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Failure")
             .field("reason", &self.reason)
