@@ -15,7 +15,8 @@
 //! - `codec`: from the bytes of a body to the payload;
 //! - `settle`: from the outcome to the acknowledgement;
 //! - `health`: whether all of this works;
-//! - `publisher`: sending messages.
+//! - `publisher`: sending messages;
+//! - `rpc`, `reply`: calling handlers, and what they answer.
 
 pub use self::{
     app::{App, Error, Queue, Running, run},
@@ -32,7 +33,9 @@ pub use self::{
     message::{Headers, Message, Properties, PropertyError, Value},
     outcome::{IntoOutcome, Outcome},
     publisher::{Outgoing, PublishAllError, PublishError, Publisher},
+    reply::{ErrorReply, FieldError},
     retry::{Permanent, Retry},
+    rpc::{Call, CallError, RpcClient},
     settle::Reason,
 };
 pub use ploomby_macros::handler;
@@ -51,7 +54,9 @@ mod message;
 mod outcome;
 mod publisher;
 pub mod rabbit;
+mod reply;
 mod retry;
+mod rpc;
 mod settle;
 
 #[doc(hidden)]

@@ -7,6 +7,7 @@ mod payloads;
 mod publishing;
 mod queues;
 mod retries;
+mod rpc;
 mod settlement;
 mod shutdown;
 mod startup;
@@ -101,6 +102,17 @@ contract! {
         a_message_expires,
         a_batch_arrives_in_order,
         a_batch_tells_which_messages_failed;
+    rpc:
+        a_call_returns_what_the_handler_replies,
+        an_error_is_told_apart_from_a_value,
+        a_reply_of_another_shape_is_an_error,
+        a_reply_has_the_codec_of_its_request,
+        a_call_where_nobody_listens_fails_at_once,
+        a_call_without_a_reply_times_out_and_leaves_the_queue,
+        a_late_reply_is_nobodys,
+        a_request_says_where_its_reply_goes,
+        ten_thousand_calls_of_which_some_are_dropped,
+        the_detail_of_the_python_original_is_read;
     queues:
         a_queue_that_exists_is_used_as_it_is,
         a_dead_letter_queue_with_other_arguments_is_an_error,
