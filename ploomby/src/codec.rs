@@ -129,6 +129,12 @@ fn undecodable(
         Some(path) if path.iter().next().is_some() => format!("field `{path}`: "),
         _ => String::new(),
     };
-    Failure::new(Reason::Undecodable, format!("{field}{error}"))
-        .logged_as(format!("the body does not fit the payload {place}"))
+    let failure = Failure::new(Reason::Undecodable, format!("{field}{error}"))
+        .logged_as(format!("the body does not fit the payload {place}"));
+    match path {
+        Some(path) if path.iter().next().is_some() => {
+            failure.at_field(path.to_string(), error.to_string())
+        }
+        _ => failure,
+    }
 }

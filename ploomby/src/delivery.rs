@@ -8,6 +8,7 @@ use crate::{
     codec::Decoding,
     key::{KeyError, KeyReader, KeySource},
     message::{Headers, Message, Properties},
+    reply::Style,
     settle::headers,
 };
 
@@ -66,6 +67,7 @@ pub(crate) struct Source {
     pub(crate) queue: String,
     pub(crate) key: KeyReader,
     pub(crate) decoding: Decoding,
+    pub(crate) reply_style: Style,
     /// What the program gave its handlers.
     pub(crate) state: Arc<Extensions>,
 }
@@ -257,6 +259,13 @@ impl Delivery {
         self.source
             .as_ref()
             .map_or(Decoding::default(), |source| source.decoding)
+    }
+
+    /// How the queue's replies look.
+    pub(crate) fn reply_style(&self) -> Style {
+        self.source
+            .as_ref()
+            .map_or(Style::default(), |source| source.reply_style)
     }
 
     /// The body, decompressed within the limit of the queue at most once.

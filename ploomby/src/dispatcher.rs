@@ -84,6 +84,7 @@ impl Dispatcher {
                     queue: queue.to_owned(),
                     key,
                     decoding: policy.decoding,
+                    reply_style: policy.reply_style,
                     state,
                 }),
                 handlers: handlers.table(queue, &policy),

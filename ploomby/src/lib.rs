@@ -17,7 +17,8 @@
 //! - `codec`: from the bytes of a body to the payload;
 //! - `settle`: from the outcome to the acknowledgement;
 //! - `health`: whether all of this works;
-//! - `publisher`: sending messages.
+//! - `publisher`: sending messages;
+//! - `rpc`, `reply`: calling handlers, and what they answer.
 
 pub use self::{
     app::{App, Error, Queue, Running, run},
@@ -36,7 +37,9 @@ pub use self::{
     order::OrderBy,
     outcome::{Answer, IntoOutcome, Outcome, Reply},
     publisher::{Outgoing, PublishAllError, PublishError, Publisher},
+    reply::{ErrorReply, FieldError},
     retry::{Permanent, Retry},
+    rpc::{Call, CallError, RpcClient},
     settle::Reason,
 };
 pub use ploomby_macros::handler;
@@ -59,6 +62,7 @@ mod publisher;
 pub mod rabbit;
 mod reply;
 mod retry;
+mod rpc;
 mod settle;
 
 #[doc(hidden)]

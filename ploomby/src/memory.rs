@@ -45,6 +45,7 @@
 //! - The `expiration` of a message. As in classic queues, it takes effect at the head of the queue.
 //! - Dead-lettering of what expires or is dropped for length, and RabbitMQ's end of its cycles: a
 //!   message does not return to a queue that it expired in.
+//! - Direct reply-to, for the calls of an [`RpcClient`](crate::RpcClient).
 //! - Deleting and purging queues, also while they are consumed.
 //! - RabbitMQ's limits: names of 255 bytes, properties and headers that fit one frame of
 //!   131,072 bytes, bodies of 16 MiB (the [default of RabbitMQ 4]), a `user_id` that is the
@@ -85,6 +86,7 @@ mod error;
 mod factory;
 mod options;
 mod queue;
+mod replies;
 mod state;
 mod stored;
 mod subscription;

@@ -11,6 +11,7 @@
 //! - `copies`: where messages go that failed;
 //! - `publisher`: publishing with confirms;
 //! - `line`: publishing in order, whatever becomes of the connection;
+//! - `replies`: what comes back to calls;
 //! - `quarantine`: taking messages out of a queue that amqprs cannot read.
 //!
 //! # Limits
@@ -57,6 +58,7 @@ mod line;
 mod options;
 mod publisher;
 mod quarantine;
+mod replies;
 mod session;
 #[cfg(feature = "tls")]
 mod tls;

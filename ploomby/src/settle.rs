@@ -19,6 +19,7 @@ use crate::{
     health::Copies,
     message::{Message, PropertyError},
     outcome::{Answer, Outcome},
+    reply::{self, Addressed, ErrorReply},
     retry::Retry,
 };
 
@@ -84,7 +85,10 @@ impl Settling {
                 Outcome::DeadLetter => Failure::asked_for(),
                 Outcome::Retry => Failure::asked_to_retry(),
             },
-            Decision::Result(Err(failure)) => failure,
+            Decision::Result(Err(failure)) => match answer_in(&failure, delivery) {
+                Some(reply) => return self.reply(reply, delivery, tag, acknowledger).await,
+                None => failure,
+            },
             Decision::Recount(redeliveries) => {
                 let copy = copy::recounted(delivery, redeliveries);
                 let kept = self
@@ -110,6 +114,7 @@ impl Settling {
             } else {
                 debug!(queue, key, attempt, %reason, error, "discarded");
                 acknowledger.ack(tag).await;
+                self.tell(&failure, delivery, acknowledger).await;
             }
             return;
         }
@@ -134,6 +139,7 @@ impl Settling {
         if self.dead_lettering == DeadLettering::ByBroker {
             warn!(queue, key, attempt, %reason, error, "rejected");
             acknowledger.reject(tag).await;
+            self.tell(&failure, delivery, acknowledger).await;
         } else {
             let copy = copy::dead_letter(delivery, &failure);
             let kept = self.keep(copy, |copy| acknowledger.dead_letter(copy)).await;
@@ -142,6 +148,7 @@ impl Settling {
                 .await
             {
                 warn!(queue, key, attempt, %reason, error, "dead-lettered");
+                self.tell(&failure, delivery, acknowledger).await;
             }
         }
     }
@@ -149,13 +156,12 @@ impl Settling {
     /// Acknowledges a message once its reply is sent.
     async fn reply<A: Acknowledger>(
         &self,
-        reply: Message,
+        (reply_to, reply): Addressed,
         delivery: &Delivery,
         tag: DeliveryTag,
         acknowledger: &A,
     ) {
-        let reply_to = delivery.properties().get_reply_to().unwrap_or_default();
-        let sent = acknowledger.reply(reply_to, reply).await;
+        let sent = acknowledger.reply(&reply_to, reply).await;
         self.finish(
             sent,
             "the reply to a message was not sent",
@@ -164,6 +170,23 @@ impl Settling {
             acknowledger,
         )
         .await;
+    }
+
+    /// Tells who asked that the message was given up, which is settled by now.
+    async fn tell<A: Acknowledger>(
+        &self,
+        failure: &Failure,
+        delivery: &Delivery,
+        acknowledger: &A,
+    ) {
+        let sent = match reply::to_failure(failure, delivery) {
+            Ok(None) => return,
+            Ok(Some((reply_to, reply))) => acknowledger.reply(&reply_to, reply).await,
+            Err(error) => Err(ConsumerError::new(error)),
+        };
+        if let Err(error) = sent {
+            warn!(queue = delivery.queue(), %error, "who asked was not told that it failed");
+        }
     }
 
     async fn keep<F>(
@@ -205,6 +228,14 @@ impl Settling {
         acknowledger.requeue(tag).await;
         false
     }
+}
+
+/// An error that is meant for who asked is the answer to a request, and no failure.
+fn answer_in(failure: &Failure, delivery: &Delivery) -> Option<Addressed> {
+    let is_meant = failure.error().is_some_and(ErrorReply::is_in);
+    is_meant
+        .then(|| reply::to_failure(failure, delivery).ok().flatten())
+        .flatten()
 }
 
 const NOT_KEPT: &str = "the copy of a message was not kept";

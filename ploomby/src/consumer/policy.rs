@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::{codec::Decoding, layer::Layers, order::OrderBy, retry::Retry};
+use crate::{codec::Decoding, layer::Layers, order::OrderBy, reply::Style, retry::Retry};
 
 /// The setters of a type that has a [`QueuePolicy`] at `$policy`.
 macro_rules! policy_setters {
@@ -88,6 +88,14 @@ macro_rules! policy_setters {
             $self
         }
 
+        /// Replies as the Python original does, for clients of its handlers: with `{"detail": …}`,
+        /// a text that holds the value as JSON, or the text of the error.
+        #[must_use]
+        pub fn detail_replies(mut $self) -> Self {
+            $policy.reply_style = $crate::reply::Style::Detail;
+            $self
+        }
+
         /// Puts a `tower::Layer` around the handlers of the queue, all together, and around those
         /// layers that are there already. A limit of the layer's counts for the queue.
         #[must_use]
@@ -131,6 +139,7 @@ pub struct QueuePolicy {
     pub(crate) dead_lettering: DeadLettering,
     pub(crate) decoding: Decoding,
     pub(crate) layers: Layers,
+    pub(crate) reply_style: Style,
 }
 
 /// How often a message may come back without having been settled.

@@ -121,6 +121,10 @@ fn invalid(report: &garde::Report) -> Failure {
         let _ = write!(text, "; {} more", faults - MAX_FAULTS);
     }
     // a path holds keys of maps, and the author's own messages hold what he likes
-    Failure::new(Reason::Invalid, text)
-        .logged_as(format!("the payload breaks {faults} of its rules"))
+    let failure = Failure::new(Reason::Invalid, text)
+        .logged_as(format!("the payload breaks {faults} of its rules"));
+    let faults = report.iter().take(MAX_FAULTS);
+    faults.fold(failure, |failure, (path, error)| {
+        failure.at_field(path.to_string(), error.to_string())
+    })
 }

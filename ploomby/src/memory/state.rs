@@ -6,7 +6,8 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    arguments::QueueArguments, error::MemoryError, queue::Queue, stored::Stored, timer::Timer,
+    arguments::QueueArguments, error::MemoryError, queue::Queue, replies::Replies, stored::Stored,
+    timer::Timer,
 };
 
 /// What the handles on a broker share.
@@ -24,6 +25,7 @@ pub(super) struct State {
     queues: Vec<Option<Queue>>,
     names: HashMap<Arc<str>, QueueId>,
     last_consumer: u64,
+    pub(super) replies: Replies,
     pub(super) timer: Timer,
 }
 
@@ -34,6 +36,7 @@ impl Shared {
                 queues: Vec::new(),
                 names: HashMap::new(),
                 last_consumer: 0,
+                replies: Replies::default(),
                 timer: Timer::new(shared.clone()),
             }))
         })
@@ -89,6 +92,8 @@ impl State {
 
     /// Routes a message as the default exchange does.
     pub(super) fn publish(&mut self, stored: Stored) -> Result<(), MemoryError> {
+        // as in RabbitMQ, the address of a reply is no queue, which `mandatory` asks for
+        self.replies.deliver(&stored);
         let stored = Arc::new(stored);
         let mut is_routed = false;
         let mut full = None;

@@ -3,7 +3,10 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{IntoOutcome, Outcome};
-use crate::{delivery::Delivery, message::Message, reply};
+use crate::{
+    delivery::Delivery,
+    reply::{self, Addressed},
+};
 
 /// What a handler decided, and what goes back to who asked, as layers see it.
 ///
@@ -11,7 +14,7 @@ use crate::{delivery::Delivery, message::Message, reply};
 #[derive(Clone)]
 pub struct Answer {
     outcome: Outcome,
-    reply: Option<Box<Message>>,
+    reply: Option<Box<Addressed>>,
 }
 
 impl Answer {
@@ -27,7 +30,9 @@ impl Answer {
     ) -> Result<Self, anyhow::Error> {
         Ok(Self {
             outcome: Outcome::Ack,
-            reply: reply::value(value, delivery)?.map(Box::new),
+            reply: reply::to_value(value, delivery)
+                .map_err(anyhow::Error::from_boxed)?
+                .map(Box::new),
         })
     }
 
@@ -37,7 +42,7 @@ impl Answer {
     }
 
     /// Takes the reply, if there is one to send.
-    pub(crate) fn into_reply(self) -> Option<Message> {
+    pub(crate) fn into_reply(self) -> Option<Addressed> {
         self.reply.map(|reply| *reply)
     }
 

@@ -19,10 +19,10 @@ use super::{
     connection::SharedConnection,
     options::Reconnect,
     publisher::{CONFIRM_TIMEOUT, ConfirmChannel, OnLoss, RabbitPublishError, Unconfirmed},
-    topology,
+    replies, topology,
     url::RabbitUrl,
 };
-use crate::{consumer::companions::Declared, publisher::Addressed};
+use crate::{consumer::companions::Declared, publisher::Addressed, rpc::Calls};
 
 /// How many messages wait for one that is being published. Who sends more waits as well.
 const WAITING: usize = 1024;
@@ -43,6 +43,8 @@ struct Shared {
     /// Somebody waited in vain for a confirm.
     overdue: Notify,
     closing: CancellationToken,
+    /// Who waits for replies, which come over the channel that the request went over.
+    calls: Option<Arc<Calls>>,
     task: TaskTracker,
 }
 
@@ -51,6 +53,8 @@ struct Runner {
     shared: Arc<Shared>,
     messages: mpsc::Receiver<Unconfirmed>,
     channel: Option<ConfirmChannel>,
+    /// How many channels there were.
+    channels: u64,
     /// What goes next, in order.
     unsent: VecDeque<Unconfirmed>,
     /// How many of those are published alone, since the broker refused one of them.
@@ -63,20 +67,38 @@ impl Line {
         url: RabbitUrl,
         purpose: &'static str,
     ) -> Result<Self, RabbitPublishError> {
-        let connection = SharedConnection::new(url, purpose);
-        let channel = ConfirmChannel::open(&connection).await?;
+        Self::open(url, purpose, None).await
+    }
+
+    /// Opens a connection for calls, whose replies come over it.
+    pub(crate) async fn connect_for_calls(
+        url: RabbitUrl,
+        purpose: &'static str,
+        calls: Arc<Calls>,
+    ) -> Result<Self, RabbitPublishError> {
+        Self::open(url, purpose, Some(calls)).await
+    }
+
+    async fn open(
+        url: RabbitUrl,
+        purpose: &'static str,
+        calls: Option<Arc<Calls>>,
+    ) -> Result<Self, RabbitPublishError> {
         let shared = Arc::new(Shared {
-            connection,
+            connection: SharedConnection::new(url, purpose),
             trouble: Mutex::default(),
             overdue: Notify::new(),
             closing: CancellationToken::new(),
+            calls,
             task: TaskTracker::new(),
         });
+        let channel = shared.open_channel().await?;
         let (messages, receiver) = mpsc::channel(WAITING);
         let runner = Runner {
             shared: shared.clone(),
             messages: receiver,
             channel: Some(channel),
+            channels: 1,
             unsent: VecDeque::new(),
             suspects: 0,
         };
@@ -144,6 +166,21 @@ impl Line {
         }
     }
 
+    /// Sends the request of a call, once; the future that is returned waits for the confirm.
+    pub(crate) async fn call(
+        &self,
+        addressed: Addressed,
+        call: u64,
+        needs_fresh_channel: bool,
+    ) -> Result<impl Future<Output = Result<(), RabbitPublishError>> + use<>, RabbitPublishError>
+    {
+        let (mut unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::Fail);
+        unconfirmed.call = Some(call);
+        unconfirmed.needs_fresh_channel = needs_fresh_channel;
+        self.put(unconfirmed).await?;
+        Ok(confirm)
+    }
+
     /// Puts a message in the line; the future that is returned waits for the confirm.
     async fn hand_over(
         &self,
@@ -151,18 +188,24 @@ impl Line {
     ) -> Result<impl Future<Output = Result<(), RabbitPublishError>> + use<>, RabbitPublishError>
     {
         let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::SendAgain);
+        self.put(unconfirmed).await?;
+        Ok(confirm)
+    }
+
+    async fn put(&self, unconfirmed: Unconfirmed) -> Result<(), RabbitPublishError> {
         // at once where there is room: tokio might have it wait for its turn, and others go before
         match self.messages.try_send(unconfirmed) {
-            Ok(()) => Ok(confirm),
+            Ok(()) => Ok(()),
             Err(TrySendError::Full(unconfirmed)) => match self.messages.send(unconfirmed).await {
-                Ok(()) => Ok(confirm),
+                Ok(()) => Ok(()),
                 Err(_) => Err(RabbitPublishError::Closed),
             },
             Err(TrySendError::Closed(_)) => Err(RabbitPublishError::Closed),
         }
     }
 
-    fn overdue(&self, after: Duration) -> RabbitPublishError {
+    /// Somebody waited so long, and in vain.
+    pub(crate) fn overdue(&self, after: Duration) -> RabbitPublishError {
         self.shared.overdue.notify_one();
         let trouble = self.shared.trouble().clone();
         RabbitPublishError::Overdue { after, trouble }
@@ -170,6 +213,14 @@ impl Line {
 }
 
 impl Shared {
+    async fn open_channel(&self) -> Result<ConfirmChannel, RabbitPublishError> {
+        let channel = ConfirmChannel::open(&self.connection).await?;
+        if let Some(calls) = &self.calls {
+            replies::consume(&channel, calls.clone(), &self.task).await?;
+        }
+        Ok(channel)
+    }
+
     fn trouble(&self) -> MutexGuard<'_, Option<String>> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -211,14 +262,18 @@ impl Runner {
     async fn publish_unsent(&mut self) {
         loop {
             self.take_back();
-            let Some(next) = self.unsent.pop_front() else {
+            let Some(mut next) = self.unsent.pop_front() else {
                 return;
             };
             if next.is_abandoned() {
                 continue;
             }
+            if std::mem::take(&mut next.needs_fresh_channel) {
+                self.give_up_channel("the next call is to have another");
+            }
             let back = match &self.channel {
                 Some(channel) if channel.is_usable() => {
+                    self.note_call(&next, Some(self.channels));
                     let back = channel.publish(next).await.err();
                     if self.suspects > 0 && back.is_none() {
                         self.suspects -= 1;
@@ -229,6 +284,7 @@ impl Runner {
                 _ => Some(Box::new(next)),
             };
             if let Some(back) = back {
+                self.note_call(&back, None);
                 self.unsent.push_front(*back);
                 self.renew_channel().await;
             }
@@ -244,6 +300,9 @@ impl Runner {
             .channel
             .take_if(|channel| channel.confirms().is_closed());
         let Some(channel) = closed else { return };
+        if let Some(calls) = &self.shared.calls {
+            calls.lost(self.channels);
+        }
         let mut kept = channel.confirms().take_kept();
         if let Some(reason) = channel.confirms().refusal() {
             if kept.len() == 1 {
@@ -265,8 +324,22 @@ impl Runner {
         let oldest = channel.confirms().oldest();
         if oldest.is_some_and(|since| since.elapsed() >= CONFIRM_TIMEOUT) {
             warn!("the broker does not confirm messages, trying another channel");
-            channel.confirms().close("the broker did not confirm");
+            self.give_up_channel("the broker did not confirm");
         }
+    }
+
+    /// Says over which channel the request of a call goes.
+    fn note_call(&self, message: &Unconfirmed, channel: Option<u64>) {
+        if let (Some(calls), Some(call)) = (&self.shared.calls, message.call) {
+            calls.sent(call, channel);
+        }
+    }
+
+    fn give_up_channel(&mut self, reason: &str) {
+        if let Some(channel) = &self.channel {
+            channel.confirms().close(reason);
+        }
+        self.take_back();
     }
 
     /// Opens a channel, as long as somebody waits for it.
@@ -284,9 +357,10 @@ impl Runner {
             if self.unsent.is_empty() {
                 return;
             }
-            match ConfirmChannel::open(&self.shared.connection).await {
+            match self.shared.open_channel().await {
                 Ok(channel) => {
                     self.channel = Some(channel);
+                    self.channels += 1;
                     if self.note_trouble(None).is_some() {
                         info!("publishing again");
                     }

@@ -1,7 +1,7 @@
 use std::{fmt, ops::Deref, time::Duration};
 
 use super::Reason;
-use crate::{extract::Rejection, outcome::Outcome, retry::Permanent};
+use crate::{extract::Rejection, outcome::Outcome, reply::ErrorReply, retry::Permanent};
 
 /// Why a message could not be handled. It is seldom there, so it is one pointer wide.
 pub struct Failure(Box<Details>);
@@ -18,6 +18,8 @@ pub struct Details {
     log: Option<String>,
     /// The handler's error, for its retry policy to look at.
     error: Option<anyhow::Error>,
+    /// The fields of the payload that are at fault.
+    fields: Vec<(String, String)>,
     /// What the error says itself.
     outcome: Option<Outcome>,
 }
@@ -34,6 +36,7 @@ impl Failure {
             text,
             log: None,
             error: None,
+            fields: Vec::new(),
             outcome: None,
         }))
     }
@@ -92,6 +95,23 @@ impl Failure {
             Reason::RetriesExhausted,
             "the handler asked for another attempt, and its `retry` allows no more".to_owned(),
         )
+    }
+
+    /// Names a field of the payload that is at fault, and what is wrong with it.
+    pub(crate) fn at_field(mut self, field: String, text: String) -> Self {
+        self.0.fields.push((field, text));
+        self
+    }
+
+    /// What who asked is told.
+    pub(crate) fn error_reply(&self) -> ErrorReply {
+        if let Some(error) = self.error().and_then(ErrorReply::of) {
+            return error.clone();
+        }
+        let error = ErrorReply::new(self.reason.as_str(), self.text.as_str());
+        self.fields
+            .iter()
+            .fold(error, |error, (field, text)| error.field(field, text))
     }
 
     /// The handler's error, where there is one.

@@ -9,6 +9,7 @@ mod publishing;
 mod queues;
 mod replies;
 mod retries;
+mod rpc;
 mod settlement;
 mod shutdown;
 mod startup;
@@ -52,7 +53,12 @@ contract! {
         a_message_that_asks_for_no_reply_is_simply_handled,
         a_reply_that_nobody_waits_for_any_more_is_left_out,
         a_request_whose_reply_is_refused_goes_back_to_its_queue,
-        an_outcome_sends_no_reply;
+        an_outcome_sends_no_reply,
+        who_asked_is_told_of_a_failure_which_is_dead_lettered,
+        who_asked_is_told_which_field_does_not_decode,
+        an_error_that_is_meant_for_who_asked_is_no_dead_letter,
+        who_asked_is_told_once_after_the_last_attempt,
+        replies_may_look_like_those_of_the_python_original;
     settlement:
         a_handled_message_is_gone,
         a_message_without_a_key_goes_to_the_dead_letter_queue,
@@ -111,6 +117,17 @@ contract! {
         a_message_expires,
         a_batch_arrives_in_order,
         a_batch_tells_which_messages_failed;
+    rpc:
+        a_call_returns_what_the_handler_replies,
+        an_error_is_told_apart_from_a_value,
+        a_reply_of_another_shape_is_an_error,
+        a_reply_has_the_codec_of_its_request,
+        a_call_where_nobody_listens_fails_at_once,
+        a_call_without_a_reply_times_out_and_leaves_the_queue,
+        a_late_reply_is_nobodys,
+        a_request_says_where_its_reply_goes,
+        ten_thousand_calls_of_which_some_are_dropped,
+        the_detail_of_the_python_original_is_read;
     queues:
         a_queue_that_exists_is_used_as_it_is,
         a_dead_letter_queue_with_other_arguments_is_an_error,

@@ -1,6 +1,9 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use ploomby::{HandlerRegistry, Message, Outcome, Properties, Reply};
+use ploomby::{
+    ErrorReply, HandlerOptions, HandlerRegistry, KeySource, Message, Outcome, Properties, Queue,
+    Reply, Retry,
+};
 use ploomby_tests::{Bed, KEY, Received, Seen, seen};
 
 /// Sends one request to an app with these handlers; afterwards the queue is empty.
@@ -130,4 +133,94 @@ pub(crate) async fn an_outcome_sends_no_reply(bed: Arc<Bed>) {
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
     assert!(bed.is_empty(&replies).await);
+}
+
+/// What an error reply holds.
+fn error_of(reply: &Received) -> serde_json::Value {
+    assert_eq!(reply.text("ploomby-reply"), "error");
+    assert_eq!(reply.correlation_id.as_deref(), Some("42"));
+    serde_json::from_slice(&reply.body).unwrap()
+}
+
+pub(crate) async fn who_asked_is_told_of_a_failure_which_is_dead_lettered(bed: Arc<Bed>) {
+    let fail = || async { Err::<(), _>(anyhow::anyhow!("no luck").context("cannot charge")) };
+    let handlers = HandlerRegistry::new().register("charge", fail);
+    let reply = reply_to(&bed, handlers, request("charge", "")).await;
+    let told = serde_json::json!({"code": "handler-error", "message": "cannot charge: no luck"});
+    assert_eq!(error_of(&reply), told);
+}
+
+pub(crate) async fn who_asked_is_told_which_field_does_not_decode(bed: Arc<Bed>) {
+    let reply = reply_to(&bed, adding(), request("add", r#"[2, "x"]"#)).await;
+    let error = error_of(&reply);
+    assert_eq!(error["code"], "undecodable");
+    assert_eq!(error["fields"][0]["field"], "[1]");
+}
+
+pub(crate) async fn an_error_that_is_meant_for_who_asked_is_no_dead_letter(bed: Arc<Bed>) {
+    let (queue, replies) = (bed.queue_name(), bed.queue_name());
+    bed.declare(&replies, &[]).await;
+    let find = || async {
+        let error = ErrorReply::new("unknown", "no such user").field("id", "7 is not there");
+        Err::<(), _>(anyhow::Error::new(error).context("while looking"))
+    };
+    let app = bed
+        .start(&queue, HandlerRegistry::new().register("find", find))
+        .await;
+    let asked = request("find", "");
+    let properties = asked.properties().clone().reply_to(&replies).unwrap();
+    bed.publish(&queue, asked.clone().with_properties(properties))
+        .await;
+    let reply = bed.next(&replies).await;
+    let told = serde_json::json!({
+        "code": "unknown",
+        "message": "no such user",
+        "fields": [{"field": "id", "message": "7 is not there"}],
+    });
+    assert_eq!(error_of(&reply), told);
+    // nobody is there to be told: it is a failure like any other
+    bed.publish(&queue, asked).await;
+    let dead = bed.dead_letter(&queue).await;
+    assert_eq!(dead.text("ploomby-reason"), "handler-error");
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}
+
+pub(crate) async fn who_asked_is_told_once_after_the_last_attempt(bed: Arc<Bed>) {
+    let (seen, mut handled) = seen();
+    let fail = move || async move {
+        seen.note("tried");
+        Err::<(), _>(anyhow::anyhow!("no luck"))
+    };
+    let options = HandlerOptions::new().retry(Retry::fixed(3, Duration::from_millis(50)));
+    let handlers = HandlerRegistry::new().register_with("charge", options, fail);
+    let reply = reply_to(&bed, handlers, request("charge", "")).await;
+    assert_eq!(error_of(&reply)["code"], "handler-error");
+    for _ in 0..3 {
+        assert_eq!(handled.next_note().await, "tried");
+    }
+}
+
+pub(crate) async fn replies_may_look_like_those_of_the_python_original(bed: Arc<Bed>) {
+    let (queue, replies) = (bed.queue_name(), bed.queue_name());
+    bed.declare(&replies, &[]).await;
+    let fail = || async { Err::<(), _>(anyhow::anyhow!("no luck")) };
+    let set_up = Queue::new(&queue)
+        .key(KeySource::header(KEY))
+        .detail_replies();
+    let app = bed
+        .start_queue(set_up, adding().register("fail", fail))
+        .await;
+    for (key, body, reply) in [
+        ("add", "[2, 3]", r#"{"detail":"5"}"#),
+        ("fail", "", r#"{"detail":"no luck"}"#),
+    ] {
+        let asked = request(key, body);
+        let properties = asked.properties().clone().reply_to(&replies).unwrap();
+        bed.publish(&queue, asked.with_properties(properties)).await;
+        let got = bed.next(&replies).await;
+        assert_eq!(String::from_utf8_lossy(&got.body), reply);
+    }
+    app.shut_down().await.unwrap();
 }

@@ -9,6 +9,7 @@ mod publishing;
 mod quarantine;
 mod recovery;
 mod retries;
+mod rpc;
 mod shutdown;
 mod startup;
 mod tls;

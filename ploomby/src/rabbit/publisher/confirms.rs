@@ -191,7 +191,7 @@ impl State {
         } else {
             taken.extend(self.waiting[at].take());
         }
-        while let Some(None) = self.waiting.front() {
+        while matches!(self.waiting.front(), Some(None)) {
             self.waiting.pop_front();
             self.settled += 1;
         }

@@ -10,6 +10,10 @@ use crate::publisher::Addressed;
 pub(in crate::rabbit) struct Unconfirmed {
     pub(in crate::rabbit) addressed: Addressed,
     pub(super) on_loss: OnLoss,
+    /// The call that it makes, where it makes one.
+    pub(in crate::rabbit) call: Option<u64>,
+    /// It goes over a channel that carried no other before.
+    pub(in crate::rabbit) needs_fresh_channel: bool,
     pub(super) since: Instant,
     pub(super) returned: bool,
     confirm: oneshot::Sender<Result<(), RabbitPublishError>>,
@@ -35,6 +39,8 @@ impl Unconfirmed {
         let unconfirmed = Self {
             addressed,
             on_loss,
+            call: None,
+            needs_fresh_channel: false,
             since: Instant::now(),
             returned: false,
             confirm,

@@ -1,0 +1,199 @@
+//! Calling handlers: a request, and the reply to it.
+//!
+//! - `call`: the request that is written;
+//! - `calls`: the calls in flight;
+//! - `error`: why a call has no value.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::sync::Mutex;
+
+pub(crate) use self::calls::Calls;
+pub use self::{call::Call, error::CallError};
+use crate::{
+    app::broker_url::BrokerUrl,
+    codec::Codec,
+    key::KeySource,
+    memory::MemoryBroker,
+    publisher::{Draft, PublishError, Settings},
+    rabbit::Line,
+    reply::Style,
+};
+
+mod call;
+mod calls;
+mod error;
+
+/// How long a call may take, unless the program says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Calls handlers, in this program or any other, and waits for what they return. Cheap to clone: all
+/// clones share a connection and a channel, with any number of calls in flight.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> anyhow::Result<()> {
+/// use ploomby::{CallError, RpcClient};
+///
+/// let client = RpcClient::connect("memory://rpc-client").await?;
+/// match client.call::<_, u32>("numbers", "add", &(1, 2)).await {
+///     Ok(sum) => println!("{sum}"),
+///     Err(CallError::Remote(error)) => println!("{}: {}", error.code(), error.message()),
+///     Err(CallError::NobodyListens(queue)) => println!("nobody consumes {queue}"),
+///     Err(error) => return Err(error.into()),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # How a call goes
+///
+/// The request goes to a queue, `mandatory` and confirmed, with an address for the reply
+/// (`amq.rabbitmq.reply-to`) and a correlation id. It is not persistent, and expires when nobody waits for
+/// its reply any more. Where the queue does not exist, the call fails at once; one that exists and has no
+/// consumer keeps the request until the call times out.
+///
+/// A call is sent once. Where the connection is lost while it is in flight, it fails with
+/// [`CallError::Lost`]: its handler may have run. Later calls go over a new connection.
+///
+/// Source: [direct reply-to](https://www.rabbitmq.com/docs/direct-reply-to).
+///
+/// # Cancel safety
+///
+/// A call that is dropped leaves nothing behind: its reply is dropped when it comes.
+#[derive(Clone)]
+pub struct RpcClient {
+    broker: Broker,
+    calls: Arc<Calls>,
+    /// Where replies do not say whose they are, one call is in flight; whether the one before it left
+    /// without its reply.
+    single: Arc<Mutex<Before>>,
+    settings: Settings,
+    style: Style,
+    timeout: Duration,
+}
+
+#[derive(Clone)]
+enum Broker {
+    Rabbit(Line),
+    Memory(MemoryBroker),
+}
+
+/// What became of the call before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Before {
+    #[default]
+    Answered,
+    Abandoned,
+}
+
+impl RpcClient {
+    /// Connects to the broker at `amqp://…`, `amqps://…` or `memory://name`.
+    ///
+    /// # Errors
+    ///
+    /// A URL that cannot be used, or a broker that is not there or does not let the program in.
+    pub async fn connect(url: &str) -> Result<Self, PublishError> {
+        let calls = Arc::new(Calls::default());
+        let url = BrokerUrl::parse(url).map_err(|error| PublishError::Url(error.into()))?;
+        Ok(Self {
+            broker: match url {
+                BrokerUrl::Rabbit(url) => {
+                    Broker::Rabbit(Line::connect_for_calls(url, "rpc", calls.clone()).await?)
+                }
+                BrokerUrl::Memory(broker) => Broker::Memory(broker),
+            },
+            calls,
+            single: Arc::default(),
+            settings: Settings::default(),
+            style: Style::default(),
+            timeout: TIMEOUT,
+        })
+    }
+
+    /// Where the key of a request is written (default: the property `type`), as
+    /// [`Publisher::key`](crate::Publisher::key).
+    #[must_use]
+    pub fn key(mut self, key: KeySource) -> Self {
+        self.settings.key = key;
+        self
+    }
+
+    /// How payloads are encoded (default: JSON). A reply says by itself how it is.
+    #[must_use]
+    pub fn codec(mut self, codec: Codec) -> Self {
+        self.settings.codec = codec;
+        self
+    }
+
+    /// How long a call may take (default: 30 s).
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Calls handlers of the Python original, which reply with `{"detail": …}`.
+    ///
+    /// `detail` is a text: the value as JSON, or that of an error, which is told apart by not being JSON and
+    /// becomes a [`CallError::Remote`] with the code `error`. These replies carry no correlation id: the
+    /// calls of a client and its clones are made one after the other, and the timeout of a call counts from
+    /// its turn.
+    #[must_use]
+    pub fn detail_replies(mut self) -> Self {
+        self.style = Style::Detail;
+        self
+    }
+
+    /// Calls the handler of this key, by its queue.
+    ///
+    /// # Errors
+    ///
+    /// There is no value, and why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the handler may run or not.
+    pub async fn call<T, R>(&self, queue: &str, key: &str, payload: &T) -> Result<R, CallError>
+    where
+        T: Serialize + ?Sized,
+        R: DeserializeOwned,
+    {
+        self.to(queue).key(key).payload(payload).call().await
+    }
+
+    /// A request to a queue.
+    pub fn to(&self, queue: &str) -> Call<'_> {
+        self.through("", queue)
+    }
+
+    /// A request through an exchange, to whatever queue is bound to it for the routing key. Of several
+    /// replies the first one counts.
+    pub fn through(&self, exchange: &str, routing_key: &str) -> Call<'_> {
+        Call::new(self, Draft::new(&self.settings, exchange, routing_key))
+    }
+
+    /// How many calls of all clones wait for their replies.
+    pub fn in_flight(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Closes the connection, of all clones, in order. Calls in flight fail.
+    pub async fn close(self) {
+        if let Broker::Rabbit(line) = &self.broker {
+            line.close().await;
+        }
+    }
+}
+
+impl fmt::Debug for RpcClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RpcClient")
+            .field("key", &self.settings.key)
+            .field("codec", &self.settings.codec)
+            .field("timeout", &self.timeout)
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}

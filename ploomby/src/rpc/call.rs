@@ -1,0 +1,176 @@
+use std::{fmt, pin::pin, time::Duration};
+
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::MutexGuard,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    Before, Broker, CallError, RpcClient,
+    calls::{PendingCall, Tag},
+};
+use crate::{
+    message::Message,
+    publisher::{Addressed, Draft, PublishError, draft_setters},
+    reply::{self, Style},
+};
+
+/// Where RabbitMQ sends replies back over the channel that the request came over.
+const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+/// A request that is written and not sent yet; by [`RpcClient::to`] or [`RpcClient::through`].
+///
+/// What is wrong with it, such as a header that AMQP cannot carry, shows when it is sent.
+#[must_use = "a request is sent by `call`"]
+pub struct Call<'c> {
+    client: &'c RpcClient,
+    draft: Draft,
+    timeout: Duration,
+}
+
+impl<'c> Call<'c> {
+    pub(super) fn new(client: &'c RpcClient, draft: Draft) -> Self {
+        Self {
+            client,
+            draft,
+            timeout: client.timeout,
+        }
+    }
+
+    draft_setters!(self => self.draft);
+
+    /// How long this call may take.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Sends the request, and waits for the value that the handler returns.
+    ///
+    /// # Errors
+    ///
+    /// There is no value, and why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the handler may run or not.
+    pub async fn call<R: DeserializeOwned>(self) -> Result<R, CallError> {
+        let style = self.client.style;
+        Ok(reply::read(self.reply().await?, style)?)
+    }
+
+    /// Sends the request, and waits for the reply as it is, such as one in Protobuf. One that is an error is
+    /// an error here as well.
+    ///
+    /// # Errors
+    ///
+    /// There is no reply, and why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the handler may run or not.
+    pub async fn call_raw(self) -> Result<Message, CallError> {
+        let style = self.client.style;
+        Ok(reply::check(self.reply().await?, style)?)
+    }
+
+    async fn reply(self) -> Result<Message, CallError> {
+        let Self {
+            client,
+            draft,
+            timeout,
+        } = self;
+        if client.style == Style::Ploomby {
+            let call = client.calls.begin(Tag::CorrelationId);
+            return client
+                .exchange(draft, call, timeout, Before::Answered)
+                .await;
+        }
+        let mut single = client.single.lock().await;
+        let call = client.calls.begin(Tag::None);
+        let before = std::mem::replace(&mut *single, Before::Abandoned);
+        let reply = client.exchange(draft, call, timeout, before).await;
+        note(&mut single, &reply);
+        reply
+    }
+}
+
+/// Only a call that got its reply leaves none behind that the next one could take for its own.
+fn note(single: &mut MutexGuard<'_, Before>, reply: &Result<Message, CallError>) {
+    if reply.is_ok() {
+        **single = Before::Answered;
+    }
+}
+
+impl RpcClient {
+    /// Sends a request and waits for its reply.
+    async fn exchange(
+        &self,
+        draft: Draft,
+        mut call: PendingCall,
+        within: Duration,
+        before: Before,
+    ) -> Result<Message, CallError> {
+        let deadline = Instant::now() + within;
+        match &self.broker {
+            Broker::Memory(broker) => {
+                let address = broker.reply_address(&self.calls);
+                let request = request(draft, call.number(), address.name(), within)?;
+                broker
+                    .publish_addressed(request)
+                    .map_err(PublishError::from)?;
+                match timeout_at(deadline, call.reply()).await {
+                    Ok(reply) => reply.ok_or(CallError::Lost),
+                    Err(_) => Err(CallError::TimedOut(within)),
+                }
+            }
+            Broker::Rabbit(line) => {
+                let request = request(draft, call.number(), REPLY_TO, within)?;
+                let mut is_confirmed = false;
+                let exchange = async {
+                    let is_fresh = before == Before::Abandoned;
+                    let confirm = line.call(request, call.number(), is_fresh).await?;
+                    let mut confirm = pin!(confirm);
+                    // both can be dropped: what came is still there
+                    tokio::select! {
+                        biased;
+                        Some(reply) = call.reply() => return Ok(reply),
+                        confirmed = &mut confirm => confirmed?,
+                    }
+                    is_confirmed = true;
+                    call.reply().await.ok_or(CallError::Lost)
+                };
+                match timeout_at(deadline, exchange).await {
+                    Ok(reply) => reply,
+                    Err(_) if is_confirmed => Err(CallError::TimedOut(within)),
+                    Err(_) => Err(line.overdue(within).into()),
+                }
+            }
+        }
+    }
+}
+
+/// The request as it is sent.
+fn request(
+    mut draft: Draft,
+    call: u64,
+    reply_to: &str,
+    within: Duration,
+) -> Result<Addressed, PublishError> {
+    draft.change(|properties| {
+        properties
+            .correlation_id(&call.to_string())?
+            .reply_to(reply_to)
+    });
+    // nobody waits for its reply any more then
+    draft.set_expiration(within);
+    draft.set_transient();
+    draft.finish()
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.draft, f)
+    }
+}

@@ -1,0 +1,153 @@
+use std::time::Duration;
+
+use amqprs::channel::{
+    BasicConsumeArguments, BasicPublishArguments, ConsumerMessage, QueueDeclareArguments,
+};
+use amqprs::connection::Connection;
+use amqprs::{BasicProperties, FieldTable};
+use ploomby::{CallError, PublishError, RpcClient};
+use ploomby_tests::{Bed, DEADLINE, eventually, rabbit, unique_name};
+use tokio::time::timeout;
+
+use crate::proxied;
+
+/// Doubles numbers, without ploomby's own code. It answers those that are not multiples of five.
+async fn doubling(queue: &str) -> Connection {
+    let connection = Connection::open(&rabbit().await.arguments()).await.unwrap();
+    let channel = connection.open_channel(None).await.unwrap();
+    let declare = QueueDeclareArguments::new(queue).auto_delete(true).finish();
+    channel.queue_declare(declare).await.unwrap();
+    let consume = BasicConsumeArguments::new(queue, "")
+        .manual_ack(false)
+        .finish();
+    let (_, mut requests) = channel.basic_consume_rx(consume).await.unwrap();
+    tokio::spawn(async move {
+        while let Some(ConsumerMessage {
+            basic_properties,
+            content,
+            ..
+        }) = requests.recv().await
+        {
+            let request = basic_properties.unwrap();
+            let number: u32 = serde_json::from_slice(&content.unwrap()).unwrap();
+            if number.is_multiple_of(5) {
+                continue;
+            }
+            let mut reply = BasicProperties::default();
+            reply
+                .with_content_type("application/json")
+                .with_correlation_id(request.correlation_id().unwrap());
+            let body = match number {
+                7 => {
+                    let mut headers = FieldTable::new();
+                    let (name, kind) = ("ploomby-reply", String::from("error"));
+                    headers.insert(name.try_into().unwrap(), kind.into());
+                    reply.with_headers(headers);
+                    br#"{"code": "seven", "message": "no sevens"}"#.to_vec()
+                }
+                number => (number * 2).to_string().into_bytes(),
+            };
+            let to = BasicPublishArguments::new("", request.reply_to().unwrap());
+            channel.basic_publish(reply, body, to).await.unwrap();
+        }
+    });
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_without_ploomby_answers() {
+    let queue = unique_name("doubling");
+    let server = doubling(&queue).await;
+    let client = RpcClient::connect(rabbit().await.url()).await.unwrap();
+    let doubled: u32 = client.call(&queue, "double", &21).await.unwrap();
+    assert_eq!(doubled, 42);
+    let error = client
+        .call::<_, u32>(&queue, "double", &7)
+        .await
+        .unwrap_err();
+    let CallError::Remote(error) = error else {
+        panic!("{error}");
+    };
+    assert_eq!((error.code(), error.message()), ("seven", "no sevens"));
+    client.close().await;
+    server.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_in_flight_fail_with_their_connection_and_later_ones_work() {
+    let (proxy, url) = proxied().await;
+    let queue = unique_name("doubling");
+    let server = doubling(&queue).await;
+    let client = RpcClient::connect(&url).await.unwrap();
+    for _ in 0..5 {
+        let unanswered = client.call::<_, u32>(&queue, "double", &5);
+        let cutting = async {
+            eventually(DEADLINE, async || client.in_flight() == 1).await;
+            // it is on its way
+            let doubled: u32 = client.call(&queue, "double", &1).await.unwrap();
+            assert_eq!(doubled, 2);
+            proxy.cut();
+        };
+        let (unanswered, ()) = tokio::join!(timeout(DEADLINE, unanswered), cutting);
+        let error = unanswered.unwrap().unwrap_err();
+        assert!(matches!(error, CallError::Lost), "{error}");
+        let doubled: u32 = client.call(&queue, "double", &3).await.unwrap();
+        assert_eq!(doubled, 6);
+        assert_eq!(client.in_flight(), 0);
+    }
+    client.close().await;
+    server.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_waits_for_a_broker_that_is_back_in_time() {
+    const SHORT: Duration = Duration::from_millis(300);
+
+    let (proxy, url) = proxied().await;
+    let queue = unique_name("doubling");
+    let server = doubling(&queue).await;
+    let client = RpcClient::connect(&url).await.unwrap();
+    proxy.refuse();
+    proxy.cut();
+    let hasty = client.clone().timeout(SHORT);
+    let error = hasty
+        .call::<_, u32>(&queue, "double", &1)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            &error,
+            CallError::Request(PublishError::Unconfirmed(_)) | CallError::Lost
+        ),
+        "{error}"
+    );
+    let mut patient = Box::pin(client.call::<_, u32>(&queue, "double", &2));
+    assert!(timeout(SHORT, &mut patient).await.is_err());
+    proxy.accept();
+    assert_eq!(timeout(DEADLINE, patient).await.unwrap().unwrap(), 4);
+    client.close().await;
+    server.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_refuses_a_call_at_once() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let arguments = [
+                ("x-max-length", 0_i32.into()),
+                ("x-overflow", "reject-publish".into()),
+            ];
+            bed.declare(&queue, &arguments).await;
+            let client = RpcClient::connect(bed.url()).await.unwrap();
+            let call = client.call::<_, u32>(&queue, "double", &1);
+            let error = timeout(DEADLINE, call).await.unwrap().unwrap_err();
+            assert!(
+                matches!(error, CallError::Request(PublishError::Refused(_))),
+                "{error}"
+            );
+            client.close().await;
+        })
+        .await;
+}
