@@ -12,8 +12,9 @@ pub use crate::{
         Decides, DecidesKind, Replies, RepliesKind, Return, Returned, ReturnedError, Whole,
     },
     handler::{
-        ConcurrencyValue, HandlerFuture, HandlerOptions, LayerValue, LinkedHandler, LinkedKey,
-        OrderedByValue, QueueValue, Requirements, RetryValue, TimeoutValue, guard,
+        BatchSizeValue, BatchWaitValue, ConcurrencyValue, HandlerFuture, HandlerOptions,
+        LayerValue, LinkedHandler, LinkedKey, OrderedByValue, QueueValue, Requirements, RetryValue,
+        TimeoutValue, guard,
     },
     outcome::Answer,
     settle::Failure,

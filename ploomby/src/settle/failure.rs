@@ -1,9 +1,10 @@
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::Reason;
 use crate::{extract::Rejection, outcome::Outcome, retry::Permanent};
 
 /// Why a message could not be handled.
+#[derive(Clone)]
 pub struct Failure {
     pub(crate) reason: Reason,
     /// Whether the handler was called before.
@@ -13,8 +14,8 @@ pub struct Failure {
     /// In the words that reach the log, where these must be others: a decoder's error quotes the
     /// body.
     log: Option<String>,
-    /// The handler's error, for its retry policy to look at.
-    error: Option<anyhow::Error>,
+    /// The handler's error, for its retry policy to look at. Messages of a batch share it.
+    error: Option<Arc<anyhow::Error>>,
     /// What the error says itself.
     outcome: Option<Outcome>,
 }
@@ -56,7 +57,7 @@ impl Failure {
         let text = format!("{error:#}");
         Self {
             outcome: Rejection::outcome_in(&error),
-            error: Some(error),
+            error: Some(Arc::new(error)),
             ..Self::new(reason, text)
         }
     }
@@ -94,7 +95,7 @@ impl Failure {
 
     /// The handler's error, where there is one.
     pub(crate) fn error(&self) -> Option<&anyhow::Error> {
-        self.error.as_ref()
+        self.error.as_deref()
     }
 
     /// What the error says itself about its message.
@@ -111,7 +112,7 @@ impl Failure {
     }
 
     fn is_retriable_by_reason(&self) -> bool {
-        self.reason.is_after_handler() && !self.error.as_ref().is_some_and(Permanent::is_in)
+        self.reason.is_after_handler() && !self.error().is_some_and(Permanent::is_in)
     }
 }
 
