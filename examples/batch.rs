@@ -43,7 +43,7 @@ async fn store(State(table): State<Table>, readings: Batch<Reading>) -> anyhow::
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let url = std::env::var("PLOOMBY_URL").unwrap_or_else(|_| "memory://batch".to_owned());
-    let (table, mut rows) = mpsc::channel(16);
+    let (table, mut rows): (Table, _) = mpsc::channel(16);
     let running = App::new(&url)
         .state(table)
         .queue(Queue::new("readings").key(KeySource::header("task_name")))
