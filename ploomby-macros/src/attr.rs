@@ -64,10 +64,10 @@ impl Parse for Attr {
 const ALLOWED: &str = "expected keys as string literals, `default`, or options: \
                        #[handler], #[handler(\"key\")], #[handler(\"key\", \"other key\")], \
                        #[handler(default)], #[handler(\"key\", retry = 5, timeout = \"10s\")]; \
-                       the options are `queue`, `retry`, `timeout`, `concurrency`, `ordered_by` and \
-                       `layer`";
+                       the options are `queue`, `retry`, `timeout`, `concurrency`, `ordered_by`, \
+                       `batch_size`, `batch_wait` and `layer`";
 
-static OPTIONS: [KnownOption; 6] = [
+static OPTIONS: [KnownOption; 8] = [
     KnownOption {
         name: "queue",
         of_trait: "QueueValue",
@@ -92,6 +92,16 @@ static OPTIONS: [KnownOption; 6] = [
         name: "ordered_by",
         of_trait: "OrderedByValue",
         example: "ordered_by = OrderBy::header(\"customer\"), or ordered_by = OrderBy::field(\"customer.id\")",
+    },
+    KnownOption {
+        name: "batch_size",
+        of_trait: "BatchSizeValue",
+        example: "batch_size = 100",
+    },
+    KnownOption {
+        name: "batch_wait",
+        of_trait: "BatchWaitValue",
+        example: "batch_wait = \"50ms\", or batch_wait = Duration::from_millis(50)",
     },
     KnownOption {
         name: "layer",
@@ -166,8 +176,9 @@ impl Attr {
             let error = format!("`{name}` takes a value: {}", known.example);
             return Err(syn::Error::new_spanned(&name, error));
         }
-        let value = if name == "timeout" && input.peek(LitStr) {
-            OptValue::Duration(time(&input.parse()?)?)
+        let is_time = name == "timeout" || name == "batch_wait";
+        let value = if is_time && input.peek(LitStr) {
+            OptValue::Duration(time(&name, &input.parse()?)?)
         } else {
             OptValue::Expr(input.parse()?)
         };
@@ -180,15 +191,16 @@ impl Attr {
     }
 }
 
-fn time(text: &LitStr) -> syn::Result<Duration> {
+fn time(name: &Ident, text: &LitStr) -> syn::Result<Duration> {
+    let kind = if name == "timeout" { "timeout" } else { "wait" };
     duration::parse(&text.value())
         .filter(|time| !time.is_zero())
         .ok_or_else(|| {
-            syn::Error::new_spanned(
-                text,
-                "a timeout is a number above 0 with a unit, ms, s, m, h or d, such as \"10s\", or \
-                 any expression of type `Duration`",
-            )
+            let error = format!(
+                "a {kind} is a number above 0 with a unit, ms, s, m, h or d, such as \"10s\", or any \
+                 expression of type `Duration`"
+            );
+            syn::Error::new_spanned(text, error)
         })
 }
 

@@ -85,6 +85,8 @@ mod valid;
 /// of the body take
 /// [`RawBody`](https://docs.rs/ploomby/latest/ploomby/extract/struct.RawBody.html).
 ///
+/// In place of a payload, [`Batch`] takes several messages at once.
+///
 /// Two more types are payloads, each by a feature of ploomby: `Protobuf<T>` is decoded from
 /// Protobuf, and `Valid<T>` holds a payload that was validated.
 ///
@@ -138,6 +140,8 @@ mod valid;
 /// | `timeout` | how long it may take: `"500ms"`, `"10s"`, `"5m"`, `"2h"`, `"1d"`, or a `Duration` | as the queue says: no limit |
 /// | `concurrency` | how many messages of a queue it works at in the same moment, in this program | as many as the queue allows |
 /// | `ordered_by` | an [`OrderBy`]: messages with the same value there run one after another, others in parallel | as the queue says: no order |
+/// | `batch_size` | how many messages a [`Batch`] has, at most, as a number | as the queue says: 32 |
+/// | `batch_wait` | how long the first message of a [`Batch`] waits for others: `"50ms"`, or a `Duration` | as the queue says: 100 ms |
 ///
 /// They go before what the queue says, and stand in any order, each once, before or behind the keys.
 /// Beside options alone the function's name is the key. What an option cannot be, such as a queue
@@ -188,6 +192,7 @@ mod valid;
 /// `impl`.
 ///
 /// [`ploomby::extract`]: https://docs.rs/ploomby/latest/ploomby/extract/index.html
+/// [`Batch`]: https://docs.rs/ploomby/latest/ploomby/extract/struct.Batch.html
 /// [`FromDelivery`]: https://docs.rs/ploomby/latest/ploomby/extract/trait.FromDelivery.html
 /// [`OrderBy`]: https://docs.rs/ploomby/latest/ploomby/struct.OrderBy.html
 /// [`Outcome`]: https://docs.rs/ploomby/latest/ploomby/enum.Outcome.html

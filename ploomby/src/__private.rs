@@ -12,8 +12,9 @@ pub use crate::{
         Decides, DecidesKind, Replies, RepliesKind, Return, Returned, ReturnedError, Whole,
     },
     handler::{
-        ConcurrencyValue, HandlerFuture, HandlerOptions, LayerValue, LinkedHandler, LinkedKey,
-        OrderedByValue, QueueValue, Requirements, RetryValue, TimeoutValue, guard, start,
+        BatchSizeValue, BatchWaitValue, ConcurrencyValue, HandlerFuture, HandlerOptions,
+        LayerValue, LinkedHandler, LinkedKey, OrderedByValue, QueueValue, Requirements, RetryValue,
+        TimeoutValue, guard, start,
     },
     outcome::Answer,
     settle::Failure,

@@ -281,6 +281,14 @@ impl Delivery {
         Ok(self.inner.decompressed.get_or_init(|| body))
     }
 
+    /// A delivery from the same queue, for what is about several.
+    pub(crate) fn without_message(&self) -> Self {
+        Self {
+            source: self.source.clone(),
+            ..Self::new(Message::default())
+        }
+    }
+
     pub(crate) fn set_source(&mut self, source: Arc<Source>) {
         self.source = Some(source);
     }

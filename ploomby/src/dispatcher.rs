@@ -24,7 +24,7 @@ use self::{
 use crate::{
     consumer::{Acknowledger, policy::QueuePolicy},
     delivery::{Delivery, DeliveryTag, Source},
-    handler::{HandlerFuture, HandlerRegistry, Route, Table, guard},
+    handler::{HandlerFuture, HandlerRegistry, Origin, Route, Table, guard},
     health::ConsumerHealth,
     key::KeyReader,
     order::{Entered, Order, Waiting},
@@ -78,6 +78,7 @@ impl Dispatcher {
         policy: QueuePolicy,
         state: Arc<Extensions>,
     ) -> Self {
+        let stop = CancellationToken::new();
         Self {
             queue: Arc::new(Queue {
                 source: Arc::new(Source {
@@ -87,10 +88,11 @@ impl Dispatcher {
                     reply_style: policy.reply_style,
                     state,
                 }),
-                handlers: handlers.table(queue, &policy),
+                handlers: handlers.table(queue, &policy, &stop),
                 room: Room::new(&policy),
                 settling: Settling {
                     dead_lettering: policy.dead_lettering,
+                    stop,
                     ..Settling::default()
                 },
                 policy,
@@ -127,6 +129,15 @@ impl Dispatcher {
     /// In which orders the handlers take their messages.
     pub(crate) fn orders(&self) -> impl Iterator<Item = &Order> {
         self.queue.handlers.orders()
+    }
+
+    /// A handler of batches that would never have as many messages as it takes, with that number and
+    /// how many there can be.
+    pub(crate) fn batch_that_never_fills(&self) -> Option<(Origin, usize, usize)> {
+        let most = self.queue.policy.most_in_flight();
+        let mut batches = self.queue.handlers.batches();
+        let batch = batches.find(|batch| batch.size() > most)?;
+        Some((batch.origin(), batch.size(), most))
     }
 
     /// Runs the delivery's handler and settles the delivery, which `tag` names to its source.

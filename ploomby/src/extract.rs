@@ -8,12 +8,14 @@ use std::{future::Future, marker::PhantomData};
 
 use futures_util::{FutureExt, TryFutureExt};
 
+pub(crate) use self::batch::Collected;
 pub(crate) use self::extracting::Extracting;
 #[cfg(feature = "protobuf")]
 pub use self::protobuf::Protobuf;
 #[cfg(feature = "garde")]
 pub use self::valid::Valid;
 pub use self::{
+    batch::{Batch, BatchItem},
     extension::{Extension, MissingExtension},
     header::{Header, HeaderRejection},
     kind::{Extractor, Free, Optional, Part, Payload, Slot, Taken, Tried},
@@ -27,6 +29,7 @@ use crate::{
     settle::{Failure, Reason},
 };
 
+mod batch;
 mod extension;
 mod extracting;
 mod header;

@@ -11,7 +11,8 @@ pub use self::{
     options::{
         HandlerOptions,
         values::{
-            ConcurrencyValue, LayerValue, OrderedByValue, QueueValue, RetryValue, TimeoutValue,
+            BatchSizeValue, BatchWaitValue, ConcurrencyValue, LayerValue, OrderedByValue,
+            QueueValue, RetryValue, TimeoutValue,
         },
     },
     registry::{HandlerRegistry, HandlersError},
@@ -23,6 +24,7 @@ pub(crate) use self::{
 };
 use crate::{delivery::Delivery, outcome::Answer, settle::Failure};
 
+mod batcher;
 mod function;
 mod guard;
 mod linked;

@@ -48,6 +48,9 @@ impl QueueOptions {
         if self.policy.concurrency == Some(0) {
             return Err(OptionError::Concurrency);
         }
+        if self.policy.batch_size == Some(0) {
+            return Err(OptionError::BatchSize);
+        }
         if self.policy.timeout == Some(Duration::ZERO) {
             return Err(OptionError::Timeout);
         }
@@ -77,6 +80,8 @@ pub(crate) enum OptionError {
     Prefetch,
     #[error("a concurrency of 0 would let no handler run: choose one of 1 or more")]
     Concurrency,
+    #[error("a batch size of 0 would let no message be handled: choose one of 1 or more")]
+    BatchSize,
     #[error("a timeout of 0 would let no handler finish: choose a longer one")]
     Timeout,
     #[error("`{0}` cannot name a queue: a name has 1 to 255 bytes")]

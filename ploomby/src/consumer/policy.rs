@@ -46,6 +46,22 @@ macro_rules! policy_setters {
             $self
         }
 
+        /// How many messages a handler of a [`Batch`](crate::extract::Batch) takes at once, at most
+        /// (default: 32, or what can be here at the same time, if that is less).
+        #[must_use]
+        pub fn batch_size(mut $self, messages: usize) -> Self {
+            $policy.batch_size = Some(messages);
+            $self
+        }
+
+        /// How long the first message of a [`Batch`](crate::extract::Batch) waits for others, at
+        /// most (default: 100 ms).
+        #[must_use]
+        pub fn batch_wait(mut $self, wait: std::time::Duration) -> Self {
+            $policy.batch_wait = Some(wait);
+            $self
+        }
+
         /// How often a message may come back without having been settled before it is dead-lettered
         /// (default: 16 times; `None` for no limit). It keeps a message that crashes the process
         /// from doing so for ever.
@@ -133,6 +149,8 @@ pub struct QueuePolicy {
     pub(crate) retry: Retry,
     pub(crate) timeout: Option<Duration>,
     pub(crate) ordered_by: Option<OrderBy>,
+    pub(crate) batch_size: Option<usize>,
+    pub(crate) batch_wait: Option<Duration>,
     pub(crate) max_deliveries: MaxDeliveries,
     pub(crate) max_body: Option<usize>,
     pub(crate) max_in_flight_bytes: Option<usize>,
@@ -150,6 +168,9 @@ pub(crate) enum MaxDeliveries {
     Unlimited,
     At(u32),
 }
+
+/// How many handlers run at the same time where nothing is known of the source.
+const DEFAULT_CONCURRENCY: usize = 64;
 
 /// RabbitMQ 4 gives up after 20, and drops what has no dead-letter exchange: ploomby is first.
 const MAX_DELIVERIES: u32 = 16;
@@ -172,6 +193,20 @@ impl QueuePolicy {
     }
 
     policy_setters!(self => self);
+
+    /// How many handlers run at the same time where nothing is chosen.
+    pub(crate) fn default_concurrency(&self) -> usize {
+        self.default_concurrency.unwrap_or(DEFAULT_CONCURRENCY)
+    }
+
+    /// How many messages can be with handlers in the same moment.
+    pub(crate) fn most_in_flight(&self) -> usize {
+        match (self.concurrency, self.default_concurrency) {
+            (Some(chosen), Some(there)) => chosen.min(there),
+            (Some(chosen), None) => chosen,
+            (None, _) => self.default_concurrency(),
+        }
+    }
 
     /// How often a message may come back without having been settled.
     pub(crate) fn most_deliveries(&self) -> Option<u32> {

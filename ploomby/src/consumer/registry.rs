@@ -151,6 +151,14 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
                 return Err(RegisterError::Overtaking(listen_for.to_owned()));
             }
         }
+        if let Some((handler, size, most)) = dispatcher.batch_that_never_fills() {
+            return Err(RegisterError::Batch {
+                queue: listen_for.to_owned(),
+                handler: handler.to_string(),
+                size,
+                most,
+            });
+        }
         let consumers = self
             .connect(&dispatcher, consumers_count, &options)
             .await
@@ -350,6 +358,23 @@ pub enum RegisterError {
          other: ask for one consumer"
     )]
     Overtaking(String),
+    /// A handler takes larger batches than there can be.
+    #[error(
+        "batches of {size} messages, which {handler} takes, cannot come together on queue `{queue}`: \
+         {most} messages can be there, by the prefetch of all consumers and the concurrency; raise \
+         these, or lower `batch_size`"
+    )]
+    #[non_exhaustive]
+    Batch {
+        /// The queue.
+        queue: String,
+        /// The function, and where it stands.
+        handler: String,
+        /// The batch size that was asked for.
+        size: usize,
+        /// How many messages can be with handlers in the same moment.
+        most: usize,
+    },
     /// A consumer could not be made or connected.
     #[error("cannot consume queue `{queue}`: {error}")]
     #[non_exhaustive]

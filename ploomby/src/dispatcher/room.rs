@@ -25,14 +25,11 @@ pub(super) struct Place<'a> {
     body: Option<SemaphorePermit<'a>>,
 }
 
-/// How many handlers run at the same time where nothing is said.
-const DEFAULT_CONCURRENCY: usize = 64;
-
 const KIB: usize = 1024;
 
 impl Room {
     pub(super) fn new(policy: &QueuePolicy) -> Self {
-        let by_default = policy.default_concurrency.unwrap_or(DEFAULT_CONCURRENCY);
+        let by_default = policy.default_concurrency();
         let concurrency = policy.concurrency.unwrap_or(by_default);
         let semaphore = |permits: usize| Semaphore::new(permits.clamp(1, Semaphore::MAX_PERMITS));
         Self {

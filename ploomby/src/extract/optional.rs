@@ -20,6 +20,12 @@ where
     fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Optional<Part>> {
         Extracting::ready(T::optional(delivery).map_err(rejected))
     }
+
+    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+        if T::IS_OF_MESSAGE {
+            requirements.message::<Self>();
+        }
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -42,6 +48,9 @@ where
     }
 
     fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+        if T::IS_OF_MESSAGE {
+            requirements.message::<Self>();
+        }
         T::require(requirements);
     }
 }

@@ -9,6 +9,9 @@ pub trait DeliveryPart<'d>: Sized {
     /// Why it could not be made.
     type Rejection: Into<anyhow::Error>;
 
+    /// Whether it is of one message, so that a handler of a batch cannot take it.
+    const IS_OF_MESSAGE: bool = true;
+
     /// Makes it.
     fn part(delivery: &'d Delivery) -> Result<Self, Self::Rejection>;
 
@@ -33,6 +36,9 @@ where
     }
 
     fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+        if T::IS_OF_MESSAGE {
+            requirements.message::<Self>();
+        }
         T::require(requirements);
     }
 }

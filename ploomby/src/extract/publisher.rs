@@ -26,6 +26,8 @@ use crate::{delivery::Delivery, publisher::Publisher};
 impl<'d> DeliveryPart<'d> for Publisher {
     type Rejection = MissingState;
 
+    const IS_OF_MESSAGE: bool = false;
+
     fn part(delivery: &'d Delivery) -> Result<Self, MissingState> {
         let publisher: &Self = delivery.state().ok_or_else(MissingState::of::<Self>)?;
         let publisher = publisher.clone();

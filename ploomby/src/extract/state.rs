@@ -53,6 +53,8 @@ where
 {
     type Rejection = MissingState;
 
+    const IS_OF_MESSAGE: bool = false;
+
     fn part(delivery: &'d Delivery) -> Result<Self, MissingState> {
         match delivery.state() {
             Some(state) => Ok(Self(T::clone(state))),

@@ -1,4 +1,6 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Semaphore;
 
 use crate::{
     layer::{HandlerLayer, Layers},
@@ -32,6 +34,8 @@ pub struct HandlerOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Option<usize>,
     pub(crate) ordered_by: Option<OrderBy>,
+    pub(crate) batch_size: Option<usize>,
+    pub(crate) batch_wait: Option<Duration>,
     pub(crate) layers: Layers,
 }
 
@@ -81,6 +85,26 @@ impl HandlerOptions {
     pub fn ordered_by(mut self, value: OrderBy) -> Self {
         self.ordered_by = Some(value);
         self
+    }
+
+    /// How many messages a handler of a [`Batch`](crate::extract::Batch) takes at once, at most.
+    #[must_use]
+    pub fn batch_size(mut self, messages: usize) -> Self {
+        self.batch_size = Some(messages);
+        self
+    }
+
+    /// How long the first message of a [`Batch`](crate::extract::Batch) waits for others, at most.
+    #[must_use]
+    pub fn batch_wait(mut self, wait: Duration) -> Self {
+        self.batch_wait = Some(wait);
+        self
+    }
+
+    /// A permit for each run of the handler that there may be at the same time.
+    pub(crate) fn slots(&self) -> Option<Arc<Semaphore>> {
+        let most = self.concurrency?.clamp(1, Semaphore::MAX_PERMITS);
+        Some(Arc::new(Semaphore::new(most)))
     }
 
     /// Puts a `tower::Layer` around the handler, and around those layers that are there already.

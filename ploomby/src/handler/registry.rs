@@ -1,6 +1,7 @@
 use std::{collections::HashMap, fmt, panic::Location, sync::Arc, time::Duration};
 
 use thiserror::Error;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Call, Entry, Given, HandlerFunction, HandlerOptions, Origin, Requirements, Table,
@@ -150,6 +151,10 @@ impl HandlerRegistry {
         in_order(&mut unconsumed);
         let mut without_state = given.map_or_else(Vec::new, |given| self.without_state(given));
         in_order(&mut without_state);
+        let mut not_batches: Vec<_> = self.handlers.values().filter_map(not_a_batch).collect();
+        in_order(&mut not_batches);
+        let mut beside_batch: Vec<_> = self.handlers.values().filter_map(beside_batch).collect();
+        in_order(&mut beside_batch);
         let mut faults = Vec::new();
         if !duplicates.is_empty() {
             faults.push(Fault::Duplicates(duplicates));
@@ -162,6 +167,12 @@ impl HandlerRegistry {
         }
         if !without_state.is_empty() {
             faults.push(Fault::WithoutState(without_state));
+        }
+        if !not_batches.is_empty() {
+            faults.push(Fault::NotBatches(not_batches));
+        }
+        if !beside_batch.is_empty() {
+            faults.push(Fault::BesideBatch(beside_batch));
         }
         if self.handlers.is_empty() {
             faults.push(Fault::Empty);
@@ -200,7 +211,12 @@ impl HandlerRegistry {
     }
 
     /// The functions for the messages of one queue. Those that are for it alone go before the others.
-    pub(crate) fn table(&self, queue: &str, policy: &QueuePolicy) -> Table {
+    pub(crate) fn table(
+        &self,
+        queue: &str,
+        policy: &QueuePolicy,
+        stop: &CancellationToken,
+    ) -> Table {
         let is_for = |address: &Address, wanted: Option<&str>| address.queue.as_deref() == wanted;
         let mut found: HashMap<Option<&str>, &Entry> = HashMap::new();
         for wanted in [None, Some(queue)] {
@@ -217,6 +233,7 @@ impl HandlerRegistry {
                 .filter_map(|(key, entry)| Some(((*key)?, *entry))),
             found.get(&None).copied(),
             policy,
+            stop,
         )
     }
 
@@ -268,12 +285,34 @@ fn in_order<T>(faults: &mut Vec<(T, Origin)>) {
 fn idle(entry: &Entry) -> Option<(&'static str, Origin)> {
     let option = if entry.options.concurrency == Some(0) {
         "concurrency"
+    } else if entry.options.batch_size == Some(0) {
+        "batch_size"
     } else if entry.options.timeout == Some(Duration::ZERO) {
         "timeout"
     } else {
         return None;
     };
     Some((option, entry.origin))
+}
+
+/// An option for batches, on a handler that takes none.
+fn not_a_batch(entry: &Entry) -> Option<(&'static str, Origin)> {
+    let option = if entry.requirements.is_batch() {
+        return None;
+    } else if entry.options.batch_size.is_some() {
+        "batch_size"
+    } else if entry.options.batch_wait.is_some() {
+        "batch_wait"
+    } else {
+        return None;
+    };
+    Some((option, entry.origin))
+}
+
+/// What is of one message, in a handler that takes several.
+fn beside_batch(entry: &Entry) -> Option<(String, Origin)> {
+    let arguments = entry.requirements.beside_batch();
+    (!arguments.is_empty()).then(|| (arguments.join("`, `"), entry.origin))
 }
 
 impl fmt::Debug for HandlerRegistry {
@@ -308,6 +347,18 @@ enum Fault {
         .0.iter().map(|(state, origin)| format!("\n  `{state}`: {origin}")).collect::<String>()
     )]
     WithoutState(Vec<(String, Origin)>),
+    #[error(
+        "handlers with an option for batches that take one message at a time, take \
+         `ploomby::extract::Batch` or remove the option:{}",
+        .0.iter().map(|(option, origin)| format!("\n  `{option}` of {origin}")).collect::<String>()
+    )]
+    NotBatches(Vec<(&'static str, Origin)>),
+    #[error(
+        "handlers of a `Batch` that take what belongs to one message, which each item of the batch \
+         has by `delivery()`:{}",
+        .0.iter().map(|(argument, origin)| format!("\n  `{argument}`: {origin}")).collect::<String>()
+    )]
+    BesideBatch(Vec<(String, Origin)>),
     #[error(
         "no handler is registered: put #[ploomby::handler(\"key\")] on an async function, and name \
          the crate that it lives in where that is another one (`use my_handlers as _;`)"

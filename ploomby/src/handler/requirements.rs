@@ -15,6 +15,8 @@ use crate::publisher::Publisher;
 #[derive(Clone, Default)]
 pub struct Requirements {
     states: Vec<StateType>,
+    of_message: Vec<&'static str>,
+    batch: bool,
 }
 
 /// A type of state, and how to look for it.
@@ -43,6 +45,26 @@ impl Requirements {
         });
     }
 
+    /// It is made of one message, so that a handler that takes a
+    /// [`Batch`](crate::extract::Batch) cannot take it.
+    pub fn message<T: ?Sized>(&mut self) {
+        self.of_message.push(type_name::<T>());
+    }
+
+    pub(crate) fn batch(&mut self) {
+        self.batch = true;
+    }
+
+    /// Whether the handler takes several messages at once.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.batch
+    }
+
+    /// What is of one message, where the handler takes several.
+    pub(crate) fn beside_batch(&self) -> &[&'static str] {
+        if self.batch { &self.of_message } else { &[] }
+    }
+
     /// Whether state of this type is needed.
     pub(crate) fn includes<T: 'static>(&self) -> bool {
         self.states
@@ -69,6 +91,7 @@ impl fmt::Debug for Requirements {
         let states = self.states.iter().map(|state| state.name);
         f.debug_struct("Requirements")
             .field("states", &states.collect::<Vec<_>>())
-            .finish()
+            .field("batch", &self.batch)
+            .finish_non_exhaustive()
     }
 }

@@ -5,8 +5,9 @@ use std::{
 };
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
-use super::{Entry, HandlerFuture, HandlerOptions};
+use super::{Entry, HandlerFuture, HandlerOptions, batcher::Batcher};
 use crate::{
     consumer::policy::QueuePolicy,
     delivery::Delivery,
@@ -33,27 +34,34 @@ pub(crate) struct Route {
     pub(crate) timeout: Option<Duration>,
     pub(crate) slots: Option<Arc<Semaphore>>,
     pub(crate) order: Option<Arc<Order>>,
+    batcher: Option<Arc<Batcher>>,
 }
 
 /// A handler without what is around it.
-pub(crate) struct Bare {
-    entry: Entry,
-    /// The allocation of a call that is done.
-    spare: Mutex<Option<HandlerFuture>>,
+pub(crate) enum Bare {
+    Single {
+        entry: Entry,
+        /// The allocation of a call that is done.
+        spare: Mutex<Option<HandlerFuture>>,
+    },
+    Batch(Arc<Batcher>),
 }
 
 impl Bare {
     pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
-        let spare = self
-            .spare
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        self.entry.call(delivery, spare)
+        match self {
+            Self::Single { entry, spare } => {
+                let spare = spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+                entry.call(delivery, spare)
+            }
+            Self::Batch(batcher) => batcher.call(delivery),
+        }
     }
 
     pub(crate) fn recycle(&self, done: HandlerFuture) {
-        *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        if let Self::Single { spare, .. } = self {
+            *spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+        }
     }
 }
 
@@ -62,6 +70,7 @@ impl Table {
         handlers: impl Iterator<Item = (&'a str, &'a Entry)>,
         default: Option<&Entry>,
         policy: &QueuePolicy,
+        stop: &CancellationToken,
     ) -> Self {
         // a handler of several keys is one route, with one limit
         let mut routes: HashMap<*const HandlerOptions, Arc<Route>> = HashMap::new();
@@ -72,7 +81,14 @@ impl Table {
             let route = routes.entry(Arc::as_ptr(&entry.options));
             route
                 .or_insert_with(|| {
-                    Arc::new(Route::new(entry, policy, around.clone(), order.clone()))
+                    let batcher = entry.requirements.is_batch();
+                    let batcher = batcher.then(|| Arc::new(Batcher::new(entry, policy, stop)));
+                    let mut route = Route::new(entry, policy, batcher);
+                    route.around.clone_from(&around);
+                    if entry.options.ordered_by.is_none() {
+                        route.order.clone_from(&order);
+                    }
+                    Arc::new(route)
                 })
                 .clone()
         };
@@ -93,6 +109,12 @@ impl Table {
     pub(crate) fn orders(&self) -> impl Iterator<Item = &Order> {
         let routes = self.handlers.values().chain(&self.default);
         routes.filter_map(|route| route.order.as_deref())
+    }
+
+    /// The handlers that take several messages at once.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &Batcher> {
+        let routes = self.handlers.values().chain(&self.default);
+        routes.filter_map(|route| route.batcher.as_deref())
     }
 
     /// All delays that a message may have to wait for, each once.
@@ -129,33 +151,35 @@ impl Route {
         }
     }
 
-    /// `around` and `order` are those of the queue.
-    fn new(
-        entry: &Entry,
-        policy: &QueuePolicy,
-        around: Option<HandlerService>,
-        order: Option<Arc<Order>>,
-    ) -> Self {
+    /// Without what it shares with the other handlers of the queue.
+    fn new(entry: &Entry, policy: &QueuePolicy, batcher: Option<Arc<Batcher>>) -> Self {
         let options = &entry.options;
-        let limit = options
-            .concurrency
-            .map(|most| most.clamp(1, Semaphore::MAX_PERMITS));
+        let (bare, timeout, limit) = match &batcher {
+            // its limits are for batches
+            Some(batcher) => (Bare::Batch(batcher.clone()), None, None),
+            None => (
+                Bare::Single {
+                    entry: entry.clone(),
+                    spare: Mutex::default(),
+                },
+                options.timeout.or(policy.timeout),
+                options.slots(),
+            ),
+        };
         Self {
             name: entry.origin.name,
-            handler: options.layers.around(HandlerService::bare(Bare {
-                entry: entry.clone(),
-                spare: Mutex::default(),
-            })),
-            around,
+            handler: options.layers.around(HandlerService::bare(bare)),
+            around: None,
             retry: Arc::new(
                 options
                     .retry
                     .clone()
                     .unwrap_or_else(|| policy.retry.clone()),
             ),
-            timeout: options.timeout.or(policy.timeout),
-            slots: limit.map(|most| Arc::new(Semaphore::new(most))),
-            order: options.ordered_by.as_ref().map_or(order, Order::new),
+            timeout,
+            slots: limit,
+            order: options.ordered_by.as_ref().and_then(Order::new),
+            batcher,
         }
     }
 }

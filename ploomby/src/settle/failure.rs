@@ -1,12 +1,14 @@
-use std::{fmt, ops::Deref, time::Duration};
+use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
 use super::Reason;
 use crate::{extract::Rejection, outcome::Outcome, reply::ErrorReply, retry::Permanent};
 
 /// Why a message could not be handled. It is seldom there, so it is one pointer wide.
+#[derive(Clone)]
 pub struct Failure(Box<Details>);
 
 /// What a [`Failure`] holds.
+#[derive(Clone)]
 pub struct Details {
     pub(crate) reason: Reason,
     /// Whether the handler was called before.
@@ -16,8 +18,8 @@ pub struct Details {
     /// In the words that reach the log, where these must be others: a decoder's error quotes the
     /// body.
     log: Option<String>,
-    /// The handler's error, for its retry policy to look at.
-    error: Option<anyhow::Error>,
+    /// The handler's error, for its retry policy to look at. Messages of a batch share it.
+    error: Option<Arc<anyhow::Error>>,
     /// The fields of the payload that are at fault.
     fields: Vec<(String, String)>,
     /// What the error says itself.
@@ -62,7 +64,7 @@ impl Failure {
         let text = format!("{error:#}");
         let mut failure = Self::new(reason, text);
         failure.0.outcome = Rejection::outcome_in(&error);
-        failure.0.error = Some(error);
+        failure.0.error = Some(Arc::new(error));
         failure
     }
 
@@ -116,7 +118,7 @@ impl Failure {
 
     /// The handler's error, where there is one.
     pub(crate) fn error(&self) -> Option<&anyhow::Error> {
-        self.error.as_ref()
+        self.error.as_deref()
     }
 
     /// What the error says itself about its message.
@@ -133,7 +135,7 @@ impl Failure {
     }
 
     fn is_retriable_by_reason(&self) -> bool {
-        self.reason.is_after_handler() && !self.error.as_ref().is_some_and(Permanent::is_in)
+        self.reason.is_after_handler() && !self.error().is_some_and(Permanent::is_in)
     }
 }
 

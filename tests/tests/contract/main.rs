@@ -1,5 +1,6 @@
 //! What every source of messages must do, run against the embedded broker and against RabbitMQ.
 
+mod batches;
 mod consuming;
 mod keys;
 mod limits;
@@ -85,6 +86,22 @@ contract! {
         every_kind_of_header_arrives,
         an_empty_body_and_a_large_one_arrive,
         a_payload_that_borrows_from_the_message_arrives;
+    batches:
+        a_full_batch_does_not_wait,
+        a_batch_that_is_not_full_waits_so_long,
+        an_item_is_settled_by_itself,
+        an_undecodable_item_is_no_part_of_the_batch,
+        an_error_or_a_panic_is_that_of_all_that_are_not_settled,
+        the_timeout_of_a_batch_begins_with_the_handler,
+        a_batch_that_waits_is_handled_at_shutdown,
+        several_consumers_fill_one_batch,
+        a_batch_that_waits_for_another_goes_on_taking,
+        a_message_that_leaves_its_batch_takes_none_along,
+        a_batch_has_no_two_messages_of_one_value,
+        an_item_replies_by_itself,
+        a_batch_that_cannot_fill_is_an_error,
+        what_is_of_one_message_is_refused_beside_a_batch,
+        the_attribute_takes_batches_beside_state;
     payloads:
         the_content_type_names_the_codec,
         a_protobuf_payload_takes_its_own_type_and_none,

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use ploomby::extract::Batch;
 use ploomby::rabbit::Reconnect;
 use ploomby::{App, Error, HandlerRegistry, KeySource, Queue, RunError};
 use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
@@ -39,6 +40,41 @@ async fn a_handler_that_outlives_its_connection_does_no_harm() {
             let mut done = [handled.next_note().await, handled.next_note().await];
             done.sort();
             assert_eq!(done, ["done 1", "done 2"]);
+            app.shut_down().await.unwrap();
+            assert!(bed.is_empty(&queue).await);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_outlives_its_connection_is_handled_again() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let queue = bed.queue_name();
+            let (seen, mut handled) = seen();
+            let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+            let handlers =
+                HandlerRegistry::new().register("work", move |batch: Batch<u32>| async move {
+                    let redelivered = batch.iter().all(|item| item.delivery().is_redelivered());
+                    let mut numbers = batch.into_payloads();
+                    numbers.sort_unstable();
+                    seen.note(format!("{numbers:?} again: {redelivered}"));
+                    gate.acquire().await.unwrap().forget();
+                });
+            let set_up = Queue::new(&queue)
+                .key(KeySource::header(KEY))
+                .batch_size(3)
+                .batch_wait(DEADLINE * 2);
+            let app = Bed::start_at(&url, set_up, handlers).await;
+            for number in 0..3 {
+                bed.send(&queue, "work", number.to_string()).await;
+            }
+            assert_eq!(handled.next_note().await, "[0, 1, 2] again: false");
+            proxy.cut();
+            assert_eq!(handled.next_note().await, "[0, 1, 2] again: true");
+            gate.add_permits(2);
             app.shut_down().await.unwrap();
             assert!(bed.is_empty(&queue).await);
         })

@@ -98,6 +98,43 @@ impl OrderedByValue for OrderBy {
     }
 }
 
+/// The value of `batch_size`.
+#[diagnostic::on_unimplemented(
+    message = "`batch_size` cannot be `{Self}`",
+    label = "expected a number of messages, a `usize`",
+    note = "`batch_size` takes a number: batch_size = 100"
+)]
+pub trait BatchSizeValue {
+    /// The number of messages.
+    fn value(self) -> usize;
+}
+
+#[diagnostic::do_not_recommend]
+impl BatchSizeValue for usize {
+    fn value(self) -> usize {
+        self
+    }
+}
+
+/// The value of `batch_wait`.
+#[diagnostic::on_unimplemented(
+    message = "`batch_wait` cannot be `{Self}`",
+    label = "expected a time with its unit, or a `Duration`",
+    note = "`batch_wait` takes a string literal or a `Duration`: batch_wait = \"50ms\", or \
+            batch_wait = Duration::from_millis(50)"
+)]
+pub trait BatchWaitValue {
+    /// The time.
+    fn value(self) -> Duration;
+}
+
+#[diagnostic::do_not_recommend]
+impl BatchWaitValue for Duration {
+    fn value(self) -> Duration {
+        self
+    }
+}
+
 /// The value of `layer`.
 #[diagnostic::on_unimplemented(
     message = "`layer` cannot be `{Self}`",

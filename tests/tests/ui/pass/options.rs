@@ -9,6 +9,7 @@ use deliver::{
     Settled::{self, Acked, DeadLettered, Retried},
     deliver,
 };
+use ploomby::extract::Batch;
 use ploomby::{OrderBy, Outcome, Permanent, Retry, handler};
 
 const DELAY: Duration = Duration::from_secs(10);
@@ -81,6 +82,12 @@ async fn limited() {}
 #[handler(ordered_by = OrderBy::field("customer.id"), concurrency = 2)]
 async fn in_order() {}
 
+#[handler(batch_size = ATTEMPTS as usize, batch_wait = "5ms", timeout = "1s")]
+async fn several(numbers: Batch<u32>) -> anyhow::Result<()> {
+    anyhow::ensure!(numbers.into_payloads() == [7]);
+    Ok(())
+}
+
 #[handler("shared")]
 async fn of_all_queues() -> Outcome {
     Outcome::DeadLetter
@@ -134,6 +141,9 @@ fn main() {
     assert_eq!(deliver("for_ever", ""), Acked);
     assert_eq!(deliver("limited", ""), Acked);
     assert_eq!(deliver("in_order", ""), Acked);
+    assert_eq!(deliver("several", "7"), Acked);
+    is_dead(&deliver("several", "8"), "handler-error: ");
+    is_dead(&deliver("several", "{}"), "undecodable: ");
     assert_eq!(deliver("shared", ""), Acked);
     within(&deliver("something else", ""), 700, 1000);
     assert_eq!(deliver("by_macro", ""), Retried(DELAY));

@@ -1,0 +1,234 @@
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Semaphore, SemaphorePermit, oneshot},
+    task::AbortHandle,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Entry, HandlerFuture, Origin, guard};
+use crate::{
+    consumer::policy::QueuePolicy,
+    delivery::Delivery,
+    extract::Collected,
+    outcome::{Answer, Outcome},
+    settle::Failure,
+};
+
+/// As many fit twice into the prefetch where nothing is said of either: one batch comes together
+/// while another is at work.
+const DEFAULT_SIZE: usize = 32;
+
+const DEFAULT_WAIT: Duration = Duration::from_millis(100);
+
+/// Calls a handler with several messages at once. Each is called for alone, and waits for what
+/// becomes of it.
+pub(crate) struct Batcher {
+    entry: Entry,
+    size: usize,
+    wait: Duration,
+    timeout: Option<Duration>,
+    /// For batches, not for messages.
+    slots: Option<Arc<Semaphore>>,
+    /// Shutdown has begun: nothing more will come.
+    stop: CancellationToken,
+    taking: Mutex<Taking>,
+}
+
+#[derive(Default)]
+struct Taking {
+    batches: u64,
+    open: Option<Open>,
+}
+
+/// A batch that takes messages.
+struct Open {
+    number: u64,
+    items: Vec<Item>,
+    full: oneshot::Sender<Vec<Item>>,
+    /// Gone where all that waited for the batch are, and it with them.
+    task: Weak<Running>,
+}
+
+/// A message in a batch, and who waits for what becomes of it.
+struct Item {
+    delivery: Delivery,
+    waiting: oneshot::Sender<Result<Answer, Failure>>,
+}
+
+/// Shutdown came first.
+struct NotBegun;
+
+/// The task of a batch, held by all that wait for it.
+struct Running(AbortHandle);
+
+impl Batcher {
+    pub(super) fn new(entry: &Entry, policy: &QueuePolicy, stop: &CancellationToken) -> Self {
+        let options = &entry.options;
+        let by_default = DEFAULT_SIZE.min(policy.most_in_flight());
+        Self {
+            entry: entry.clone(),
+            size: options
+                .batch_size
+                .or(policy.batch_size)
+                .unwrap_or(by_default)
+                .max(1),
+            wait: options
+                .batch_wait
+                .or(policy.batch_wait)
+                .unwrap_or(DEFAULT_WAIT),
+            timeout: options.timeout.or(policy.timeout),
+            slots: options.slots(),
+            stop: stop.clone(),
+            taking: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.entry.origin
+    }
+
+    pub(super) fn call(self: &Arc<Self>, delivery: Delivery) -> HandlerFuture {
+        let batcher = self.clone();
+        HandlerFuture::new(async move {
+            let (waiting, outcome) = oneshot::channel();
+            let _running = batcher.add(Item { delivery, waiting });
+            // the runtime is shut down, and the handler did not return
+            outcome
+                .await
+                .unwrap_or_else(|_| Ok(Outcome::Requeue.into()))
+        })
+    }
+
+    fn add(self: &Arc<Self>, item: Item) -> Arc<Running> {
+        let mut taking = self.lock();
+        let open = taking.open.take();
+        let open = open.and_then(|open| Some((open.task.upgrade()?, open)));
+        let (running, mut open) = open.unwrap_or_else(|| {
+            taking.batches += 1;
+            self.begin(taking.batches)
+        });
+        open.items.push(item);
+        if open.items.len() < self.size {
+            taking.open = Some(open);
+        } else {
+            // the task is there as long as it is held
+            let _ = open.full.send(open.items);
+        }
+        running
+    }
+
+    fn begin(self: &Arc<Self>, number: u64) -> (Arc<Running>, Open) {
+        let (full, items) = oneshot::channel();
+        let task = tokio::spawn(self.clone().collect(number, items));
+        let running = Arc::new(Running(task.abort_handle()));
+        let open = Open {
+            number,
+            items: Vec::with_capacity(self.size.min(1024)),
+            full,
+            task: Arc::downgrade(&running),
+        };
+        (running, open)
+    }
+
+    /// The life of a batch.
+    async fn collect(self: Arc<Self>, number: u64, mut full: oneshot::Receiver<Vec<Item>>) {
+        // cancel safety: what a dropped branch would have brought is still to come
+        let items = tokio::select! {
+            biased;
+            Ok(items) = &mut full => Some(items),
+            () = self.stop.cancelled() => None,
+            () = sleep(self.wait) => None,
+        };
+        let slot = self.slot().await;
+        // it takes messages as long as it waits for its slot
+        let mut items = match items {
+            Some(items) => items,
+            None => match self.close(number) {
+                Some(items) => items,
+                None => full.await.unwrap_or_default(),
+            },
+        };
+        items.retain(|item| !item.waiting.is_closed());
+        match slot {
+            Ok(_slot) => self.run(items).await,
+            Err(NotBegun) => items.into_iter().for_each(Item::give_back),
+        }
+    }
+
+    /// Waits for a slot, where there are slots. What has not begun when shutdown does goes back.
+    async fn slot(&self) -> Result<Option<SemaphorePermit<'_>>, NotBegun> {
+        let Some(slots) = &self.slots else {
+            return Ok(None);
+        };
+        if let Ok(slot) = slots.try_acquire() {
+            return Ok(Some(slot));
+        }
+        // cancel safety: dropped, `acquire` takes none
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(NotBegun),
+            slot = slots.acquire() => slot.map(Some).map_err(|_| NotBegun),
+        }
+    }
+
+    /// What is in the batch, unless it is full and closed already.
+    fn close(&self, number: u64) -> Option<Vec<Item>> {
+        let open = &mut self.lock().open;
+        let open = open.take_if(|open| open.number == number);
+        open.map(|open| open.items)
+    }
+
+    async fn run(&self, items: Vec<Item>) {
+        let (deliveries, waiting): (Vec<_>, Vec<_>) = items
+            .into_iter()
+            .map(|item| (item.delivery, item.waiting))
+            .unzip();
+        let Some(first) = deliveries.first() else {
+            return;
+        };
+        let mut delivery = first.without_message();
+        let collected = Arc::new(Collected::new(deliveries));
+        delivery.extensions_mut().insert(collected.clone());
+        let work = self.entry.call(delivery, None);
+        let result = match self.timeout {
+            None => work.await,
+            // what a handler drops may panic, too
+            Some(limit) => {
+                guard(async {
+                    let in_time = timeout(limit, work).await;
+                    in_time.unwrap_or_else(|_| Err(Failure::timed_out(limit)))
+                })
+                .await
+            }
+        };
+        for (waiting, own) in waiting.into_iter().zip(collected.take_all()) {
+            // who no longer waits has been told something else, such as a timeout of a layer
+            let _ = waiting.send(own.unwrap_or_else(|| result.clone()));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taking> {
+        self.taking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Item {
+    fn give_back(self) {
+        let _ = self.waiting.send(Ok(Outcome::Requeue.into()));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

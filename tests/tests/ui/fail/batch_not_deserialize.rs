@@ -1,0 +1,10 @@
+use ploomby::extract::Batch;
+
+struct Reading;
+
+#[ploomby::handler("reading")]
+async fn store(readings: Batch<Reading>) {
+    drop(readings);
+}
+
+fn main() {}
