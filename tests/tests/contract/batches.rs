@@ -1,4 +1,5 @@
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ploomby::extract::{Attempt, Batch, BatchItem, Redelivered, State};
@@ -394,9 +395,14 @@ pub(crate) async fn what_is_of_one_message_is_refused_beside_a_batch(bed: Arc<Be
     assert!(error.contains("`batch_wait`"), "{error}");
 }
 
-/// Where the handlers note what they took.
-#[derive(Clone, Copy)]
-struct Notes(&'static Seen);
+/// What the linked handlers took, by queue.
+static TAKEN: Mutex<BTreeMap<String, Vec<String>>> = Mutex::new(BTreeMap::new());
+
+fn take<T>(batch: &Batch<T>, what: impl Into<String>) {
+    let queue = batch.iter().next().unwrap().delivery().queue().to_owned();
+    let mut taken = TAKEN.lock().unwrap();
+    taken.entry(queue).or_default().push(what.into());
+}
 
 #[derive(Deserialize)]
 struct Named<'m> {
@@ -404,35 +410,58 @@ struct Named<'m> {
 }
 
 #[handler("batch-of-names", batch_size = 2, batch_wait = "1h")]
-async fn names(State(Notes(seen)): State<Notes>, names: Batch<Named<'_>>) {
-    let names: Vec<_> = names.iter().map(|named| named.name).collect();
-    seen.note(names.join(" and "));
+async fn names(names: Batch<Named<'_>>) {
+    let all: Vec<_> = names.iter().map(|named| named.name).collect();
+    take(&names, all.join(" and "));
 }
 
 #[handler("batch-by-reference", batch_size = 2, batch_wait = NEVER)]
-async fn by_reference(batch: &Batch<u32>, notes: State<Notes>) {
+async fn by_reference(batch: &Batch<u32>) {
     let sum: u32 = batch.iter().map(|item| *item.payload()).sum();
-    notes.0.0.note(sum.to_string());
+    take(batch, sum.to_string());
 }
 
-pub(crate) async fn the_attribute_takes_batches_beside_state(bed: Arc<Bed>) {
+pub(crate) async fn the_attribute_takes_batches(bed: Arc<Bed>) {
     let queue = bed.queue_name();
-    let (seen, mut handled) = seen();
-    let app = App::new(bed.url())
-        .state(Notes(seen))
-        .queue(queue_of(&queue))
-        .start()
-        .await
-        .unwrap();
+    let app = bed.start(&queue, HandlerRegistry::linked()).await;
     for name in ["Ada", "Grace"] {
         let body = format!("{{\"name\":\"{name}\"}}");
         bed.send(&queue, "batch-of-names", body).await;
     }
-    assert_eq!(handled.next_note().await, "Ada and Grace");
     for number in ["20", "22"] {
         bed.send(&queue, "batch-by-reference", number).await;
     }
-    assert_eq!(handled.next_note().await, "42");
+    let taken = || TAKEN.lock().unwrap().get(&queue).cloned();
+    eventually(DEADLINE, async || {
+        taken().is_some_and(|taken| taken.len() == 2)
+    })
+    .await;
+    let mut taken = taken().unwrap();
+    taken.sort();
+    assert_eq!(taken, ["42", "Ada and Grace"]);
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
+}
+
+pub(crate) async fn state_stands_beside_a_batch(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new().register_with(
+        "work",
+        batches(2, NEVER),
+        move |State(factor): State<u32>, batch: Batch<u32>| async move {
+            let sum: u32 = batch.into_payloads().into_iter().sum();
+            seen.note((factor * sum).to_string());
+        },
+    );
+    let app = App::new(bed.url())
+        .handlers(handlers)
+        .state(2_u32)
+        .queue(queue_of(&queue))
+        .start()
+        .await
+        .unwrap();
+    send_all(&bed, &queue, 1..3).await;
+    assert_eq!(handled.next_note().await, "6");
+    app.shut_down().await.unwrap();
 }

@@ -101,7 +101,8 @@ contract! {
         an_item_replies_by_itself,
         a_batch_that_cannot_fill_is_an_error,
         what_is_of_one_message_is_refused_beside_a_batch,
-        the_attribute_takes_batches_beside_state;
+        state_stands_beside_a_batch,
+        the_attribute_takes_batches;
     payloads:
         the_content_type_names_the_codec,
         a_protobuf_payload_takes_its_own_type_and_none,
