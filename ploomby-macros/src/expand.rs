@@ -41,7 +41,8 @@ fn register(attr: &Attr, function: &ItemFn) -> TokenStream {
         .any(|attribute| attribute.path().is_ident("deprecated"))
         .then(|| quote!(#[allow(deprecated)]));
     let name = function.sig.ident.unraw().to_string();
-    let keys = keys(attr, &name, function.sig.ident.span());
+    let function_name = &function.sig.ident;
+    let keys = keys(attr, &name, function_name.span());
     let call = call();
     let options = options(attr);
     let require = require(function);
@@ -54,6 +55,7 @@ fn register(attr: &Attr, function: &ItemFn) -> TokenStream {
                 ::ploomby::__private::LinkedHandler {
                     keys: &[#(::ploomby::__private::LinkedKey::#keys),*],
                     name: ::core::concat!(::core::module_path!(), "::", #name),
+                    type_name: || ::core::any::type_name_of_val(&#function_name),
                     file: ::core::file!(),
                     line: ::core::line!(),
                     options: __ploomby_options,

@@ -15,10 +15,12 @@ pub use self::{
             QueueValue, RetryValue, TimeoutValue,
         },
     },
+    receives::Receives,
     registry::{HandlerRegistry, HandlersError},
     requirements::Requirements,
 };
 pub(crate) use self::{
+    receives::{NoKey, Replied},
     requirements::Given,
     table::{Bare, Route, Table},
 };
@@ -29,6 +31,7 @@ mod function;
 mod guard;
 mod linked;
 mod options;
+mod receives;
 mod registry;
 mod requirements;
 pub(crate) mod returned;

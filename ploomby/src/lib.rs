@@ -29,7 +29,7 @@ pub use self::{
     },
     delivery::{Delivery, DeliveryTag},
     dispatcher::{CutOff, Dispatcher},
-    handler::{HandlerFunction, HandlerOptions, HandlerRegistry, HandlersError},
+    handler::{HandlerFunction, HandlerOptions, HandlerRegistry, HandlersError, Receives},
     health::{Health, QueueHealth, Trouble},
     key::KeySource,
     layer::{HandlerError, HandlerLayer, HandlerService},

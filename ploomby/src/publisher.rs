@@ -21,6 +21,7 @@ pub use self::{
 use crate::{
     app::broker_url::BrokerUrl,
     codec::{Codec, EncodeError},
+    handler::Receives,
     key::KeySource,
     memory::MemoryBroker,
     message::{Message, Properties},
@@ -184,6 +185,47 @@ impl Publisher {
         payload: &T,
     ) -> Result<(), PublishError> {
         self.to(queue).key(key).payload(payload).send().await
+    }
+
+    /// Sends a payload to a handler of this program, or of a crate that it uses, by its queue. The
+    /// function itself names it: there is no key to mistype, and another payload than the handler
+    /// takes does not compile.
+    ///
+    /// ```
+    /// use ploomby::Publisher;
+    ///
+    /// #[ploomby::handler("greet")]
+    /// async fn greet(name: String) {
+    ///     println!("hello, {name}");
+    /// }
+    ///
+    /// # async fn example(publisher: Publisher) -> anyhow::Result<()> {
+    /// publisher.send_to("greetings", greet, &"Ada".to_owned()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The key is written where [`key`](Self::key) says, as other keys are.
+    ///
+    /// # Errors
+    ///
+    /// [What an error means](Self#what-an-error-means). A function without `#[handler]`, or one that
+    /// is only the default handler, is [`PublishError::Invalid`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the message may be in the queue or not.
+    pub async fn send_to<H, M, P>(
+        &self,
+        queue: &str,
+        handler: H,
+        payload: &P,
+    ) -> Result<(), PublishError>
+    where
+        H: Receives<P, M>,
+        P: Serialize + ?Sized,
+    {
+        self.to(queue).handler(handler, payload).send().await
     }
 
     /// A message to a queue.

@@ -14,6 +14,7 @@ pub use self::{call::Call, error::CallError};
 use crate::{
     app::broker_url::BrokerUrl,
     codec::Codec,
+    handler::{Receives, Replied},
     key::KeySource,
     memory::MemoryBroker,
     publisher::{Draft, PublishError, Settings},
@@ -161,6 +162,44 @@ impl RpcClient {
         R: DeserializeOwned,
     {
         self.to(queue).key(key).payload(payload).call().await
+    }
+
+    /// Calls a handler of this program, or of a crate that it uses, by its queue. The function itself
+    /// names it, and says what it takes and what the reply is.
+    ///
+    /// ```
+    /// use ploomby::RpcClient;
+    ///
+    /// #[ploomby::handler("add")]
+    /// async fn add((a, b): (u32, u32)) -> anyhow::Result<u32> {
+    ///     Ok(a + b)
+    /// }
+    ///
+    /// # async fn example(client: RpcClient) -> anyhow::Result<()> {
+    /// let sum = client.call_handler("sums", add, &(2, 3)).await?;
+    /// assert_eq!(sum, 5);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// There is no value, and why.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, the handler may run or not.
+    pub async fn call_handler<H, M, P, K>(
+        &self,
+        queue: &str,
+        handler: H,
+        payload: &P,
+    ) -> Result<<H::Returned as Replied<K>>::Reply, CallError>
+    where
+        H: Receives<P, M, Returned: Replied<K>>,
+        P: Serialize + ?Sized,
+    {
+        self.to(queue).handler(handler, payload).call().await
     }
 
     /// A request to a queue.

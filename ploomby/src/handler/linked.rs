@@ -12,6 +12,8 @@ pub struct LinkedHandler {
     pub keys: &'static [LinkedKey],
     /// The function's path.
     pub name: &'static str,
+    /// The name of the function's type.
+    pub type_name: fn() -> &'static str,
     /// The file that it is written in.
     pub file: &'static str,
     /// The line of the attribute.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{Addressed, PublishError, Routing};
 use crate::{
     codec::Codec,
+    handler::NoKey,
     key::KeySource,
     message::{Message, Properties, PropertyError, Value, properties::short_str},
 };
@@ -18,6 +19,19 @@ macro_rules! draft_setters {
         /// What names the handler, where [`Publisher::key`](crate::Publisher::key) says.
         pub fn key(mut $self, key: &str) -> Self {
             $draft.set_key(key);
+            $self
+        }
+
+        /// Key and payload of a handler of this program, or of a crate that it uses: the function
+        /// itself names it, and another payload than it takes does not compile.
+        pub fn handler<H, M, P>(mut $self, handler: H, payload: &P) -> Self
+        where
+            H: $crate::Receives<P, M>,
+            P: serde::Serialize + ?Sized,
+        {
+            let _ = handler;
+            $draft.set_key_of(H::key());
+            $draft.set_payload(payload);
             $self
         }
 
@@ -143,6 +157,13 @@ impl Draft {
 
     pub(crate) fn set_key(&mut self, key: &str) {
         self.key = Some(key.to_owned());
+    }
+
+    pub(crate) fn set_key_of(&mut self, handler: Result<&'static str, NoKey>) {
+        match handler {
+            Ok(key) => self.set_key(key),
+            Err(error) => self.note(PublishError::Invalid(error.into())),
+        }
     }
 
     pub(crate) fn set_payload<T: Serialize + ?Sized>(&mut self, payload: &T) {

@@ -14,6 +14,7 @@ mod rpc;
 mod settlement;
 mod shutdown;
 mod startup;
+mod typed;
 
 /// Runs each test against both brokers.
 macro_rules! contract {
@@ -60,6 +61,9 @@ contract! {
         an_error_that_is_meant_for_who_asked_is_no_dead_letter,
         who_asked_is_told_once_after_the_last_attempt,
         replies_may_look_like_those_of_the_python_original;
+    typed:
+        a_handler_is_sent_to_and_called_by_its_function,
+        a_function_without_a_key_is_refused;
     settlement:
         a_handled_message_is_gone,
         a_message_without_a_key_goes_to_the_dead_letter_queue,
