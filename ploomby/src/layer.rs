@@ -7,12 +7,13 @@ use std::{
 };
 
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Layer, Service, ServiceExt, timeout::error::Elapsed, util::BoxService};
 
 use crate::{
     delivery::Delivery,
     handler::{Bare, HandlerFuture, guard},
-    outcome::Answer,
+    outcome::{Answer, Outcome},
     settle::{Failure, Reason},
 };
 
@@ -60,7 +61,9 @@ use crate::{
 /// Layers run for a message that has a handler, before its arguments are made. An error of a layer
 /// counts as an error of the handler, and is retried where the handler is; that of `tower`'s timeout
 /// counts as a [timeout](crate::Reason::Timeout). A handler's `timeout` includes its layers, and what
-/// waits for one takes a place of the queue's concurrency.
+/// waits for one takes a place of the queue's concurrency. What still waits for a layer to be ready, a
+/// limit for one, when the program is told to stop goes back to the queue; the layers around it see
+/// [`Outcome::Requeue`].
 ///
 /// A layer that answers by itself, without its service, decides about the message:
 /// `Ok(Outcome::Discard.into())`.
@@ -75,7 +78,7 @@ use crate::{
 pub trait HandlerLayer: Send + Sync + 'static {
     /// Puts the layer around a service.
     #[doc(hidden)]
-    fn wrap(&self, service: HandlerService) -> HandlerService;
+    fn wrap(&self, service: HandlerService, stop: &CancellationToken) -> HandlerService;
 }
 
 #[diagnostic::do_not_recommend]
@@ -86,11 +89,12 @@ where
     <L::Service as Service<Delivery>>::Error: Into<BoxError>,
     <L::Service as Service<Delivery>>::Future: Send + 'static,
 {
-    fn wrap(&self, service: HandlerService) -> HandlerService {
+    fn wrap(&self, service: HandlerService, stop: &CancellationToken) -> HandlerService {
         let service = self.layer(service).map_err(Into::into);
-        HandlerService(Inner::Layered(Arc::new(Mutex::new(BoxService::new(
-            service,
-        )))))
+        HandlerService(Inner::Layered {
+            service: Arc::new(Mutex::new(BoxService::new(service))),
+            stop: stop.clone(),
+        })
     }
 }
 
@@ -105,8 +109,11 @@ enum Inner {
     Bare(Arc<Bare>),
     /// The handler that was found for the delivery.
     Found,
-    /// The lock is held while the service becomes ready, not while it works.
-    Layered(Arc<Mutex<BoxService<Delivery, Answer, BoxError>>>),
+    Layered {
+        service: Arc<Mutex<Layered>>,
+        /// Shutdown has begun.
+        stop: CancellationToken,
+    },
 }
 
 impl HandlerService {
@@ -133,18 +140,34 @@ impl HandlerService {
                 Some(handler) => handler.run(delivery),
                 None => HandlerFuture::new(std::future::ready(Err(not_ours()))),
             },
-            Inner::Layered(service) => {
-                let service = service.clone();
+            Inner::Layered { service, stop } => {
+                let (service, stop) = (service.clone(), stop.clone());
                 HandlerFuture::new(guard(async move {
-                    let answering = {
-                        let mut service = service.lock().await;
-                        service.ready().await.map_err(failure)?.call(delivery)
-                    };
-                    answering.await.map_err(failure)
+                    let calling = call_when_ready(&service, delivery);
+                    match stop.run_until_cancelled(calling).await {
+                        Some(answering) => answering?.await.map_err(failure),
+                        // what has not begun when shutdown does goes back
+                        None => Ok(Outcome::Requeue.into()),
+                    }
                 }))
             }
         }
     }
+}
+
+type Layered = BoxService<Delivery, Answer, BoxError>;
+
+/// The lock is held while the service becomes ready, not while it works.
+///
+/// # Cancel safety
+///
+/// Dropped, it has called nothing.
+async fn call_when_ready(
+    service: &Mutex<Layered>,
+    delivery: Delivery,
+) -> Result<<Layered as Service<Delivery>>::Future, Failure> {
+    let mut service = service.lock().await;
+    Ok(service.ready().await.map_err(failure)?.call(delivery))
 }
 
 impl Service<Delivery> for HandlerService {
@@ -231,10 +254,14 @@ impl Layers {
         self.0.is_empty()
     }
 
-    pub(crate) fn around(&self, service: HandlerService) -> HandlerService {
+    pub(crate) fn around(
+        &self,
+        service: HandlerService,
+        stop: &CancellationToken,
+    ) -> HandlerService {
         self.0
             .iter()
-            .fold(service, |service, layer| layer.wrap(service))
+            .fold(service, |service, layer| layer.wrap(service, stop))
     }
 }
 

@@ -75,7 +75,7 @@ impl Table {
         // a handler of several keys is one route, with one limit
         let mut routes: HashMap<*const HandlerOptions, Arc<Route>> = HashMap::new();
         let layers = &policy.layers;
-        let around = (!layers.is_empty()).then(|| layers.around(HandlerService::found()));
+        let around = (!layers.is_empty()).then(|| layers.around(HandlerService::found(), stop));
         let order = policy.ordered_by.as_ref().and_then(Order::new);
         let mut route = |entry: &Entry| {
             let route = routes.entry(Arc::as_ptr(&entry.options));
@@ -83,7 +83,7 @@ impl Table {
                 .or_insert_with(|| {
                     let batcher = entry.requirements.is_batch();
                     let batcher = batcher.then(|| Arc::new(Batcher::new(entry, policy, stop)));
-                    let mut route = Route::new(entry, policy, batcher);
+                    let mut route = Route::new(entry, policy, batcher, stop);
                     route.around.clone_from(&around);
                     if entry.options.ordered_by.is_none() {
                         route.order.clone_from(&order);
@@ -152,7 +152,12 @@ impl Route {
     }
 
     /// Without what it shares with the other handlers of the queue.
-    fn new(entry: &Entry, policy: &QueuePolicy, batcher: Option<Arc<Batcher>>) -> Self {
+    fn new(
+        entry: &Entry,
+        policy: &QueuePolicy,
+        batcher: Option<Arc<Batcher>>,
+        stop: &CancellationToken,
+    ) -> Self {
         let options = &entry.options;
         let (bare, timeout, limit) = match &batcher {
             // its limits are for batches
@@ -168,7 +173,7 @@ impl Route {
         };
         Self {
             name: entry.origin.name,
-            handler: options.layers.around(HandlerService::bare(bare)),
+            handler: options.layers.around(HandlerService::bare(bare), stop),
             around: None,
             retry: Arc::new(
                 options

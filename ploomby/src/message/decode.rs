@@ -28,11 +28,13 @@ impl<'a> Headers<'a> {
             .map(|(name, field)| (name.as_ref().as_str(), Field(field)));
         let mut track = Track::new();
         T::deserialize(Tracked::new(MapDeserializer::new(headers), &mut track)).map_err(|error| {
-            let path = track.path().to_string();
-            match error {
-                DecodeError::Missing(name) if path == "." => HeaderRejection::Missing(name),
-                error => {
-                    HeaderRejection::Unfit(format!("the header `{path}` does not fit: {error}"))
+            // what is deeper is the value's own
+            let header = track.path().iter().next().map(ToString::to_string);
+            match (header, error) {
+                (None, DecodeError::Missing(name)) => HeaderRejection::Missing(name),
+                (None, error) => HeaderRejection::Unfit(format!("the headers do not fit: {error}")),
+                (Some(header), error) => {
+                    HeaderRejection::Unfit(format!("the header `{header}` does not fit: {error}"))
                 }
             }
         })
@@ -178,8 +180,9 @@ impl DecodeError {
 }
 
 impl de::Error for DecodeError {
-    fn custom<T: fmt::Display>(error: T) -> Self {
-        Self::Unfit(error.to_string())
+    /// A type's own words may quote what it was given.
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self::Unfit("its type refuses it".to_owned())
     }
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -192,6 +195,21 @@ impl de::Error for DecodeError {
 
     fn unknown_variant(_: &str, variants: &'static [&'static str]) -> Self {
         Self::Unfit(format!("its text is not one of {}", variants.join(", ")))
+    }
+
+    fn unknown_field(_: &str, fields: &'static [&'static str]) -> Self {
+        Self::Unfit(format!(
+            "it holds a name that is not one of {}",
+            fields.join(", ")
+        ))
+    }
+
+    fn invalid_length(len: usize, expected: &dyn Expected) -> Self {
+        Self::Unfit(format!("its length is {len}, expected {expected}"))
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::Unfit(format!("`{field}` is there twice"))
     }
 
     fn missing_field(field: &'static str) -> Self {

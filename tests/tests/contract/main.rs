@@ -2,7 +2,9 @@
 
 mod batches;
 mod consuming;
+mod extractors;
 mod keys;
+mod layers;
 mod limits;
 mod ordering;
 mod payloads;
@@ -210,4 +212,41 @@ contract! {
         an_app_that_is_dropped_gives_all_back,
         a_program_that_blocks_a_thread_shuts_down_all_the_same,
         what_was_handled_is_acknowledged;
+    extractors:
+        state_that_the_app_gives_reaches_the_handlers_of_all_queues,
+        state_that_a_registry_of_consumers_gives_reaches_its_handlers,
+        state_that_nobody_gives_is_an_error_at_startup_with_all_other_faults,
+        state_that_a_handler_can_do_without_need_not_be_given,
+        an_extractor_of_the_users_says_which_state_it_needs,
+        an_extractor_of_the_users_can_be_optional_or_tried,
+        headers_are_taken_by_name_and_type,
+        a_header_that_is_missing_is_named,
+        a_header_that_does_not_fit_is_named_and_its_value_is_not,
+        headers_can_be_optional_or_tried,
+        an_extension_that_no_layer_left_is_named,
+        an_extension_can_be_optional,
+        a_rejection_for_the_dead_letter_queue_is_not_tried_again,
+        a_rejection_for_a_retry_is_tried_until_no_attempt_is_left,
+        a_rejection_for_a_retry_is_handled_once_it_is_no_more,
+        a_rejection_without_a_retry_policy_ends_in_the_dead_letter_queue,
+        a_rejection_that_requeues_brings_the_message_back,
+        a_rejection_that_discards_leaves_nothing;
+    layers:
+        layers_of_the_app_are_outside_and_those_of_the_handler_inside,
+        a_layer_of_a_queue_or_a_handler_is_around_no_other,
+        a_layer_leaves_what_handlers_take,
+        a_layer_sees_why_a_message_fails_and_changes_nothing_about_it,
+        a_failure_is_tried_again_as_without_a_layer,
+        a_timeout_of_towers_counts_as_a_timeout,
+        a_rate_limit_of_one_handler_does_not_hold_up_others,
+        a_limit_counts_for_a_handler_a_queue_or_all_that_share_it,
+        a_limit_of_one_handler_is_kept,
+        what_exceeds_a_limit_can_be_shed_and_tried_again,
+        a_layer_that_answers_by_itself_decides,
+        a_layer_that_fails_is_a_failed_message,
+        a_layer_calls_its_service_again,
+        a_delivery_that_a_layer_made_is_not_lost,
+        the_timeout_of_a_handler_includes_the_wait_for_its_layers,
+        what_waits_for_a_layer_goes_back_at_shutdown,
+        a_layer_past_the_deadline_of_the_shutdown_is_cut_off_and_named;
 }
