@@ -174,6 +174,7 @@ contract! {
         a_body_over_the_limit_is_dead_lettered,
         handlers_hold_no_more_bytes_than_allowed,
         a_handlers_own_limit_does_not_hold_up_others,
+        a_queue_limits_each_of_its_handlers,
         what_waits_for_a_handlers_own_limit_goes_back_at_shutdown,
         a_handler_of_one_queue_goes_before_that_of_all,
         a_handler_for_a_queue_that_nobody_consumes_is_an_error,
