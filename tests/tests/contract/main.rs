@@ -97,6 +97,7 @@ contract! {
         several_consumers_fill_one_batch,
         a_batch_that_waits_for_another_goes_on_taking,
         a_message_that_leaves_its_batch_takes_none_along,
+        a_batch_goes_on_without_those_that_left,
         a_batch_has_no_two_messages_of_one_value,
         an_item_replies_by_itself,
         a_batch_that_cannot_fill_is_an_error,
