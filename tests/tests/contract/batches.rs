@@ -332,7 +332,7 @@ pub(crate) async fn a_batch_goes_on_without_those_that_left(bed: Arc<Bed>) {
 pub(crate) async fn a_batch_has_no_two_messages_of_one_value(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let (seen, mut handled) = seen();
-    let options = batches(50, Duration::from_millis(200)).ordered_by(OrderBy::header("customer"));
+    let options = batches(50, Duration::from_millis(500)).ordered_by(OrderBy::header("customer"));
     bed.declare(&queue, &[]).await;
     for (number, customer) in (0..).zip(["ada", "ada", "bob", "ada", "bob"]) {
         let message = Message::new(number.to_string())
