@@ -144,8 +144,8 @@ impl Dispatcher {
     ///
     /// It returns once the handler is running, not once it is done: handlers run concurrently, up
     /// to the queue's limit, and `dispatch` waits while that many run. Where a message has to wait
-    /// for others by [`OrderBy`](crate::OrderBy), it returns once the message is in line. After shutdown has begun
-    /// it never returns; the delivery is then for [`disconnect`] to give back.
+    /// for others by [`OrderBy`](crate::OrderBy), it returns once the message is in line. After
+    /// shutdown has begun it never returns; the delivery is then for [`disconnect`] to give back.
     ///
     /// A handler that needs no waiting runs to its end right here. One that waits goes on in a
     /// task of its own.

@@ -45,7 +45,7 @@ impl QueueOptions {
         if self.prefetch == 0 {
             return Err(OptionError::Prefetch);
         }
-        if self.policy.concurrency == Some(0) {
+        if self.policy.concurrency == Some(0) || self.policy.handler_concurrency == Some(0) {
             return Err(OptionError::Concurrency);
         }
         if self.policy.batch_size == Some(0) {

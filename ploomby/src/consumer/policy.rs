@@ -14,6 +14,15 @@ macro_rules! policy_setters {
             $self
         }
 
+        /// How many messages each handler of the queue may work at in the same moment, in this
+        /// program, unless it says so itself (default: as many as the queue allows; zero is
+        /// refused). For a handler of a [`Batch`](crate::extract::Batch) it counts batches.
+        #[must_use]
+        pub fn handler_concurrency(mut $self, messages: usize) -> Self {
+            $policy.handler_concurrency = Some(messages);
+            $self
+        }
+
         /// How often, and after which pauses, a message is tried that failed (default:
         /// [`Retry::none`](crate::Retry::none)). A number means so many attempts in all, with
         /// exponential delays.
@@ -144,6 +153,7 @@ pub(crate) use policy_setters;
 #[derive(Clone, Debug, Default)]
 pub struct QueuePolicy {
     pub(crate) concurrency: Option<usize>,
+    pub(crate) handler_concurrency: Option<usize>,
     /// Where nothing is chosen.
     pub(crate) default_concurrency: Option<usize>,
     pub(crate) retry: Retry,

@@ -82,7 +82,7 @@ impl Batcher {
                 .or(policy.batch_wait)
                 .unwrap_or(DEFAULT_WAIT),
             timeout: options.timeout.or(policy.timeout),
-            slots: options.slots(),
+            slots: options.slots(policy),
             stop: stop.clone(),
             taking: Mutex::default(),
         }

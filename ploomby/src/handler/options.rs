@@ -3,6 +3,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::Semaphore;
 
 use crate::{
+    consumer::policy::QueuePolicy,
     layer::{HandlerLayer, Layers},
     order::OrderBy,
     retry::Retry,
@@ -71,8 +72,9 @@ impl HandlerOptions {
         self
     }
 
-    /// How many messages of each queue the handler may work at in the same moment, in this program.
-    /// What waits for it takes places of the prefetch.
+    /// How many messages of each queue the handler may work at in the same moment, in this program;
+    /// for a handler of a [`Batch`](crate::extract::Batch), how many batches. What waits for it takes
+    /// places of the prefetch.
     #[must_use]
     pub fn concurrency(mut self, messages: usize) -> Self {
         self.concurrency = Some(messages);
@@ -102,8 +104,9 @@ impl HandlerOptions {
     }
 
     /// A permit for each run of the handler that there may be at the same time.
-    pub(crate) fn slots(&self) -> Option<Arc<Semaphore>> {
-        let most = self.concurrency?.clamp(1, Semaphore::MAX_PERMITS);
+    pub(crate) fn slots(&self, policy: &QueuePolicy) -> Option<Arc<Semaphore>> {
+        let most = self.concurrency.or(policy.handler_concurrency)?;
+        let most = most.clamp(1, Semaphore::MAX_PERMITS);
         Some(Arc::new(Semaphore::new(most)))
     }
 

@@ -168,7 +168,7 @@ impl Route {
                     spare: Mutex::default(),
                 },
                 options.timeout.or(policy.timeout),
-                options.slots(),
+                options.slots(policy),
             ),
         };
         Self {

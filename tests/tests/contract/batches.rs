@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use ploomby::extract::{Attempt, Batch, BatchItem, Redelivered, State};
 use ploomby::{
-    App, HandlerOptions, HandlerRegistry, KeySource, Message, OrderBy, Outcome, Properties, Queue,
-    Reason, Retry, handler,
+    Answer, App, Delivery, HandlerOptions, HandlerRegistry, HandlerService, KeySource, Message,
+    OrderBy, Outcome, Properties, Queue, Reason, Retry, handler,
 };
 use ploomby_tests::{Bed, DEADLINE, KEY, Seen, eventually, seen};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
+use tower::layer::layer_fn;
 use tower::timeout::TimeoutLayer;
+use tower::{BoxError, Service, service_fn};
 
 /// Longer than any test.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -300,10 +302,37 @@ pub(crate) async fn a_message_that_leaves_its_batch_takes_none_along(bed: Arc<Be
     assert!(bed.is_empty(&queue).await);
 }
 
+pub(crate) async fn a_batch_goes_on_without_those_that_left(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    // the first message alone has no patience
+    let layer = layer_fn(|service: HandlerService| {
+        service_fn(move |delivery: Delivery| {
+            let mut service = service.clone();
+            let patience = match delivery.body() {
+                b"0" => Duration::from_millis(100),
+                _ => NEVER,
+            };
+            async move {
+                let handling = service.call(delivery);
+                Ok::<Answer, BoxError>(tokio::time::timeout(patience, handling).await??)
+            }
+        })
+    });
+    let options = batches(3, NEVER).layer(layer);
+    let app = bed.start(&queue, noting(options, seen)).await;
+    send_all(&bed, &queue, 0..2).await;
+    assert_eq!(bed.dead_letter(&queue).await.body, b"0");
+    send_all(&bed, &queue, 2..3).await;
+    assert_eq!(handled.next_note().await, "[1, 2]");
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+}
+
 pub(crate) async fn a_batch_has_no_two_messages_of_one_value(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let (seen, mut handled) = seen();
-    let options = batches(50, Duration::from_millis(200)).ordered_by(OrderBy::header("customer"));
+    let options = batches(50, Duration::from_millis(500)).ordered_by(OrderBy::header("customer"));
     bed.declare(&queue, &[]).await;
     for (number, customer) in (0..).zip(["ada", "ada", "bob", "ada", "bob"]) {
         let message = Message::new(number.to_string())

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ploomby::extract::Redelivered;
+use ploomby::extract::{Batch, Redelivered};
 use ploomby::{
     App, DeadLetters, HandlerOptions, HandlerRegistry, KeySource, Message, Outcome, Queue, Reason,
     Value,
@@ -188,6 +188,49 @@ pub(crate) async fn a_handlers_own_limit_does_not_hold_up_others(bed: Arc<Bed>) 
     }
     assert_eq!(MOST.load(Ordering::SeqCst), 2);
     app.shut_down().await.unwrap();
+}
+
+pub(crate) async fn a_queue_limits_each_of_its_handlers(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let gate: &'static tokio::sync::Semaphore = Box::leak(Box::new(tokio::sync::Semaphore::new(0)));
+    let work = move |name: &'static str| {
+        move || async move {
+            seen.note(name);
+            gate.acquire().await.unwrap().forget();
+        }
+    };
+    let handlers = HandlerRegistry::new()
+        .register("one", work("one"))
+        .register("other", work("other"))
+        .register_with("two", HandlerOptions::new().concurrency(2), work("two"))
+        .register("batch", move |batch: Batch<String>| async move {
+            seen.note(format!("batch of {}", batch.len()));
+            gate.acquire().await.unwrap().forget();
+        });
+    let set_up = queue_of(&queue)
+        .handler_concurrency(1)
+        .batch_size(2)
+        .batch_wait(DEADLINE * 2);
+    let app = bed.start_queue(set_up, handlers).await;
+    for key in ["one", "other", "two", "batch"] {
+        for _ in 0..4 {
+            bed.send(&queue, key, "\"\"").await;
+        }
+    }
+    let mut begun = Vec::new();
+    for _ in 0..5 {
+        begun.push(handled.next_note().await);
+    }
+    begun.sort();
+    assert_eq!(begun, ["batch of 2", "one", "other", "two", "two"]);
+    assert!(handled.is_empty());
+    gate.add_permits(14);
+    for _ in 5..14 {
+        handled.next_note().await;
+    }
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
 }
 
 pub(crate) async fn what_waits_for_a_handlers_own_limit_goes_back_at_shutdown(bed: Arc<Bed>) {

@@ -1,11 +1,13 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use ploomby::extract::Batch;
 use ploomby::rabbit::Reconnect;
-use ploomby::{App, Error, HandlerRegistry, KeySource, Queue, RunError};
+use ploomby::{App, Error, HandlerOptions, HandlerRegistry, KeySource, OrderBy, Queue, RunError};
 use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
+use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::proxied;
@@ -79,6 +81,59 @@ async fn a_batch_that_outlives_its_connection_is_handled_again() {
             assert!(bed.is_empty(&queue).await);
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_survives_that_connections_are_cut() {
+    const CUSTOMERS: usize = 10;
+    const EACH: u32 = 40;
+
+    static HANDLED: Mutex<[Vec<u32>; CUSTOMERS]> = Mutex::new([const { Vec::new() }; CUSTOMERS]);
+
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let queue = bed.queue_name();
+            let options = HandlerOptions::new().ordered_by(OrderBy::field("customer"));
+            let handlers =
+                HandlerRegistry::new().register_with("work", options, async |work: Work| {
+                    tokio::time::sleep(Duration::from_millis(u64::from(work.number % 7))).await;
+                    let mut handled = HANDLED.lock().unwrap();
+                    // what is delivered again comes again, and behind
+                    if !handled[work.customer].contains(&work.number) {
+                        handled[work.customer].push(work.number);
+                    }
+                });
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY));
+            let app = Bed::start_at(&url, set_up, handlers).await;
+            for number in 0..EACH {
+                for customer in 0..CUSTOMERS {
+                    let work = format!("{{\"number\":{number},\"customer\":{customer}}}");
+                    bed.send(&queue, "work", work).await;
+                }
+                if number % 10 == 5 {
+                    proxy.cut();
+                }
+            }
+            eventually(DEADLINE, async || {
+                let handled = HANDLED.lock().unwrap();
+                handled.iter().all(|numbers| numbers.len() == EACH as usize)
+            })
+            .await;
+            app.shut_down().await.unwrap();
+            let in_order: Vec<_> = (0..EACH).collect();
+            for numbers in &*HANDLED.lock().unwrap() {
+                assert_eq!(numbers, &in_order);
+            }
+        })
+        .await;
+}
+
+#[derive(Deserialize)]
+struct Work {
+    customer: usize,
+    number: u32,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
