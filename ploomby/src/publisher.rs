@@ -100,7 +100,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Publisher {
     broker: Broker,
-    settings: Settings,
+    settings: Arc<Settings>,
     timeout: Duration,
 }
 
@@ -126,7 +126,7 @@ impl Publisher {
                 },
                 BrokerUrl::Memory(broker) => Broker::Memory(broker),
             },
-            settings: Settings::default(),
+            settings: Arc::default(),
             timeout: TIMEOUT,
         })
     }
@@ -149,14 +149,14 @@ impl Publisher {
     /// queue unless the message goes [`through`](Self::through) an exchange.
     #[must_use]
     pub fn key(mut self, key: KeySource) -> Self {
-        self.settings.key = key;
+        Arc::make_mut(&mut self.settings).key = key;
         self
     }
 
     /// How payloads are encoded (default: JSON).
     #[must_use]
     pub fn codec(mut self, codec: Codec) -> Self {
-        self.settings.codec = codec;
+        Arc::make_mut(&mut self.settings).codec = codec;
         self
     }
 

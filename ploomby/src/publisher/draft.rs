@@ -1,4 +1,8 @@
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -9,7 +13,7 @@ use super::{Addressed, PublishError, Routing};
 use crate::{
     codec::Codec,
     key::KeySource,
-    message::{Message, Properties, PropertyError, Value, properties::short_str},
+    message::{Message, Properties, PropertyError, Value, properties::check_short},
 };
 
 /// The setters of a type that has a [`Draft`] at `$draft`.
@@ -99,7 +103,7 @@ pub(crate) struct Draft {
     exchange: String,
     routing_key: String,
     routing: Routing,
-    key_source: KeySource,
+    settings: Arc<Settings>,
     key: Option<String>,
     codec: Codec,
     /// What the payload was encoded as.
@@ -125,12 +129,12 @@ enum Contradiction {
 }
 
 impl Draft {
-    pub(crate) fn new(settings: &Settings, exchange: &str, routing_key: &str) -> Self {
+    pub(crate) fn new(settings: &Arc<Settings>, exchange: &str, routing_key: &str) -> Self {
         Self {
             exchange: exchange.to_owned(),
             routing_key: routing_key.to_owned(),
             routing: Routing::Mandatory,
-            key_source: settings.key.clone(),
+            settings: settings.clone(),
             key: None,
             codec: settings.codec,
             content_type: None,
@@ -219,7 +223,7 @@ impl Draft {
         self.write_key();
         if self.properties.get_message_id().is_none() {
             let mut text = Uuid::encode_buffer();
-            let id = Uuid::now_v7().hyphenated().encode_lower(&mut text);
+            let id = new_id().hyphenated().encode_lower(&mut text);
             self.change(|properties| properties.message_id(id));
         }
         match self.fault {
@@ -243,7 +247,7 @@ impl Draft {
         ];
         let too_long = names
             .into_iter()
-            .find_map(|(what, name)| short_str(what, name).err());
+            .find_map(|(what, name)| check_short(what, name).err());
         if let Some(error) = too_long {
             self.note(error.into());
         }
@@ -259,11 +263,9 @@ impl Draft {
 
     fn write_key(&mut self) {
         let Some(key) = self.key.take() else { return };
-        match &self.key_source {
-            KeySource::Header(name) => {
-                let name = name.clone();
-                self.set_header(&name, key.into());
-            }
+        let settings = self.settings.clone();
+        match &settings.key {
+            KeySource::Header(name) => self.set_header(name, key.into()),
             KeySource::MessageType => self.change(|properties| properties.message_type(&key)),
             KeySource::RoutingKey if key == self.routing_key => {}
             KeySource::RoutingKey => {
@@ -276,6 +278,17 @@ impl Draft {
     fn note(&mut self, fault: PublishError) {
         self.fault.get_or_insert(fault);
     }
+}
+
+/// A UUID of version 7: unique by its random bits among those of the same millisecond.
+fn new_id() -> Uuid {
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let milliseconds = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid()
 }
 
 impl From<Contradiction> for PublishError {

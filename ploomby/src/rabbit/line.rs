@@ -31,7 +31,7 @@ const WAITING: usize = 1024;
 /// lost channel has not confirmed goes over the next one first. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Line {
-    messages: mpsc::Sender<Unconfirmed>,
+    messages: mpsc::Sender<Box<Unconfirmed>>,
     shared: Arc<Shared>,
 }
 
@@ -51,12 +51,12 @@ struct Shared {
 /// The task that publishes.
 struct Runner {
     shared: Arc<Shared>,
-    messages: mpsc::Receiver<Unconfirmed>,
+    messages: mpsc::Receiver<Box<Unconfirmed>>,
     channel: Option<ConfirmChannel>,
     /// How many channels there were.
     channels: u64,
     /// What goes next, in order.
-    unsent: VecDeque<Unconfirmed>,
+    unsent: VecDeque<Box<Unconfirmed>>,
     /// How many of those are published alone, since the broker refused one of them.
     suspects: usize,
 }
@@ -192,7 +192,7 @@ impl Line {
         Ok(confirm)
     }
 
-    async fn put(&self, unconfirmed: Unconfirmed) -> Result<(), RabbitPublishError> {
+    async fn put(&self, unconfirmed: Box<Unconfirmed>) -> Result<(), RabbitPublishError> {
         // at once where there is room: tokio might have it wait for its turn, and others go before
         match self.messages.try_send(unconfirmed) {
             Ok(()) => Ok(()),
@@ -281,11 +281,11 @@ impl Runner {
                     }
                     back
                 }
-                _ => Some(Box::new(next)),
+                _ => Some(next),
             };
             if let Some(back) = back {
                 self.note_call(&back, None);
-                self.unsent.push_front(*back);
+                self.unsent.push_front(back);
                 self.renew_channel().await;
             }
         }
