@@ -108,7 +108,8 @@ pub(crate) struct Draft {
     codec: Codec,
     /// What the payload was encoded as.
     content_type: Option<&'static str>,
-    properties: Properties,
+    /// None where something is wrong with them, which `fault` tells.
+    properties: Option<Properties>,
     body: Bytes,
     delay: Option<Duration>,
     fault: Option<PublishError>,
@@ -138,7 +139,7 @@ impl Draft {
             key: None,
             codec: settings.codec,
             content_type: None,
-            properties: Properties::new(),
+            properties: Some(Properties::new()),
             body: Bytes::new(),
             delay: None,
             fault: None,
@@ -162,7 +163,9 @@ impl Draft {
     }
 
     pub(crate) fn set_message(&mut self, message: Message) {
-        (self.properties, self.body) = message.into_parts();
+        let (properties, body) = message.into_parts();
+        self.properties = Some(properties);
+        self.body = body;
         self.content_type = None;
     }
 
@@ -171,13 +174,14 @@ impl Draft {
     }
 
     pub(crate) fn set_header(&mut self, name: &str, value: Value) {
-        if let Err(error) = self.properties.set_header(name, value) {
-            self.note(error.into());
-        }
+        self.change(|mut properties| {
+            properties.set_header(name, value)?;
+            Ok(properties)
+        });
     }
 
     pub(crate) fn set_properties(&mut self, properties: Properties) {
-        self.properties = properties;
+        self.properties = Some(properties);
     }
 
     pub(crate) fn set_priority(&mut self, priority: u8) {
@@ -204,8 +208,12 @@ impl Draft {
         &mut self,
         change: impl FnOnce(Properties) -> Result<Properties, PropertyError>,
     ) {
-        match change(std::mem::take(&mut self.properties)) {
-            Ok(properties) => self.properties = properties,
+        // an error consumes them, and is what the sender hears in place of the message
+        let Some(properties) = self.properties.take() else {
+            return;
+        };
+        match change(properties) {
+            Ok(properties) => self.properties = Some(properties),
             Err(error) => self.note(error.into()),
         }
     }
@@ -221,11 +229,13 @@ impl Draft {
             self.change(|properties| properties.content_type(content_type));
         }
         self.write_key();
-        if self.properties.get_message_id().is_none() {
-            let mut text = Uuid::encode_buffer();
-            let id = new_id().hyphenated().encode_lower(&mut text);
-            self.change(|properties| properties.message_id(id));
-        }
+        self.change(|properties| match properties.get_message_id() {
+            Some(_) => Ok(properties),
+            None => {
+                let mut text = Uuid::encode_buffer();
+                properties.message_id(new_id().hyphenated().encode_lower(&mut text))
+            }
+        });
         match self.fault {
             Some(fault) => Err(fault),
             None => Ok(Addressed {
@@ -233,7 +243,7 @@ impl Draft {
                 routing_key: self.routing_key,
                 routing: self.routing,
                 message: Message {
-                    properties: self.properties.persistent_by_default(),
+                    properties: self.properties.unwrap_or_default().persistent_by_default(),
                     body: self.body,
                 },
             }),
@@ -252,7 +262,8 @@ impl Draft {
             self.note(error.into());
         }
         if self.delay.is_some() {
-            if self.properties.get_expiration().is_some() {
+            let properties = self.properties.as_ref();
+            if properties.is_some_and(|properties| properties.get_expiration().is_some()) {
                 self.note(Contradiction::DelayAndExpiration.into());
             }
             if !self.exchange.is_empty() {

@@ -107,15 +107,22 @@ impl Line {
     }
 
     /// Publishes a message, and waits until it is confirmed.
-    pub(crate) async fn publish(
+    pub(crate) fn publish(
         &self,
         addressed: Addressed,
         within: Duration,
-    ) -> Result<(), RabbitPublishError> {
-        let published = timeout(within, async { self.hand_over(addressed).await?.await });
-        published
-            .await
-            .unwrap_or_else(|_| Err(self.overdue(within)))
+    ) -> impl Future<Output = Result<(), RabbitPublishError>> + Send {
+        // boxed before anything waits: a future is moved about with all that it holds
+        let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::SendAgain);
+        async move {
+            let published = timeout(within, async {
+                self.put(unconfirmed).await?;
+                confirm.await
+            });
+            published
+                .await
+                .unwrap_or_else(|_| Err(self.overdue(within)))
+        }
     }
 
     /// Publishes messages in their order, and waits until all are confirmed. Each has its result.
@@ -129,7 +136,8 @@ impl Line {
         let publishing = async {
             let mut confirms = Vec::with_capacity(count);
             for addressed in addressed {
-                confirms.push(self.hand_over(addressed).await);
+                let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::SendAgain);
+                confirms.push(self.put(unconfirmed).await.map(|()| confirm));
             }
             for confirm in confirms {
                 results.push(match confirm {
@@ -181,17 +189,7 @@ impl Line {
         Ok(confirm)
     }
 
-    /// Puts a message in the line; the future that is returned waits for the confirm.
-    async fn hand_over(
-        &self,
-        addressed: Addressed,
-    ) -> Result<impl Future<Output = Result<(), RabbitPublishError>> + use<>, RabbitPublishError>
-    {
-        let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::SendAgain);
-        self.put(unconfirmed).await?;
-        Ok(confirm)
-    }
-
+    /// Puts a message in the line.
     async fn put(&self, unconfirmed: Box<Unconfirmed>) -> Result<(), RabbitPublishError> {
         // at once where there is room: tokio might have it wait for its turn, and others go before
         match self.messages.try_send(unconfirmed) {
