@@ -18,7 +18,8 @@
 //! - `settle`: from the outcome to the acknowledgement;
 //! - `health`: whether all of this works;
 //! - `publisher`: sending messages;
-//! - `rpc`, `reply`: calling handlers, and what they answer.
+//! - `rpc`, `reply`: calling handlers, and what they answer;
+//! - `dedup`: which messages were handled already.
 
 pub use self::{
     app::{App, Error, Queue, Running, run},
@@ -47,6 +48,7 @@ pub use ploomby_macros::handler;
 mod app;
 mod codec;
 mod consumer;
+pub mod dedup;
 mod delivery;
 mod dispatcher;
 pub mod extract;

@@ -5,8 +5,9 @@
 //! - `delays`: messages that wait in the broker first;
 //! - `error`: why a message is not known to be in its queue.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, future::ready, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, TryFutureExt, future::Either};
 use serde::Serialize;
 
 use self::delays::Delays;
@@ -101,7 +102,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Publisher {
     broker: Broker,
-    settings: Settings,
+    settings: Arc<Settings>,
     timeout: Duration,
 }
 
@@ -127,7 +128,7 @@ impl Publisher {
                 },
                 BrokerUrl::Memory(broker) => Broker::Memory(broker),
             },
-            settings: Settings::default(),
+            settings: Arc::default(),
             timeout: TIMEOUT,
         })
     }
@@ -150,14 +151,14 @@ impl Publisher {
     /// queue unless the message goes [`through`](Self::through) an exchange.
     #[must_use]
     pub fn key(mut self, key: KeySource) -> Self {
-        self.settings.key = key;
+        Arc::make_mut(&mut self.settings).key = key;
         self
     }
 
     /// How payloads are encoded (default: JSON).
     #[must_use]
     pub fn codec(mut self, codec: Codec) -> Self {
-        self.settings.codec = codec;
+        Arc::make_mut(&mut self.settings).codec = codec;
         self
     }
 
@@ -178,13 +179,13 @@ impl Publisher {
     /// # Cancel safety
     ///
     /// Dropped before it is done, the message may be in the queue or not.
-    pub async fn send<T: Serialize + ?Sized>(
+    pub fn send<T: Serialize + ?Sized>(
         &self,
         queue: &str,
         key: &str,
         payload: &T,
-    ) -> Result<(), PublishError> {
-        self.to(queue).key(key).payload(payload).send().await
+    ) -> impl Future<Output = Result<(), PublishError>> + Send {
+        self.to(queue).key(key).payload(payload).send()
     }
 
     /// Sends a payload to a handler of this program, or of a crate that it uses, by its queue. The
@@ -369,12 +370,19 @@ impl Publisher {
         }
     }
 
-    async fn deliver(&self, draft: Draft) -> Result<(), PublishError> {
+    /// No async block, here and below: it would hold what it awaits twice, and is moved about.
+    fn deliver(&self, draft: Draft) -> impl Future<Output = Result<(), PublishError>> + Send {
         let delay = draft.delay();
-        let message = draft.finish()?;
-        let Some(delay) = delay else {
-            return self.post(message).await;
-        };
+        match (draft.finish(), delay) {
+            (Ok(message), None) => Either::Left(self.post(message)),
+            (Ok(message), Some(delay)) => {
+                Either::Right(Either::Left(self.deliver_later(message, delay).boxed()))
+            }
+            (Err(error), _) => Either::Right(Either::Right(ready(Err(error)))),
+        }
+    }
+
+    async fn deliver_later(&self, message: Addressed, delay: Duration) -> Result<(), PublishError> {
         let waiting = self.prepare(message.clone(), Some(delay)).await?;
         let queue = waiting.routing_key.clone();
         match (self.post(waiting).await, &self.broker) {
@@ -386,12 +394,17 @@ impl Publisher {
         }
     }
 
-    async fn post(&self, message: Addressed) -> Result<(), PublishError> {
+    fn post(&self, message: Addressed) -> impl Future<Output = Result<(), PublishError>> + Send {
         match &self.broker {
-            Broker::Rabbit { line, .. } => line.publish(message, self.timeout).await?,
-            Broker::Memory(broker) => broker.publish_addressed(message)?,
+            Broker::Rabbit { line, .. } => {
+                let confirmed = line.publish(message, self.timeout);
+                Either::Left(confirmed.map_err(PublishError::from))
+            }
+            Broker::Memory(broker) => {
+                let published = broker.publish_addressed(message);
+                Either::Right(ready(published.map_err(PublishError::from)))
+            }
         }
-        Ok(())
     }
 
     /// Sends a delayed message to where it waits.

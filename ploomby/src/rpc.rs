@@ -70,7 +70,7 @@ pub struct RpcClient {
     /// Where replies do not say whose they are, one call is in flight; whether the one before it left
     /// without its reply.
     single: Arc<Mutex<Before>>,
-    settings: Settings,
+    settings: Arc<Settings>,
     style: Style,
     timeout: Duration,
 }
@@ -107,7 +107,7 @@ impl RpcClient {
             },
             calls,
             single: Arc::default(),
-            settings: Settings::default(),
+            settings: Arc::default(),
             style: Style::default(),
             timeout: TIMEOUT,
         })
@@ -117,14 +117,14 @@ impl RpcClient {
     /// [`Publisher::key`](crate::Publisher::key).
     #[must_use]
     pub fn key(mut self, key: KeySource) -> Self {
-        self.settings.key = key;
+        Arc::make_mut(&mut self.settings).key = key;
         self
     }
 
     /// How payloads are encoded (default: JSON). A reply says by itself how it is.
     #[must_use]
     pub fn codec(mut self, codec: Codec) -> Self {
-        self.settings.codec = codec;
+        Arc::make_mut(&mut self.settings).codec = codec;
         self
     }
 

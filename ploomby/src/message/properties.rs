@@ -49,6 +49,14 @@ pub(crate) fn short_str(what: &'static str, text: &str) -> Result<ShortStr, Prop
     ShortStr::try_from(text).map_err(|_| PropertyError { what, limit: 255 })
 }
 
+/// Makes sure that text has at most 255 bytes.
+pub(crate) fn check_short(what: &'static str, text: &str) -> Result<(), PropertyError> {
+    match text.len() {
+        0..=255 => Ok(()),
+        _ => Err(PropertyError { what, limit: 255 }),
+    }
+}
+
 macro_rules! texts {
     ($($(#[$doc:meta])* $name:ident, $getter:ident, $with:ident, $what:literal;)+) => {$(
         $(#[$doc])*
@@ -57,7 +65,7 @@ macro_rules! texts {
         ///
         /// Text over 255 bytes.
         pub fn $name(mut self, text: &str) -> Result<Self, PropertyError> {
-            short_str($what, text)?;
+            check_short($what, text)?;
             Arc::make_mut(&mut self.0).$with(text);
             Ok(self)
         }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{Addressed, PublishError};
 use crate::{
     consumer::companions::{Declared, RETRY_QUEUE_RENEWAL, delay_queue},
-    message::properties::short_str,
+    message::properties::check_short,
     rabbit::{Line, RabbitPublishError},
 };
 
@@ -64,7 +64,7 @@ pub(super) fn waiting_queue(
     delay: Duration,
 ) -> Result<Declared, PublishError> {
     let waiting = delay_queue(&message.routing_key, delay);
-    short_str("the name of the queue of delayed messages", &waiting.name)?;
+    check_short("the name of the queue of delayed messages", &waiting.name)?;
     Ok(waiting)
 }
 

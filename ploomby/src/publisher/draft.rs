@@ -1,4 +1,8 @@
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -10,7 +14,7 @@ use crate::{
     codec::Codec,
     handler::NoKey,
     key::KeySource,
-    message::{Message, Properties, PropertyError, Value, properties::short_str},
+    message::{Message, Properties, PropertyError, Value, properties::check_short},
 };
 
 /// The setters of a type that has a [`Draft`] at `$draft`.
@@ -113,12 +117,13 @@ pub(crate) struct Draft {
     exchange: String,
     routing_key: String,
     routing: Routing,
-    key_source: KeySource,
+    settings: Arc<Settings>,
     key: Option<String>,
     codec: Codec,
     /// What the payload was encoded as.
     content_type: Option<&'static str>,
-    properties: Properties,
+    /// None where something is wrong with them, which `fault` tells.
+    properties: Option<Properties>,
     body: Bytes,
     delay: Option<Duration>,
     fault: Option<PublishError>,
@@ -139,16 +144,16 @@ enum Contradiction {
 }
 
 impl Draft {
-    pub(crate) fn new(settings: &Settings, exchange: &str, routing_key: &str) -> Self {
+    pub(crate) fn new(settings: &Arc<Settings>, exchange: &str, routing_key: &str) -> Self {
         Self {
             exchange: exchange.to_owned(),
             routing_key: routing_key.to_owned(),
             routing: Routing::Mandatory,
-            key_source: settings.key.clone(),
+            settings: settings.clone(),
             key: None,
             codec: settings.codec,
             content_type: None,
-            properties: Properties::new(),
+            properties: Some(Properties::new()),
             body: Bytes::new(),
             delay: None,
             fault: None,
@@ -179,7 +184,9 @@ impl Draft {
     }
 
     pub(crate) fn set_message(&mut self, message: Message) {
-        (self.properties, self.body) = message.into_parts();
+        let (properties, body) = message.into_parts();
+        self.properties = Some(properties);
+        self.body = body;
         self.content_type = None;
     }
 
@@ -188,13 +195,14 @@ impl Draft {
     }
 
     pub(crate) fn set_header(&mut self, name: &str, value: Value) {
-        if let Err(error) = self.properties.set_header(name, value) {
-            self.note(error.into());
-        }
+        self.change(|mut properties| {
+            properties.set_header(name, value)?;
+            Ok(properties)
+        });
     }
 
     pub(crate) fn set_properties(&mut self, properties: Properties) {
-        self.properties = properties;
+        self.properties = Some(properties);
     }
 
     pub(crate) fn set_priority(&mut self, priority: u8) {
@@ -221,8 +229,12 @@ impl Draft {
         &mut self,
         change: impl FnOnce(Properties) -> Result<Properties, PropertyError>,
     ) {
-        match change(std::mem::take(&mut self.properties)) {
-            Ok(properties) => self.properties = properties,
+        // an error consumes them, and is what the sender hears in place of the message
+        let Some(properties) = self.properties.take() else {
+            return;
+        };
+        match change(properties) {
+            Ok(properties) => self.properties = Some(properties),
             Err(error) => self.note(error.into()),
         }
     }
@@ -238,11 +250,13 @@ impl Draft {
             self.change(|properties| properties.content_type(content_type));
         }
         self.write_key();
-        if self.properties.get_message_id().is_none() {
-            let mut text = Uuid::encode_buffer();
-            let id = Uuid::now_v7().hyphenated().encode_lower(&mut text);
-            self.change(|properties| properties.message_id(id));
-        }
+        self.change(|properties| match properties.get_message_id() {
+            Some(_) => Ok(properties),
+            None => {
+                let mut text = Uuid::encode_buffer();
+                properties.message_id(new_id().hyphenated().encode_lower(&mut text))
+            }
+        });
         match self.fault {
             Some(fault) => Err(fault),
             None => Ok(Addressed {
@@ -250,7 +264,7 @@ impl Draft {
                 routing_key: self.routing_key,
                 routing: self.routing,
                 message: Message {
-                    properties: self.properties.persistent_by_default(),
+                    properties: self.properties.unwrap_or_default().persistent_by_default(),
                     body: self.body,
                 },
             }),
@@ -264,12 +278,13 @@ impl Draft {
         ];
         let too_long = names
             .into_iter()
-            .find_map(|(what, name)| short_str(what, name).err());
+            .find_map(|(what, name)| check_short(what, name).err());
         if let Some(error) = too_long {
             self.note(error.into());
         }
         if self.delay.is_some() {
-            if self.properties.get_expiration().is_some() {
+            let properties = self.properties.as_ref();
+            if properties.is_some_and(|properties| properties.get_expiration().is_some()) {
                 self.note(Contradiction::DelayAndExpiration.into());
             }
             if !self.exchange.is_empty() {
@@ -280,11 +295,9 @@ impl Draft {
 
     fn write_key(&mut self) {
         let Some(key) = self.key.take() else { return };
-        match &self.key_source {
-            KeySource::Header(name) => {
-                let name = name.clone();
-                self.set_header(&name, key.into());
-            }
+        let settings = self.settings.clone();
+        match &settings.key {
+            KeySource::Header(name) => self.set_header(name, key.into()),
             KeySource::MessageType => self.change(|properties| properties.message_type(&key)),
             KeySource::RoutingKey if key == self.routing_key => {}
             KeySource::RoutingKey => {
@@ -297,6 +310,17 @@ impl Draft {
     fn note(&mut self, fault: PublishError) {
         self.fault.get_or_insert(fault);
     }
+}
+
+/// A UUID of version 7: unique by its random bits among those of the same millisecond.
+fn new_id() -> Uuid {
+    let since_1970 = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let milliseconds = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid()
 }
 
 impl From<Contradiction> for PublishError {

@@ -82,8 +82,8 @@ impl<'p> Outgoing<'p> {
     /// # Cancel safety
     ///
     /// Dropped before it is done, the message may be in the queue or not.
-    pub async fn send(self) -> Result<(), PublishError> {
-        self.publisher.deliver(self.draft).await
+    pub fn send(self) -> impl Future<Output = Result<(), PublishError>> + Send + use<'p> {
+        self.publisher.deliver(self.draft)
     }
 
     pub(super) fn into_draft(self) -> Draft {

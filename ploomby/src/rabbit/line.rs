@@ -31,7 +31,7 @@ const WAITING: usize = 1024;
 /// lost channel has not confirmed goes over the next one first. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Line {
-    messages: mpsc::Sender<Unconfirmed>,
+    messages: mpsc::Sender<Box<Unconfirmed>>,
     shared: Arc<Shared>,
 }
 
@@ -51,12 +51,12 @@ struct Shared {
 /// The task that publishes.
 struct Runner {
     shared: Arc<Shared>,
-    messages: mpsc::Receiver<Unconfirmed>,
+    messages: mpsc::Receiver<Box<Unconfirmed>>,
     channel: Option<ConfirmChannel>,
     /// How many channels there were.
     channels: u64,
     /// What goes next, in order.
-    unsent: VecDeque<Unconfirmed>,
+    unsent: VecDeque<Box<Unconfirmed>>,
     /// How many of those are published alone, since the broker refused one of them.
     suspects: usize,
 }
@@ -107,15 +107,22 @@ impl Line {
     }
 
     /// Publishes a message, and waits until it is confirmed.
-    pub(crate) async fn publish(
+    pub(crate) fn publish(
         &self,
         addressed: Addressed,
         within: Duration,
-    ) -> Result<(), RabbitPublishError> {
-        let published = timeout(within, async { self.hand_over(addressed).await?.await });
-        published
-            .await
-            .unwrap_or_else(|_| Err(self.overdue(within)))
+    ) -> impl Future<Output = Result<(), RabbitPublishError>> + Send {
+        // boxed before anything waits: a future is moved about with all that it holds
+        let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::SendAgain);
+        async move {
+            let published = timeout(within, async {
+                self.put(unconfirmed).await?;
+                confirm.await
+            });
+            published
+                .await
+                .unwrap_or_else(|_| Err(self.overdue(within)))
+        }
     }
 
     /// Publishes messages in their order, and waits until all are confirmed. Each has its result.
@@ -129,7 +136,8 @@ impl Line {
         let publishing = async {
             let mut confirms = Vec::with_capacity(count);
             for addressed in addressed {
-                confirms.push(self.hand_over(addressed).await);
+                let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::SendAgain);
+                confirms.push(self.put(unconfirmed).await.map(|()| confirm));
             }
             for confirm in confirms {
                 results.push(match confirm {
@@ -181,18 +189,8 @@ impl Line {
         Ok(confirm)
     }
 
-    /// Puts a message in the line; the future that is returned waits for the confirm.
-    async fn hand_over(
-        &self,
-        addressed: Addressed,
-    ) -> Result<impl Future<Output = Result<(), RabbitPublishError>> + use<>, RabbitPublishError>
-    {
-        let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::SendAgain);
-        self.put(unconfirmed).await?;
-        Ok(confirm)
-    }
-
-    async fn put(&self, unconfirmed: Unconfirmed) -> Result<(), RabbitPublishError> {
+    /// Puts a message in the line.
+    async fn put(&self, unconfirmed: Box<Unconfirmed>) -> Result<(), RabbitPublishError> {
         // at once where there is room: tokio might have it wait for its turn, and others go before
         match self.messages.try_send(unconfirmed) {
             Ok(()) => Ok(()),
@@ -281,11 +279,11 @@ impl Runner {
                     }
                     back
                 }
-                _ => Some(Box::new(next)),
+                _ => Some(next),
             };
             if let Some(back) = back {
                 self.note_call(&back, None);
-                self.unsent.push_front(*back);
+                self.unsent.push_front(back);
                 self.renew_channel().await;
             }
         }

@@ -327,10 +327,11 @@ pub(crate) async fn what_has_no_room_for_the_count_is_not_tried_for_ever(bed: Ar
     let app = bed
         .start_queue(queue_of(&queue, Retry::fixed(3, DELAY)), handlers)
         .await;
-    // a frame less all properties, the message id, the header that names the handler, and the name of
-    // this one
-    let filling = "x".repeat(131_052 - 16 - 37 - (KEY.len() + 10) - 14);
+    // a frame less all properties, the header that names the handler, the name of this one and the id
+    let filling = "x".repeat(131_052 - 16 - (KEY.len() + 10) - 14 - 2);
+    let id = Properties::new().message_id("1").unwrap();
     let message = Message::new("1")
+        .with_properties(id)
         .with_header(KEY, "work")
         .and_then(|message| message.with_header("filling", filling.as_str()))
         .unwrap();

@@ -80,7 +80,7 @@ impl ConfirmChannel {
     /// Dropped halfway, it leaves the count of messages wrong, and a channel that is of no use.
     pub(in crate::rabbit) async fn publish(
         &self,
-        mut message: Unconfirmed,
+        mut message: Box<Unconfirmed>,
     ) -> Result<(), Box<Unconfirmed>> {
         let addressed = &mut message.addressed;
         let arguments = BasicPublishArguments::new(&addressed.exchange, &addressed.routing_key)

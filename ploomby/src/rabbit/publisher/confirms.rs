@@ -39,9 +39,9 @@ struct State {
     /// How many are confirmed of those that were published, up to the first one that waits.
     settled: u64,
     /// In the order of their numbers; gone are those that were confirmed before earlier ones.
-    waiting: VecDeque<Option<Unconfirmed>>,
+    waiting: VecDeque<Option<Box<Unconfirmed>>>,
     /// What is to be sent on another channel, in the order of publishing.
-    kept: Vec<Unconfirmed>,
+    kept: VecDeque<Box<Unconfirmed>>,
     closed: Option<String>,
     /// The broker closed the channel, for a message that it does not take.
     is_refusal: bool,
@@ -63,10 +63,10 @@ impl Confirms {
     }
 
     /// Counts the message that is published next; gives it back where the channel is closed.
-    pub(super) fn expect(&self, mut message: Unconfirmed) -> Result<(), Box<Unconfirmed>> {
+    pub(super) fn expect(&self, mut message: Box<Unconfirmed>) -> Result<(), Box<Unconfirmed>> {
         let mut state = self.lock();
         if state.closed.is_some() {
-            return Err(Box::new(message));
+            return Err(message);
         }
         message.returned = false;
         state.waiting.push_back(Some(message));
@@ -118,7 +118,7 @@ impl Confirms {
     }
 
     /// What a closed channel has not confirmed and another is to send, in order.
-    pub(in crate::rabbit) fn take_kept(&self) -> Vec<Unconfirmed> {
+    pub(in crate::rabbit) fn take_kept(&self) -> VecDeque<Box<Unconfirmed>> {
         mem::take(&mut self.lock().kept)
     }
 
@@ -158,7 +158,7 @@ impl Confirms {
             .get_or_insert_with(|| reason.to_owned())
             .clone();
         let waiting = mem::take(&mut state.waiting).into_iter().flatten();
-        let (kept, lost): (Vec<_>, Vec<_>) =
+        let (kept, lost): (VecDeque<_>, VecDeque<_>) =
             waiting.partition(|waiting| waiting.on_loss == OnLoss::SendAgain);
         state.kept.extend(kept);
         drop(state);
@@ -176,15 +176,15 @@ impl Confirms {
 
 impl State {
     /// Takes out the message of this number, or all up to it.
-    fn take(&mut self, number: u64, multiple: bool) -> Vec<Unconfirmed> {
+    fn take(&mut self, number: u64, multiple: bool) -> VecDeque<Box<Unconfirmed>> {
         let Some(at) = number
             .checked_sub(self.settled + 1)
             .and_then(|at| usize::try_from(at).ok())
             .filter(|at| *at < self.waiting.len())
         else {
-            return Vec::new();
+            return VecDeque::new();
         };
-        let mut taken = Vec::new();
+        let mut taken = VecDeque::new();
         if multiple {
             taken.extend(self.waiting.drain(..=at).flatten());
             self.settled = number;

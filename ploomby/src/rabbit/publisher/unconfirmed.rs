@@ -32,11 +32,11 @@ impl Unconfirmed {
         addressed: Addressed,
         on_loss: OnLoss,
     ) -> (
-        Self,
+        Box<Self>,
         impl Future<Output = Result<(), RabbitPublishError>> + Send + use<>,
     ) {
         let (confirm, confirmed) = oneshot::channel();
-        let unconfirmed = Self {
+        let unconfirmed = Box::new(Self {
             addressed,
             on_loss,
             call: None,
@@ -44,7 +44,7 @@ impl Unconfirmed {
             since: Instant::now(),
             returned: false,
             confirm,
-        };
+        });
         let confirmed = async {
             confirmed.await.unwrap_or_else(|_| {
                 Err(RabbitPublishError::Lost(
