@@ -33,7 +33,7 @@ pub struct Order {
 
 impl Order {
     /// The whole work of every handler.
-    pub fn handle(&self) {
+    pub fn process(&self) {
         black_box((self.id, &self.customer, self.amount, &self.note));
         STOPWATCH.count();
     }

@@ -9,13 +9,13 @@ use amqprs::{
     connection::Connection,
 };
 use anyhow::Context;
-use ploomby_benches::order::Order;
+use ploomby_benches::{client, order::Order};
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     time::{Instant, timeout_at},
 };
 
-use crate::{Options, url};
+use crate::Options;
 
 const LONGEST_HOLD: Duration = Duration::from_millis(1);
 
@@ -79,14 +79,14 @@ pub(crate) async fn held(options: &Options) -> anyhow::Result<()> {
 fn handle(delivery: ConsumerMessage) -> anyhow::Result<u64> {
     let body = delivery.content.context("a delivery has a body")?;
     let order: Order = serde_json::from_slice(&body)?;
-    order.handle();
+    order.process();
     let deliver = delivery.deliver.context("a delivery has a tag")?;
     Ok(deliver.delivery_tag())
 }
 
 impl Bare {
     async fn open(options: &Options) -> anyhow::Result<Self> {
-        let connection = Connection::open(&url::arguments(&options.url)?).await?;
+        let connection = Connection::open(&client::arguments(&options.url)?).await?;
         let channel = connection.open_channel(None).await?;
         channel
             .basic_qos(BasicQosArguments::new(0, options.prefetch, false))

@@ -10,7 +10,7 @@ use crate::{Options, work::work};
 #[ploomby::handler("order")]
 async fn order(order: Order) {
     work();
-    order.handle();
+    order.process();
 }
 
 pub(crate) async fn consume(options: Options) -> anyhow::Result<()> {

@@ -17,7 +17,6 @@ use ploomby_benches::{
 mod bare;
 mod framework;
 mod socket;
-mod url;
 mod work;
 
 /// What to consume, and how.

@@ -1,10 +1,16 @@
+//! What amqprs is opened with.
+
 use amqprs::connection::OpenConnectionArguments;
 use anyhow::{Context, ensure};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// What amqprs is opened with. Its own parser does not decode percents.
-pub(crate) fn arguments(url: &str) -> anyhow::Result<OpenConnectionArguments> {
+/// By a URL, whose percents its own parser does not decode.
+///
+/// # Errors
+///
+/// The URL cannot be used.
+pub fn arguments(url: &str) -> anyhow::Result<OpenConnectionArguments> {
     let url = Url::parse(url).context("the URL cannot be read")?;
     ensure!(url.scheme() == "amqp", "the URL must start with amqp://");
     let host = url.host_str().context("the URL names no host")?;
