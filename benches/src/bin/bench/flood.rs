@@ -151,6 +151,10 @@ fn section(case: &Case, manners: &[&Manner], runs: &[Vec<Run>]) -> Section {
         let ratios: Vec<_> = of(PLOOMBY).iter().zip(of(other)).map(|(a, b)| a.rate / b.rate).collect();
         section.ratio(name, &ratios);
     }
+    // steadier than the rates where other programs run, too
+    let pairs = of(HELD).iter().zip(of(PLOOMBY));
+    let ratios: Vec<_> = pairs.map(|(held, ploomby)| held.cpu / ploomby.cpu).collect();
+    section.ratio("CPU: amqprs, acks held / ploomby", &ratios);
     section
 }
 
