@@ -35,6 +35,7 @@ pub enum Pace {
 #[derive(Debug, Default)]
 pub struct Counts {
     acked: AtomicU64,
+    ack_frames: AtomicU64,
     refused: AtomicU64,
     /// From the delivery to its acknowledgement, of messages that come one at a time.
     latencies: Mutex<Vec<Duration>>,
@@ -46,6 +47,11 @@ impl Counts {
         self.acked.load(Ordering::Relaxed)
     }
 
+    /// In how many frames.
+    pub fn ack_frames(&self) -> u64 {
+        self.ack_frames.load(Ordering::Relaxed)
+    }
+
     /// How many deliveries were rejected or given back.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
@@ -53,11 +59,19 @@ impl Counts {
 
     /// What was measured since the last call.
     pub fn take_latencies(&self) -> Vec<Duration> {
-        std::mem::take(&mut *self.latencies.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(
+            &mut *self
+                .latencies
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
     fn latency(&self, latency: Duration) {
-        let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latencies = self
+            .latencies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         latencies.push(latency);
     }
 }

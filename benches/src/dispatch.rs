@@ -4,7 +4,9 @@
 use std::{fmt, hint::black_box, str::FromStr};
 
 use anyhow::{bail, ensure};
-use ploomby::{App, HandlerRegistry, KeySource, Message, Queue, extract::RawBody, memory::MemoryBroker};
+use ploomby::{
+    App, HandlerRegistry, KeySource, Message, Queue, extract::RawBody, memory::MemoryBroker,
+};
 use serde::Deserialize;
 
 use crate::{meter::Countdown, order::KEY_HEADER};

@@ -70,7 +70,10 @@ pub fn broker(host: &str, port: u16) -> anyhow::Result<String> {
         buffer.extend_from_slice(&piece[..read]);
     }
     let property = |name: &str| {
-        let at = buffer.windows(name.len()).position(|at| at == name.as_bytes())? + name.len();
+        let at = buffer
+            .windows(name.len())
+            .position(|at| at == name.as_bytes())?
+            + name.len();
         // the type, `S`, and four bytes of a length that fits into the last
         let (head, rest) = buffer.get(at..)?.split_at_checked(5)?;
         let value = rest.get(..usize::from(head[4]))?;

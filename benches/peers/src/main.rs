@@ -38,7 +38,10 @@ async fn main() -> anyhow::Result<()> {
             "lapin-at-hand" => bare::at_hand(&options).await,
             "ruststream" => ruststream::consume(options).await,
             "rust-rabbit" => rust_rabbit::consume(options).await,
-            _ => anyhow::bail!("{manner} is none of the manners of {:?}", env::args().next()),
+            _ => anyhow::bail!(
+                "{manner} is none of the manners of {:?}",
+                env::args().next()
+            ),
         }
     })
     .await?

@@ -40,7 +40,7 @@ fn main() -> anyhow::Result<()> {
     }
     sleep(warmup);
     counts.take_latencies();
-    let (start, first) = (Instant::now(), counts.acked());
+    let (start, first) = (Instant::now(), (counts.acked(), counts.ack_frames()));
     println!("begin");
     match messages {
         Some(messages) => {
@@ -50,9 +50,10 @@ fn main() -> anyhow::Result<()> {
         }
         None => sleep(time),
     }
-    let (acked, time) = (counts.acked() - first, start.elapsed());
+    let seconds = start.elapsed().as_secs_f64();
+    let (acked, frames) = (counts.acked() - first.0, counts.ack_frames() - first.1);
     let mut latencies = counts.take_latencies();
-    println!("end {acked} {} {}", time.as_secs_f64(), counts.refused());
+    println!("end {acked} {seconds} {frames} {}", counts.refused());
 
     latencies.sort_unstable();
     if let Some(last) = latencies.len().checked_sub(1) {

@@ -28,7 +28,11 @@ fn main() -> anyhow::Result<ExitCode> {
 
     let recorded = fs::read_to_string(&file).unwrap_or_default();
     let on = environment::of_counts()?;
-    if !records && !recorded.lines().any(|line| line.strip_prefix("on ") == Some(&*on)) {
+    if !records
+        && !recorded
+            .lines()
+            .any(|line| line.strip_prefix("on ") == Some(&*on))
+    {
         println!("skipped: {file} holds no figures of {on}");
         return Ok(ExitCode::SUCCESS);
     }
@@ -50,7 +54,12 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         let then = find(&recorded, case).with_context(|| format!("{file} lacks {case}"))?;
         has_grown |= report("instructions", then.instructions, instructions, 0.0);
-        has_grown |= report("allocations", then.allocations, allocations, ALLOCATIONS_TOLERANCE);
+        has_grown |= report(
+            "allocations",
+            then.allocations,
+            allocations,
+            ALLOCATIONS_TOLERANCE,
+        );
     }
     if records {
         fs::write(&file, new)?;

@@ -45,7 +45,10 @@ impl Channel {
         mut settled: impl FnMut(Option<Instant>),
     ) {
         let Unsettled { base, entries, len } = &mut self.unsettled;
-        let Some(at) = tag.checked_sub(*base).and_then(|at| usize::try_from(at).ok()) else {
+        let Some(at) = tag
+            .checked_sub(*base)
+            .and_then(|at| usize::try_from(at).ok())
+        else {
             return;
         };
         if at >= entries.len() {

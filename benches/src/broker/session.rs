@@ -152,12 +152,7 @@ impl Session {
         Ok(())
     }
 
-    fn answer(
-        &mut self,
-        number: u16,
-        name: (u16, u16),
-        mut arguments: Reader<'_>,
-    ) -> Option<()> {
+    fn answer(&mut self, number: u16, name: (u16, u16), mut arguments: Reader<'_>) -> Option<()> {
         let Self {
             answers, channels, ..
         } = self;
@@ -242,6 +237,7 @@ impl Session {
             }
         });
         counts.acked.fetch_add(acked, Ordering::Relaxed);
+        counts.ack_frames.fetch_add(1, Ordering::Relaxed);
     }
 
     fn consume(&mut self, number: u16, queue: &str, consumer_tag: &str) -> Option<()> {
@@ -259,9 +255,10 @@ impl Session {
             self.frame_max,
             channel.window(),
         ));
-        self.answers.method(number, method::CONSUME_OK, |consuming| {
-            consuming.short_text(consumer_tag);
-        });
+        self.answers
+            .method(number, method::CONSUME_OK, |consuming| {
+                consuming.short_text(consumer_tag);
+            });
         Some(())
     }
 }

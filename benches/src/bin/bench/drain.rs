@@ -50,7 +50,10 @@ async fn drain(
         }
     }
     report.add(section(plan, &what, &manners, &rates));
-    let medians = manners.iter().zip(&rates).filter(|(_, rates)| !rates.is_empty());
+    let medians = manners
+        .iter()
+        .zip(&rates)
+        .filter(|(_, rates)| !rates.is_empty());
     let bars = medians.map(|(manner, rates)| (manner.name, Samples::new(rates.clone()).median()));
     report.plot(&what, bars.collect());
     Ok(())
@@ -82,8 +85,16 @@ fn section(plan: &Plan, what: &str, manners: &[&Manner], rates: &[Vec<f64>]) -> 
         ),
         ["", "best/s", "median/s", "worst/s"],
     );
-    for (manner, rates) in manners.iter().zip(rates).filter(|(_, rates)| !rates.is_empty()) {
-        section.row(columns(manner.name, &Samples::new(rates.clone()), thousands));
+    for (manner, rates) in manners
+        .iter()
+        .zip(rates)
+        .filter(|(_, rates)| !rates.is_empty())
+    {
+        section.row(columns(
+            manner.name,
+            &Samples::new(rates.clone()),
+            thousands,
+        ));
     }
     let of = |id| {
         let at = manners.iter().position(|manner| manner.id == id);
@@ -93,7 +104,11 @@ fn section(plan: &Plan, what: &str, manners: &[&Manner], rates: &[Vec<f64>]) -> 
         (HELD, "ploomby / amqprs, acks held"),
         (EACH, "ploomby / amqprs, one ack a message"),
     ] {
-        let ratios: Vec<_> = of(PLOOMBY).iter().zip(of(other)).map(|(a, b)| a / b).collect();
+        let ratios: Vec<_> = of(PLOOMBY)
+            .iter()
+            .zip(of(other))
+            .map(|(a, b)| a / b)
+            .collect();
         section.ratio(name, &ratios);
     }
     section

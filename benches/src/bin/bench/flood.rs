@@ -49,6 +49,8 @@ struct Run {
     rate: f64,
     /// Microseconds of the consumer a message.
     cpu: f64,
+    /// How many messages one frame acknowledges.
+    together: f64,
     /// Share of its core that the broker took.
     broker: f64,
 }
@@ -72,7 +74,10 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         report.add(section(case, &manners, &runs));
         if number == 0 {
             let bars = rates(&manners, &runs).map(|(manner, rates)| (manner.name, rates.median()));
-            report.plot("Synthetic broker, one core for the consumer", bars.collect());
+            report.plot(
+                "Synthetic broker, one core for the consumer",
+                bars.collect(),
+            );
         }
     }
     Ok(())
@@ -86,17 +91,24 @@ fn run(plan: &Plan, case: &Case, manner: &Manner) -> anyhow::Result<Run> {
         format!("until={}", plan.time().as_millis()),
     ];
     let mut broker = Process::start(Some(BROKER_CORE), &plan.programs.join("broker"), arguments)?;
-    let mut consumer = start(plan, manner, CONSUMER_CORE, &mut broker, &[format!("prefetch={prefetch}")])?;
+    let mut consumer = start(
+        plan,
+        manner,
+        CONSUMER_CORE,
+        &mut broker,
+        &[format!("prefetch={prefetch}")],
+    )?;
     broker.expect("begin", Some(&mut consumer))?;
     let before = (consumer.cpu()?, broker.cpu()?);
     let end = broker.expect("end", Some(&mut consumer))?;
     let after = (consumer.cpu()?, broker.cpu()?);
-    let (acked, seconds, refused) = (end[0], end[1], end[2]);
+    let (acked, seconds, frames, refused) = (end[0], end[1], end[2], end[3]);
     anyhow::ensure!(refused == 0.0, "{refused} messages were refused");
     anyhow::ensure!(acked > 0.0, "no message was acknowledged");
     Ok(Run {
         rate: acked / seconds,
         cpu: micros(after.0 - before.0) / acked,
+        together: acked / frames.max(1.0),
         broker: (after.1 - before.1).as_secs_f64() / seconds,
     })
 }
@@ -128,14 +140,27 @@ pub(crate) fn start(
 fn section(case: &Case, manners: &[&Manner], runs: &[Vec<Run>]) -> Section {
     let mut section = Section::new(
         format!("Synthetic broker: {}", case.name),
-        "Deliveries acknowledged per second, what each costs the consumer, and how busy the broker's \
-         core was.",
-        ["", "best/s", "median/s", "worst/s", "CPU µs a message", "broker's core"],
+        "Deliveries acknowledged per second, what each costs the consumer, how many of them one \
+         acknowledgement tells of, and how busy the broker's core was.",
+        [
+            "",
+            "best/s",
+            "median/s",
+            "worst/s",
+            "CPU µs a message",
+            "messages an ack",
+            "broker's core",
+        ],
     );
-    for (manner, runs) in manners.iter().zip(runs).filter(|(_, runs)| !runs.is_empty()) {
+    for (manner, runs) in manners
+        .iter()
+        .zip(runs)
+        .filter(|(_, runs)| !runs.is_empty())
+    {
         let of = |value: fn(&Run) -> f64| Samples::new(runs.iter().map(value));
         let mut row = columns(manner.name, &of(|run| run.rate), thousands);
         row.push(format!("{:.2}", of(|run| run.cpu).median()));
+        row.push(format!("{:.0}", of(|run| run.together).median()));
         row.push(format!("{:.0} %", of(|run| run.broker).median() * 100.0));
         section.row(row);
     }
@@ -148,12 +173,18 @@ fn section(case: &Case, manners: &[&Manner], runs: &[Vec<Run>]) -> Section {
         (EACH, "ploomby / amqprs, one ack a message"),
         (SOCKET, "ploomby / the limit"),
     ] {
-        let ratios: Vec<_> = of(PLOOMBY).iter().zip(of(other)).map(|(a, b)| a.rate / b.rate).collect();
+        let ratios: Vec<_> = of(PLOOMBY)
+            .iter()
+            .zip(of(other))
+            .map(|(a, b)| a.rate / b.rate)
+            .collect();
         section.ratio(name, &ratios);
     }
     // steadier than the rates where other programs run, too
     let pairs = of(HELD).iter().zip(of(PLOOMBY));
-    let ratios: Vec<_> = pairs.map(|(held, ploomby)| held.cpu / ploomby.cpu).collect();
+    let ratios: Vec<_> = pairs
+        .map(|(held, ploomby)| held.cpu / ploomby.cpu)
+        .collect();
     section.ratio("CPU: amqprs, acks held / ploomby", &ratios);
     section
 }
@@ -162,6 +193,9 @@ fn rates<'a>(
     manners: &'a [&'static Manner],
     runs: &'a [Vec<Run>],
 ) -> impl Iterator<Item = (&'static Manner, Samples)> + 'a {
-    let measured = manners.iter().zip(runs).filter(|(_, runs)| !runs.is_empty());
+    let measured = manners
+        .iter()
+        .zip(runs)
+        .filter(|(_, runs)| !runs.is_empty());
     measured.map(|(manner, runs)| (*manner, Samples::new(runs.iter().map(|run| run.rate))))
 }

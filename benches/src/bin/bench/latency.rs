@@ -33,9 +33,21 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         "1,000 messages a second from the synthetic broker, prefetch 256. The broker takes the time, \
          from before it writes a delivery until it has read the acknowledgement, and never sleeps. \
          Microseconds; the best is the lowest.",
-        ["", "p50: worst", "median", "best", "p99: worst", "median", "best"],
+        [
+            "",
+            "p50: worst",
+            "median",
+            "best",
+            "p99: worst",
+            "median",
+            "best",
+        ],
     );
-    for (manner, runs) in manners.iter().zip(&runs).filter(|(_, runs)| !runs.is_empty()) {
+    for (manner, runs) in manners
+        .iter()
+        .zip(&runs)
+        .filter(|(_, runs)| !runs.is_empty())
+    {
         let show = |micros: f64| format!("{micros:.1}");
         let mut row = columns(manner.name, &of(runs, 0), show);
         row.extend(columns("", &of(runs, 1), show).into_iter().skip(1));
@@ -48,7 +60,10 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     for (at, name) in [(0, "p50"), (1, "p99")] {
         let pairs = of(PLOOMBY).iter().zip(of(EACH));
         let ratios: Vec<_> = pairs.map(|(a, b)| a[at] / b[at]).collect();
-        section.ratio(&format!("ploomby / amqprs, one ack a message: {name}"), &ratios);
+        section.ratio(
+            &format!("ploomby / amqprs, one ack a message: {name}"),
+            &ratios,
+        );
     }
     report.add(section);
     Ok(())

@@ -41,7 +41,9 @@ impl Plan {
 
     /// The manners that can be measured here.
     pub(crate) fn manners(&self) -> impl Iterator<Item = &'static Manner> {
-        MANNERS.iter().filter(|manner| self.program(manner).is_some())
+        MANNERS
+            .iter()
+            .filter(|manner| self.program(manner).is_some())
     }
 
     /// The program that has this manner, where there is one.

@@ -32,8 +32,17 @@ pub(crate) fn svg(charts: &[Chart]) -> String {
     let mut y = 0.0;
     for chart in charts {
         y += LINE;
-        text(&mut svg, (8.0, y), "font-weight=\"bold\"", &format!("{}: messages/s", chart.title));
-        let longest = chart.bars.iter().map(|(_, value)| *value).fold(1.0, f64::max);
+        text(
+            &mut svg,
+            (8.0, y),
+            "font-weight=\"bold\"",
+            &format!("{}: messages/s", chart.title),
+        );
+        let longest = chart
+            .bars
+            .iter()
+            .map(|(_, value)| *value)
+            .fold(1.0, f64::max);
         for (name, value) in &chart.bars {
             y += LINE;
             text(&mut svg, (NAMES - 8.0, y), "text-anchor=\"end\"", name);

@@ -41,7 +41,12 @@ impl Process {
             }
             None => Command::new(program),
         };
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        // where a consumer fails, its error says enough
+        command.env("RUST_BACKTRACE", "0");
         let mut child = command
             .spawn()
             .with_context(|| format!("{} does not start", program.display()))?;
@@ -76,7 +81,10 @@ impl Process {
             ensure!(start.elapsed() < DEADLINE, "nothing happens");
         };
         let mut words = line.split_whitespace();
-        ensure!(words.next() == Some(word), "it said `{line}` in place of `{word}`");
+        ensure!(
+            words.next() == Some(word),
+            "it said `{line}` in place of `{word}`"
+        );
         words.map(|word| Ok(word.parse()?)).collect()
     }
 

@@ -69,7 +69,9 @@ impl Rabbit {
         for number in 0..messages {
             let body = order::body(number as u64, SMALL).into_bytes();
             let publish = BasicPublishArguments::new("", queue);
-            self.channel.basic_publish(properties.clone(), body, publish).await?;
+            self.channel
+                .basic_publish(properties.clone(), body, publish)
+                .await?;
         }
         let start = Instant::now();
         while self.ready(queue).await? < messages {
@@ -90,7 +92,9 @@ impl Rabbit {
     /// Removes the queue, and those that consumers make beside it.
     pub(crate) async fn remove(&self, queue: &str) -> anyhow::Result<()> {
         for queue in [queue.to_owned(), format!("{queue}_dlq")] {
-            self.channel.queue_delete(QueueDeleteArguments::new(&queue)).await?;
+            self.channel
+                .queue_delete(QueueDeleteArguments::new(&queue))
+                .await?;
         }
         Ok(())
     }

@@ -34,7 +34,11 @@ Written by `./scripts/bench`: what is measured, how, and what it does not say st
 impl Report {
     pub(crate) fn new(plan: &Plan) -> anyhow::Result<Self> {
         let rounds = plan.rounds();
-        let extent = if plan.is_quick { " in the quick mode, whose runs are too short to compare by" } else { "" };
+        let extent = if plan.is_quick {
+            " in the quick mode, whose runs are too short to compare by"
+        } else {
+            ""
+        };
         Ok(Self {
             head: format!(
                 "# Results\n\n{TEXT}\n{}; {}. Each figure is from {rounds} rounds, interleaved{extent}.\n",
@@ -112,7 +116,8 @@ impl Section {
     pub(crate) fn ratio(&mut self, name: &str, ratios: &[f64]) {
         if !ratios.is_empty() {
             let ratios = Samples::new(ratios.iter().copied());
-            self.ratios.push(columns(name, &ratios, |ratio| format!("{ratio:.2}")));
+            self.ratios
+                .push(columns(name, &ratios, |ratio| format!("{ratio:.2}")));
         }
     }
 }
@@ -137,15 +142,12 @@ fn table(
 ) -> std::fmt::Result {
     writeln!(f, "| {} |", head.join(" | "))?;
     writeln!(f, "|---|{}", "---:|".repeat(head.len() - 1))?;
-    rows.iter().try_for_each(|row| writeln!(f, "| {} |", row.join(" | ")))
+    rows.iter()
+        .try_for_each(|row| writeln!(f, "| {} |", row.join(" | ")))
 }
 
 /// A row with best, median and worst.
-pub(crate) fn columns(
-    name: &str,
-    samples: &Samples,
-    show: impl Fn(f64) -> String,
-) -> Vec<String> {
+pub(crate) fn columns(name: &str, samples: &Samples, show: impl Fn(f64) -> String) -> Vec<String> {
     let values = [samples.best(), samples.median(), samples.worst()].map(show);
     [vec![name.to_owned()], values.to_vec()].concat()
 }

@@ -1,4 +1,4 @@
-//! More queues, more cores, more messages.
+//! A larger window, more queues, more cores, more messages.
 
 use ploomby_benches::samples::Samples;
 
@@ -14,25 +14,47 @@ const BOTH_CORES: &str = "0,1";
 const WORK_MICROS: u32 = 1000;
 
 pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    prefetch(plan, report)?;
     queues(plan, report)?;
     cores(plan, report)?;
     memory(plan, report)
 }
 
+fn prefetch(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+    let section = Section::new(
+        "The prefetch".to_owned(),
+        "ploomby on one core, on the synthetic broker, which is as near as can be: across a network a \
+         small prefetch costs more.",
+        ["prefetch", "best/s", "median/s", "worst/s"],
+    );
+    each(plan, report, section, "prefetch", [1, 16, 64, 256, 1024])
+}
+
 fn queues(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    let mut section = Section::new(
+    let section = Section::new(
         "Several queues in one process".to_owned(),
         "ploomby on one core, on the synthetic broker, each queue with a prefetch of 256: deliveries of \
          all queues together.",
         ["queues", "best/s", "median/s", "worst/s"],
     );
-    let counts = [1, 2, 4, 8];
-    let rates = interleaved(plan, counts.len(), |at| {
-        eprintln!("scale: {} queues", counts[at]);
-        rate(plan, CONSUMER_CORE, &[format!("queues={}", counts[at])])
+    each(plan, report, section, "queues", [1, 2, 4, 8])
+}
+
+/// A row for each value of an argument of ploomby.
+fn each<const COUNT: usize>(
+    plan: &Plan,
+    report: &mut Report,
+    mut section: Section,
+    argument: &str,
+    values: [u32; COUNT],
+) -> anyhow::Result<()> {
+    let rates = interleaved(plan, COUNT, |at| {
+        let argument = format!("{argument}={}", values[at]);
+        eprintln!("scale: {argument}");
+        rate(plan, CONSUMER_CORE, &[argument])
     })?;
-    for (count, rates) in counts.iter().zip(rates) {
-        section.row(columns(&count.to_string(), &rates, thousands));
+    for (value, rates) in values.iter().zip(&rates) {
+        section.row(columns(&value.to_string(), rates, thousands));
     }
     report.add(section);
     Ok(())
@@ -41,8 +63,8 @@ fn queues(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
 fn cores(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let mut section = Section::new(
         "Handlers that compute".to_owned(),
-        "ploomby with a handler that computes for 1 ms and never waits, on the synthetic broker, which \
-         shares the first core. Each consumer of a queue runs on a task of its own.",
+        "ploomby with a handler that computes for 1 ms and never waits, prefetch 8, on the synthetic \
+         broker, which shares the first core. Each consumer of a queue runs on a task of its own.",
         ["", "best/s", "median/s", "worst/s"],
     );
     let cases = [
@@ -54,7 +76,12 @@ fn cores(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let rates = interleaved(plan, cases.len(), |at| {
         let (name, cores, consumers) = cases[at];
         eprintln!("scale: {name}");
-        let arguments = [format!("work={WORK_MICROS}"), format!("consumers={consumers}")];
+        let arguments = [
+            format!("work={WORK_MICROS}"),
+            format!("consumers={consumers}"),
+            // acks come each half window: a large one would be coarse
+            "prefetch=8".to_owned(),
+        ];
         rate(plan, cores, &arguments)
     })?;
     for ((name, ..), rates) in cases.iter().zip(&rates) {
@@ -63,7 +90,10 @@ fn cores(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let [one, .., two] = &rates[..] else {
         return Ok(());
     };
-    section.ratio("two cores, 2 consumers / one core, 1 consumer", &[two.median() / one.median()]);
+    section.ratio(
+        "two cores, 2 consumers / one core, 1 consumer",
+        &[two.median() / one.median()],
+    );
     report.add(section);
     Ok(())
 }
@@ -79,10 +109,7 @@ fn memory(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     for id in [HELD, PLOOMBY] {
         let manner = manner::find(id);
         eprintln!("scale: memory of {}", manner.name);
-        let arguments = [
-            "warmup=20".to_owned(),
-            format!("messages={messages}"),
-        ];
+        let arguments = ["warmup=20".to_owned(), format!("messages={messages}")];
         let mut broker =
             Process::start(Some(BROKER_CORE), &plan.programs.join("broker"), arguments)?;
         let mut consumer = flood::start(plan, manner, CONSUMER_CORE, &mut broker, &[])?;

@@ -9,10 +9,7 @@
 
 use std::env;
 
-use ploomby_benches::{
-    arguments::Arguments,
-    order::STOPWATCH,
-};
+use ploomby_benches::{arguments::Arguments, order::STOPWATCH};
 
 mod bare;
 mod framework;
@@ -51,7 +48,10 @@ async fn main() -> anyhow::Result<()> {
             "amqprs-at-hand" => bare::at_hand(&options).await,
             "amqprs-held" => bare::held(&options).await,
             "ploomby" => framework::consume(options).await,
-            _ => anyhow::bail!("{manner} is none of the manners of {:?}", env::args().next()),
+            _ => anyhow::bail!(
+                "{manner} is none of the manners of {:?}",
+                env::args().next()
+            ),
         }
     })
     .await?

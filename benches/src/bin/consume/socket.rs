@@ -56,7 +56,11 @@ pub(crate) fn consume(options: &Options) -> anyhow::Result<()> {
         buffer.copy_within(len - left..len, 0);
         len = left;
         // the body of the last one may still be on its way
-        let whole = if left == 0 { tag } else { tag.saturating_sub(1) };
+        let whole = if left == 0 {
+            tag
+        } else {
+            tag.saturating_sub(1)
+        };
         if whole >= acked + half {
             acked = whole;
             answers.method(CHANNEL, method::ACK, |ack| {

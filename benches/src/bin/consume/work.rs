@@ -36,6 +36,10 @@ pub(crate) fn work() {
 fn compute(steps: u64) {
     let mut value = 1_u64;
     for step in 0..steps {
-        value = black_box(value.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(step));
+        value = black_box(
+            value
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(step),
+        );
     }
 }
