@@ -1,77 +1,31 @@
 //! What the benchmarks share.
+//!
+//! # Layout
+//!
+//! - [`bare`]: publishing with the bare client
+//! - [`order`]: the message that all consumers decode
+//! - [`wire`]: the few frames of AMQP 0-9-1 that the synthetic broker and the bare socket need
+//! - [`broker`]: the synthetic broker, which delivers as fast as acknowledgements come in
+//! - [`dispatch`]: messages through the broker inside the process
+//! - [`client`]: what amqprs is opened with
+//! - [`counts`]: what a message costs in instructions and allocations
+//! - [`environment`]: on what was measured
+//! - [`meter`]: counts what handlers have seen
+//! - [`samples`]: best, median and worst
+//! - [`arguments`]: `name=value` on the command line
+//!
+//! In `bin`: `broker` and `consume` are the two sides of one measurement, `dispatch` and
+//! `allocations` what is counted instead of timed, `counts` counts it, and `bench` measures all of
+//! it in one go.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicUsize, Ordering},
-};
-
-use tokio::sync::Notify;
-
+pub mod arguments;
 pub mod bare;
-
-/// Tells a benchmark that its handlers have seen all messages.
-#[derive(Debug)]
-pub struct Countdown {
-    left: AtomicUsize,
-    done: Notify,
-}
-
-impl Countdown {
-    /// Nothing to wait for.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self {
-            left: AtomicUsize::new(0),
-            done: Notify::const_new(),
-        }
-    }
-
-    /// Starts counting down from this many messages, before the first of them is delivered.
-    pub fn start(&self, messages: usize) {
-        self.left.store(messages, Ordering::Relaxed);
-    }
-
-    /// One message less.
-    pub fn count(&self) {
-        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.done.notify_one();
-        }
-    }
-
-    /// Waits for the last message.
-    pub async fn done(&self) {
-        self.done.notified().await;
-    }
-}
-
-impl Default for Countdown {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// The same thing measured several times, more being better.
-#[derive(Clone, Debug)]
-pub struct Samples(Vec<f64>);
-
-impl Samples {
-    /// The samples of all rounds, in any order.
-    #[must_use]
-    pub fn new(samples: impl IntoIterator<Item = f64>) -> Self {
-        let mut samples: Vec<f64> = samples.into_iter().collect();
-        samples.sort_by(f64::total_cmp);
-        Self(samples)
-    }
-}
-
-/// Best, median and worst, as three columns with the precision asked for.
-impl fmt::Display for Samples {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let decimals = f.precision().unwrap_or(0);
-        let samples = &self.0;
-        for at in [samples.len() - 1, samples.len() / 2, 0] {
-            write!(f, "{:>10.decimals$}", samples[at])?;
-        }
-        Ok(())
-    }
-}
+pub mod broker;
+pub mod client;
+pub mod counts;
+pub mod dispatch;
+pub mod environment;
+pub mod meter;
+pub mod order;
+pub mod samples;
+pub mod wire;

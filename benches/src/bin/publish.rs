@@ -25,7 +25,7 @@ use amqprs::{
 use anyhow::{Context, ensure};
 use futures_util::{TryStreamExt, stream::FuturesUnordered};
 use ploomby::Publisher;
-use ploomby_benches::{Samples, bare};
+use ploomby_benches::{bare, samples::Samples};
 use serde::Serialize;
 use tokio::{sync::Semaphore, time::timeout};
 

@@ -1,0 +1,56 @@
+use std::{path::PathBuf, time::Duration};
+
+use crate::manner::{MANNERS, Manner, Program};
+
+/// How much is measured.
+pub(crate) struct Plan {
+    pub(crate) is_quick: bool,
+    /// Where the programs of this package are.
+    pub(crate) programs: PathBuf,
+    pub(crate) peers: Option<PathBuf>,
+}
+
+impl Plan {
+    pub(crate) fn new(is_quick: bool, programs: PathBuf, peers: Option<PathBuf>) -> Self {
+        Self {
+            is_quick,
+            programs,
+            peers,
+        }
+    }
+
+    /// How often each thing is measured: there is a median and no tie.
+    pub(crate) fn rounds(&self) -> usize {
+        if self.is_quick { 3 } else { 5 }
+    }
+
+    /// What passes before each measurement.
+    pub(crate) fn warmup(&self) -> Duration {
+        Duration::from_millis(if self.is_quick { 100 } else { 300 })
+    }
+
+    /// How long each measurement on the synthetic broker takes.
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_millis(if self.is_quick { 400 } else { 2000 })
+    }
+
+    /// How many messages a queue of a RabbitMQ is filled with.
+    pub(crate) fn drained(&self) -> usize {
+        if self.is_quick { 10_000 } else { 50_000 }
+    }
+
+    /// The manners that can be measured here.
+    pub(crate) fn manners(&self) -> impl Iterator<Item = &'static Manner> {
+        MANNERS
+            .iter()
+            .filter(|manner| self.program(manner).is_some())
+    }
+
+    /// The program that has this manner, where there is one.
+    pub(crate) fn program(&self, manner: &Manner) -> Option<PathBuf> {
+        match manner.program {
+            Program::Consume => Some(self.programs.join("consume")),
+            Program::Peers => self.peers.clone(),
+        }
+    }
+}

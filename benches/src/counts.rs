@@ -1,0 +1,76 @@
+//! What a message costs in instructions and allocations.
+//!
+//! Both are the difference of a long and a short run, divided by the messages between them, so that
+//! starting and stopping do not count.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context, ensure};
+
+use crate::dispatch::Case;
+
+const SHORT: u64 = 10_000;
+const LONG: u64 = 30_000;
+
+/// What one message costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// By callgrind.
+    pub instructions: f64,
+    /// Growing and shrinking among them.
+    pub allocations: f64,
+}
+
+impl Cost {
+    /// That of a message of this case, publishing left out, by the programs in this folder.
+    ///
+    /// # Errors
+    ///
+    /// A program is missing or fails.
+    pub fn of(case: Case, programs: &Path) -> anyhow::Result<Self> {
+        let all = Self::with_publishing(case, programs)?;
+        let publishing = Self::with_publishing(Case::Publish, programs)?;
+        Ok(Self {
+            instructions: all.instructions - publishing.instructions,
+            allocations: all.allocations - publishing.allocations,
+        })
+    }
+
+    fn with_publishing(case: Case, programs: &Path) -> anyhow::Result<Self> {
+        Ok(Self {
+            instructions: each(|messages| instructions(case, messages, programs))?,
+            allocations: each(|messages| allocations(case, messages, programs))?,
+        })
+    }
+}
+
+fn each(count: impl Fn(u64) -> anyhow::Result<u64>) -> anyhow::Result<f64> {
+    let (short, long) = (count(SHORT)?, count(LONG)?);
+    Ok((long as f64 - short as f64) / (LONG - SHORT) as f64)
+}
+
+fn instructions(case: Case, messages: u64, programs: &Path) -> anyhow::Result<u64> {
+    let mut valgrind = Command::new("valgrind");
+    valgrind
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(programs.join("dispatch"))
+        .args([case.to_string(), messages.to_string()]);
+    let output = valgrind.output().context("this needs valgrind")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{case}: {said}");
+    let collected = said.lines().find_map(|line| line.split_once("Collected :"));
+    let (_, collected) = collected.with_context(|| format!("callgrind said: {said}"))?;
+    Ok(collected.trim().parse()?)
+}
+
+fn allocations(case: Case, messages: u64, programs: &Path) -> anyhow::Result<u64> {
+    let mut counting = Command::new(programs.join("allocations"));
+    counting.args([case.to_string(), messages.to_string()]);
+    let output = counting.output().context("`allocations` is not built")?;
+    ensure!(
+        output.status.success(),
+        "{case}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8_lossy(&output.stdout).trim().parse()?)
+}

@@ -1,0 +1,153 @@
+//! Messages through the broker inside the process: from its queue through a handler to the
+//! acknowledgement.
+
+use std::{fmt, hint::black_box, str::FromStr};
+
+use anyhow::{bail, ensure};
+use ploomby::{
+    App, HandlerRegistry, KeySource, Message, Queue, extract::RawBody, memory::MemoryBroker,
+};
+use serde::Deserialize;
+
+use crate::{meter::Countdown, order::KEY_HEADER};
+
+const QUEUE: &str = "dispatch";
+const BODY: &str = r#"{"x":1234,"y":-5678}"#;
+
+static HANDLED: Countdown = Countdown::new();
+
+/// What is done with each message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// Published and nothing else. The others contain this work as well.
+    Publish,
+    /// Its handler takes the body as it is.
+    Raw,
+    /// Its handler takes two integers from JSON.
+    Json,
+    /// The same where so many handlers have a key each, and each gets as many messages.
+    Keys(usize),
+}
+
+/// One round of a case.
+#[derive(Debug)]
+pub struct Round {
+    case: Case,
+    messages: usize,
+    broker: MemoryBroker,
+}
+
+#[derive(Deserialize)]
+struct Point {
+    x: i64,
+    y: i64,
+}
+
+#[ploomby::handler("json")]
+async fn json(point: Point) {
+    black_box(point.x + point.y);
+    HANDLED.count();
+}
+
+#[ploomby::handler("raw")]
+async fn raw(RawBody(body): RawBody) {
+    black_box(body.len());
+    HANDLED.count();
+}
+
+impl Round {
+    /// A round of this case.
+    #[must_use]
+    pub fn new(case: Case, messages: usize) -> Self {
+        Self {
+            case,
+            messages,
+            broker: MemoryBroker::named("dispatch"),
+        }
+    }
+
+    /// Publishes the messages.
+    ///
+    /// # Errors
+    ///
+    /// The broker refuses one.
+    pub fn publish(&self) -> anyhow::Result<()> {
+        self.broker.declare_queue(QUEUE, [])?;
+        for number in 0..self.messages {
+            let message = Message::new(BODY).with_header(KEY_HEADER, self.case.key(number))?;
+            self.broker.publish(QUEUE, message)?;
+        }
+        Ok(())
+    }
+
+    /// Handles what was published, from the start of the app to its end.
+    ///
+    /// # Errors
+    ///
+    /// A message is not handled.
+    pub async fn handle(&self) -> anyhow::Result<()> {
+        let mut app = App::new("memory://dispatch");
+        match self.case {
+            Case::Publish => {
+                self.broker.purge_queue(QUEUE)?;
+                return Ok(());
+            }
+            Case::Raw | Case::Json => {}
+            Case::Keys(count) => app = app.handlers(keyed(count)),
+        }
+        HANDLED.start(self.messages);
+        let running = app
+            .queue(Queue::new(QUEUE).key(KeySource::header(KEY_HEADER)))
+            .start()
+            .await?;
+        HANDLED.done().await;
+        running.shut_down().await?;
+        let left = self.broker.ready_count(QUEUE);
+        ensure!(left == 0, "{left} messages were not acknowledged");
+        Ok(())
+    }
+}
+
+fn keyed(count: usize) -> HandlerRegistry {
+    (0..count).fold(HandlerRegistry::new(), |handlers, number| {
+        handlers.register(&Case::Keys(count).key(number), json)
+    })
+}
+
+impl Case {
+    /// The key of the message of this number: as long for each number of keys.
+    fn key(self, number: usize) -> String {
+        match self {
+            Self::Publish | Self::Raw => "raw".to_owned(),
+            Self::Json => "json".to_owned(),
+            Self::Keys(count) => format!("key{:05}", number % count),
+        }
+    }
+}
+
+impl FromStr for Case {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "publish" => Ok(Self::Publish),
+            "raw" => Ok(Self::Raw),
+            "json" => Ok(Self::Json),
+            _ => match text.strip_prefix("keys-").map(str::parse) {
+                Some(Ok(count)) if count > 0 => Ok(Self::Keys(count)),
+                _ => bail!("CASE is publish, raw, json, or keys- with a number behind"),
+            },
+        }
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Publish => f.write_str("publish"),
+            Self::Raw => f.write_str("raw"),
+            Self::Json => f.write_str("json"),
+            Self::Keys(count) => write!(f, "keys-{count}"),
+        }
+    }
+}
