@@ -30,7 +30,7 @@ use serde::Serialize;
 use tokio::{sync::Semaphore, time::timeout};
 
 const CALLERS: usize = 1024;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const DEADLINE: Duration = Duration::from_secs(300);
 
 #[derive(Serialize)]

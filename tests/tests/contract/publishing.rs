@@ -311,7 +311,7 @@ pub(crate) async fn a_message_expires(bed: Arc<Bed>) {
 
 pub(crate) async fn a_batch_arrives_in_order(bed: Arc<Bed>) {
     let (publisher, queue) = publisher_and_queue(&bed).await;
-    let numbers: Vec<u32> = (0..5_000).collect();
+    let numbers: Vec<u32> = (0..1_000).collect();
     let batch = numbers
         .iter()
         .map(|number| publisher.to(&queue).key("count").payload(number));

@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use amqprs::channel::{BasicConsumeArguments, QueueDeclareArguments};
+use amqprs::connection::Connection;
 use futures_util::{StreamExt, future, stream};
 use ploomby::{Message, PublishError, Publisher};
-use ploomby_tests::{Bed, Cut, DEADLINE, Direction, Method, Received, eventually};
+use ploomby_tests::{Bed, Cut, DEADLINE, Direction, Method, Received, eventually, rabbit};
 use tokio::time::timeout;
 
 use crate::proxied;
@@ -31,6 +33,25 @@ fn cut(turn: usize) -> Cut {
 
 fn number(message: &Received) -> u32 {
     serde_json::from_slice(&message.body).unwrap()
+}
+
+/// Takes all messages out of a queue, which are too many to get one by one.
+async fn take_all(queue: &str) -> Vec<Received> {
+    let connection = Connection::open(&rabbit().await.arguments()).await.unwrap();
+    let channel = connection.open_channel(None).await.unwrap();
+    let declare = QueueDeclareArguments::new(queue).passive(true).finish();
+    let (_, ready, _) = channel.queue_declare(declare).await.unwrap().unwrap();
+    let consume = BasicConsumeArguments::new(queue, "")
+        .manual_ack(false)
+        .finish();
+    let (_, mut messages) = channel.basic_consume_rx(consume).await.unwrap();
+    let mut taken = Vec::new();
+    for _ in 0..ready {
+        let message = timeout(DEADLINE, messages.recv()).await.unwrap().unwrap();
+        taken.push((message.basic_properties.unwrap(), message.content.unwrap()).into());
+    }
+    connection.close().await.unwrap();
+    taken
 }
 
 /// Each number once, in the order in which they came first.
@@ -83,7 +104,7 @@ async fn what_was_sent_is_there_after_twenty_cuts() {
                 sent
             };
             publisher.close().await;
-            let received = bed.take_all(&queue).await;
+            let received = take_all(&queue).await;
             let mut ids: BTreeMap<u32, BTreeSet<_>> = BTreeMap::new();
             for message in &received {
                 let ids = ids.entry(number(message)).or_default();
