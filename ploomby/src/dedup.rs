@@ -22,6 +22,10 @@ use std::{
 
 use tokio::time::Instant;
 
+pub use self::layer::{Dedup, DedupService};
+
+mod layer;
+
 /// Remembers the ids of messages that were handled.
 ///
 /// An id is claimed before its handler runs, and completed or released after. Several programs that

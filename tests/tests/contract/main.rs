@@ -2,6 +2,7 @@
 
 mod batches;
 mod consuming;
+mod dedup;
 mod extractors;
 mod keys;
 mod layers;
@@ -63,6 +64,10 @@ contract! {
         an_error_that_is_meant_for_who_asked_is_no_dead_letter,
         who_asked_is_told_once_after_the_last_attempt,
         replies_may_look_like_those_of_the_python_original;
+    dedup:
+        a_message_that_was_handled_is_not_handled_again,
+        an_id_counts_once_its_handler_is_done,
+        the_id_of_a_handler_that_was_dropped_is_free_again;
     typed:
         a_handler_is_sent_to_and_called_by_its_function,
         a_function_without_a_key_is_refused;

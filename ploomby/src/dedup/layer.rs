@@ -1,0 +1,194 @@
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tower::{BoxError, Layer, Service};
+use tracing::{debug, warn};
+
+use super::{Claim, DedupStore};
+use crate::{
+    delivery::Delivery,
+    outcome::{Answer, Outcome},
+};
+
+/// A layer that runs a handler once for each message id, as far as its store remembers.
+///
+/// What was handled before is acknowledged without the handler. A message whose twin is being handled
+/// waits for a second, then goes back to the queue. One that fails may be tried again: its id counts
+/// only once its handler is done. A message without an id is handled each time;
+/// [`Publisher`](crate::Publisher) gives one to all that it sends.
+///
+/// A request that is sent again after it was handled gets no second reply.
+///
+/// ```standalone_crate
+/// use ploomby::{App, Publisher, Queue, dedup::{Dedup, MemoryDedup}};
+///
+/// #[ploomby::handler("charge")]
+/// async fn charge(cents: u64) {
+///     println!("charged {cents}");
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> anyhow::Result<()> {
+/// let running = App::new("memory://dedup-example")
+///     .queue(Queue::new("payments").layer(Dedup::new(MemoryDedup::new())))
+///     .start()
+///     .await?;
+/// running.shut_down().await?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// All that is around a handler counts for it: put this layer where what it skips may be skipped.
+pub struct Dedup<S> {
+    store: Arc<S>,
+}
+
+impl<S: DedupStore> Dedup<S> {
+    /// With this store. A clone shares it, so that one layer serves several queues.
+    pub fn new(store: S) -> Self {
+        Self {
+            store: Arc::new(store),
+        }
+    }
+}
+
+impl<S> Clone for Dedup<S> {
+    fn clone(&self) -> Self {
+        Self {
+            store: self.store.clone(),
+        }
+    }
+}
+
+impl<S> fmt::Debug for Dedup<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dedup").finish_non_exhaustive()
+    }
+}
+
+impl<S, T> Layer<T> for Dedup<S> {
+    type Service = DedupService<S, T>;
+
+    fn layer(&self, inner: T) -> Self::Service {
+        DedupService {
+            store: self.store.clone(),
+            inner,
+        }
+    }
+}
+
+/// The service of [`Dedup`].
+pub struct DedupService<S, T> {
+    store: Arc<S>,
+    inner: T,
+}
+
+impl<S, T> fmt::Debug for DedupService<S, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DedupService").finish_non_exhaustive()
+    }
+}
+
+impl<S, T> Service<Delivery> for DedupService<S, T>
+where
+    S: DedupStore,
+    T: Service<Delivery, Response = Answer, Error: Into<BoxError>, Future: Send + 'static>,
+    T: Clone + Send + 'static,
+{
+    type Response = Answer;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, delivery: Delivery) -> Self::Future {
+        // the one that is ready goes along
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let store = self.store.clone();
+        Box::pin(async move {
+            let Some(id) = delivery.properties().get_message_id().map(str::to_owned) else {
+                return inner.call(delivery).await.map_err(Into::into);
+            };
+            let claimed = match claim(&store, id).await? {
+                Ok(claimed) => claimed,
+                Err(outcome) => return Ok(outcome.into()),
+            };
+            let result = inner.call(delivery).await.map_err(Into::into);
+            let is_done = result
+                .as_ref()
+                .is_ok_and(|answer| matches!(answer.outcome(), Outcome::Ack | Outcome::Discard));
+            claimed.finish(is_done).await;
+            result
+        })
+    }
+}
+
+/// How often, and how far apart, a message looks whether its twin is done.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Claims an id, or says what is done with its message.
+async fn claim<S: DedupStore>(
+    store: &Arc<S>,
+    id: String,
+) -> Result<Result<Claimed<S>, Outcome>, BoxError> {
+    for _ in 0..LOOKS {
+        match store.claim(&id).await? {
+            Claim::New => {
+                return Ok(Ok(Claimed {
+                    store: store.clone(),
+                    id: Some(id),
+                }));
+            }
+            Claim::Done => {
+                debug!("a message was handled before, discarding it");
+                return Ok(Err(Outcome::Discard));
+            }
+            Claim::InProgress => tokio::time::sleep(PAUSE).await,
+        }
+    }
+    Ok(Err(Outcome::Requeue))
+}
+
+/// An id that is the handler's. Dropped with it, as at its timeout, it is released.
+struct Claimed<S: DedupStore> {
+    store: Arc<S>,
+    id: Option<String>,
+}
+
+impl<S: DedupStore> Claimed<S> {
+    async fn finish(mut self, is_done: bool) {
+        let Some(id) = self.id.take() else { return };
+        let noted = match is_done {
+            true => self.store.complete(&id).await,
+            false => self.store.release(&id).await,
+        };
+        if let Err(error) = noted {
+            warn!(%error, "the store did not note what became of a message, which may be handled twice");
+        }
+    }
+}
+
+impl<S: DedupStore> Drop for Claimed<S> {
+    fn drop(&mut self) {
+        let Some(id) = self.id.take() else { return };
+        let store = self.store.clone();
+        // without a runtime the process ends, and the claim with its window
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = store.release(&id).await {
+                    warn!(%error, "the store did not release a message, which waits for its claim to end");
+                }
+            });
+        }
+    }
+}

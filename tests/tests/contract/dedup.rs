@@ -1,0 +1,81 @@
+use std::{sync::Arc, time::Duration};
+
+use ploomby::dedup::{Dedup, MemoryDedup};
+use ploomby::extract::Attempt;
+use ploomby::{HandlerRegistry, KeySource, Message, Properties, Queue, Retry};
+use ploomby_tests::{Bed, Handled, KEY, seen};
+
+fn once(queue: &str) -> Queue {
+    Queue::new(queue)
+        .key(KeySource::header(KEY))
+        .layer(Dedup::new(MemoryDedup::new()))
+}
+
+fn message(key: &str, id: &str, body: &str) -> Message {
+    let properties = Properties::new().message_id(id).unwrap();
+    Message::new(body.to_owned())
+        .with_properties(properties)
+        .with_header(KEY, key)
+        .unwrap()
+}
+
+fn noting() -> (HandlerRegistry, Handled) {
+    let (seen, handled) = seen();
+    let work = move |note: String| async move { seen.note(note) };
+    (HandlerRegistry::new().register("work", work), handled)
+}
+
+pub(crate) async fn a_message_that_was_handled_is_not_handled_again(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (handlers, mut handled) = noting();
+    let app = bed.start_queue(once(&queue), handlers).await;
+    for (id, note) in [("1", "one"), ("1", "one again"), ("2", "two")] {
+        let body = format!("{note:?}");
+        bed.publish(&queue, message("work", id, &body)).await;
+    }
+    assert_eq!(handled.next_note().await, "one");
+    assert_eq!(handled.next_note().await, "two");
+    app.shut_down().await.unwrap();
+    assert!(handled.is_empty());
+    assert!(bed.is_empty(&queue).await);
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}
+
+pub(crate) async fn an_id_counts_once_its_handler_is_done(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let fail_once = move |Attempt(attempt): Attempt| async move {
+        seen.note(attempt.to_string());
+        anyhow::ensure!(attempt > 1, "not yet");
+        Ok(())
+    };
+    let set_up = once(&queue).retry(Retry::fixed(3, Duration::from_millis(50)));
+    let handlers = HandlerRegistry::new().register("work", fail_once);
+    let app = bed.start_queue(set_up, handlers).await;
+    bed.publish(&queue, message("work", "1", "")).await;
+    assert_eq!(handled.next_note().await, "1");
+    assert_eq!(handled.next_note().await, "2");
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}
+
+pub(crate) async fn the_id_of_a_handler_that_was_dropped_is_free_again(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let hang_once = move |Attempt(attempt): Attempt| async move {
+        seen.note(attempt.to_string());
+        if attempt == 1 {
+            std::future::pending::<()>().await;
+        }
+    };
+    let set_up = once(&queue)
+        .retry(Retry::fixed(3, Duration::from_millis(50)))
+        .timeout(Duration::from_millis(200));
+    let handlers = HandlerRegistry::new().register("work", hang_once);
+    let app = bed.start_queue(set_up, handlers).await;
+    bed.publish(&queue, message("work", "1", "")).await;
+    assert_eq!(handled.next_note().await, "1");
+    assert_eq!(handled.next_note().await, "2");
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}
