@@ -92,11 +92,16 @@ mod valid;
 ///
 /// # Return values
 ///
-/// A handler returns `()`, an [`Outcome`], or a `Result` of either with an error that converts to
-/// `anyhow::Error`.
+/// | what it returns | what becomes of the message | what who asked is told |
+/// |---|---|---|
+/// | `()` | it is acknowledged | that it is done: `null` |
+/// | a value, any type that implements `serde::Serialize` | it is acknowledged, once the reply is sent | the value |
+/// | an [`Outcome`] | what the outcome says | nothing, unless it is given up |
+/// | `Ok` of one of these | the same | the same |
+/// | `Err`, of a type that converts to `anyhow::Error` | see below | the error, once no attempt follows |
 ///
 /// ```
-/// use ploomby::{Outcome, handler};
+/// use ploomby::{ErrorReply, Outcome, handler};
 ///
 /// #[handler]
 /// async fn charge(cents: u64) -> Result<Outcome, std::io::Error> {
@@ -107,11 +112,32 @@ mod valid;
 ///     println!("charged {cents}");
 ///     Ok(Outcome::Ack)
 /// }
+///
+/// // a value is the reply, where the message asks for one
+/// #[handler]
+/// async fn divide((a, b): (u32, u32)) -> Result<u32, ErrorReply> {
+///     let error = || ErrorReply::new("division-by-zero", "there is no such number");
+///     a.checked_div(b).ok_or_else(error)
+/// }
 /// ```
 ///
 /// On success the message is acknowledged. On an error or a panic it is tried again where `retry`
 /// says so, and else goes to the dead-letter queue, with the reason. A message whose payload cannot
 /// be decoded or that an extractor refused goes there at once; the function is not called then.
+///
+/// ## Replies
+///
+/// A message asks for a reply by its `reply_to`, as those of
+/// [`RpcClient`](https://docs.rs/ploomby/latest/ploomby/struct.RpcClient.html) do; one without is simply
+/// handled. The reply has the correlation id of the message, and its content type; it is confirmed by the
+/// broker before the message is acknowledged. What a reply looks like, programs in other languages read at
+/// [`ErrorReply`].
+///
+/// A message that fails is answered once it is given up, and after its last attempt, with an error: its
+/// code is the reason of the dead letter, such as `handler-error`, `undecodable` or `timeout`, its message is
+/// the error with its causes, and it names the fields of the payload that are at fault. An error that is an
+/// [`ErrorReply`], or has one among its causes, is the answer as it is: such a message is answered, not tried
+/// again, and no dead letter. Where nobody asked, it is an error like any other.
 ///
 /// # Options
 ///
@@ -193,6 +219,7 @@ mod valid;
 ///
 /// [`ploomby::extract`]: https://docs.rs/ploomby/latest/ploomby/extract/index.html
 /// [`Batch`]: https://docs.rs/ploomby/latest/ploomby/extract/struct.Batch.html
+/// [`ErrorReply`]: https://docs.rs/ploomby/latest/ploomby/struct.ErrorReply.html
 /// [`FromDelivery`]: https://docs.rs/ploomby/latest/ploomby/extract/trait.FromDelivery.html
 /// [`OrderBy`]: https://docs.rs/ploomby/latest/ploomby/struct.OrderBy.html
 /// [`Outcome`]: https://docs.rs/ploomby/latest/ploomby/enum.Outcome.html

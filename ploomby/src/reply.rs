@@ -31,6 +31,25 @@ const ERROR: &str = "error";
 
 /// A reply that says why there is no value.
 ///
+/// A handler may return one as its error, also among the causes of another: it is the answer then to a
+/// message that asks for a reply, which is neither tried again nor dead-lettered. Other errors become one
+/// when their message is given up, with the [`Reason`](crate::Reason) as the code.
+///
+/// # As other programs see it
+///
+/// The header `ploomby-reply` of the reply says `error`; that of a value is not there. The body, in the
+/// codec of the request and JSON where it says nothing, is
+///
+/// ```json
+/// {
+///     "code": "invalid",
+///     "message": "the order is not valid",
+///     "fields": [{"field": "lines[2].amount", "message": "must be positive"}]
+/// }
+/// ```
+///
+/// without `fields` where there are none.
+///
 /// ```
 /// use ploomby::ErrorReply;
 ///
@@ -121,7 +140,12 @@ impl FieldError {
 impl fmt::Display for ErrorReply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.message, self.code)?;
-        for (at, FieldError { field, message }) in self.fields.iter().enumerate() {
+        // a message may name its fields already, as that of a failure does
+        let is_named = |fault: &&FieldError| {
+            self.message.contains(&fault.field) && self.message.contains(&fault.message)
+        };
+        let unnamed = self.fields.iter().filter(|fault| !is_named(fault));
+        for (at, FieldError { field, message }) in unnamed.enumerate() {
             let before = if at == 0 { ": " } else { ", " };
             write!(f, "{before}{field}: {message}")?;
         }
@@ -287,6 +311,16 @@ mod tests {
             let read = read::<ErrorReply>(reply, Style::Ploomby);
             assert!(matches!(read, Ok(read) if read == error));
         }
+    }
+
+    #[test]
+    fn an_error_names_each_field_once() {
+        let error = ErrorReply::new("undecodable", "field `id`: invalid type");
+        let error = error.field("id", "invalid type").field("name", "missing");
+        assert_eq!(
+            error.to_string(),
+            "field `id`: invalid type (undecodable): name: missing"
+        );
     }
 
     #[test]

@@ -25,6 +25,13 @@ async fn slow(number: u32) {
     say("done", number);
 }
 
+/// Replies.
+#[ploomby::handler("double")]
+async fn double(number: u32) -> u32 {
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    number * 2
+}
+
 #[ploomby::handler("abort")]
 async fn abort(number: u32) {
     say("begun", number);

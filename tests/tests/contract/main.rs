@@ -1,6 +1,7 @@
 //! What every source of messages must do, run against the embedded broker and against RabbitMQ.
 
 mod batches;
+mod calls;
 mod consuming;
 mod dedup;
 mod extractors;
@@ -158,6 +159,15 @@ contract! {
         a_request_says_where_its_reply_goes,
         ten_thousand_calls_of_which_some_are_dropped,
         the_detail_of_the_python_original_is_read;
+    calls:
+        a_value_a_unit_and_an_option_come_back,
+        an_error_of_a_handler_comes_back_with_its_causes,
+        an_error_for_who_called_comes_back_as_it_is,
+        a_payload_that_does_not_fit_comes_back_with_its_fields,
+        a_panic_and_a_timeout_come_back_as_errors,
+        a_call_that_is_tried_again_is_answered_by_the_attempt_that_decides,
+        values_and_errors_come_back_in_each_codec,
+        a_thousand_calls_at_once_get_each_its_own_value;
     queues:
         a_queue_that_exists_is_used_as_it_is,
         a_dead_letter_queue_with_other_arguments_is_an_error,

@@ -1,12 +1,10 @@
-//! Programs in Python publish with aio-pika, and ploomby handles.
-
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use ploomby::HandlerRegistry;
 use ploomby_tests::{Bed, rabbit, seen};
 use serde::Deserialize;
-use tokio::process::Command;
+
+use crate::python::run_python;
 
 #[derive(Deserialize)]
 struct User {
@@ -68,24 +66,4 @@ async fn messages_of_a_python_program_reach_their_handlers_or_the_dead_letter_qu
             assert!(bed.is_empty(&queue).await);
         })
         .await;
-}
-
-async fn run_python(script: &str, arguments: &[&str]) {
-    let python = std::env::var_os("PLOOMBY_TEST_PYTHON").expect(
-        "PLOOMBY_TEST_PYTHON names a Python with aio-pika: run ./scripts/test, which sets it up",
-    );
-    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/interop")
-        .join(script);
-    let output = Command::new(python)
-        .arg(script)
-        .args(arguments)
-        .output()
-        .await
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
 }

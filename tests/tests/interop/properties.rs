@@ -1,0 +1,190 @@
+use std::convert::Infallible;
+use std::time::Duration;
+
+use ploomby::extract::FromDelivery;
+use ploomby::{Delivery, HandlerRegistry, Properties, Publisher, Value};
+use ploomby_tests::{Bed, DEADLINE, rabbit};
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::python::{ask_python, run_python};
+
+/// 2026-01-02 03:04:05 UTC.
+const MOMENT: u64 = 1_767_323_045;
+
+/// A header of each type that AMQP has.
+fn headers() -> Vec<(&'static str, Value)> {
+    let inner = Value::Table(vec![("deep".to_owned(), "yes".into())]);
+    vec![
+        ("void", Value::Void),
+        ("bool", Value::Bool(true)),
+        ("i8", Value::I8(-7)),
+        ("u8", Value::U8(200)),
+        ("i16", Value::I16(-300)),
+        ("u16", Value::U16(60_000)),
+        ("i32", Value::I32(-70_000)),
+        ("u32", Value::U32(4_000_000_000)),
+        ("i64", Value::I64(-(1 << 40))),
+        ("f32", Value::F32(1.5)),
+        ("f64", Value::F64(0.1)),
+        ("decimal", pi()),
+        ("text", "né".into()),
+        ("bytes", Value::Bytes(vec![0xff, 0])),
+        ("timestamp", Value::Timestamp(MOMENT)),
+        ("array", array()),
+        ("table", Value::Table(vec![("inner".to_owned(), inner)])),
+    ]
+}
+
+fn pi() -> Value {
+    Value::Decimal {
+        scale: 2,
+        unscaled: 314,
+    }
+}
+
+fn array() -> Value {
+    let inner = Value::Array(vec![Value::Bool(false)]);
+    Value::Array(vec![Value::I8(1), "two".into(), Value::Void, inner])
+}
+
+#[tokio::test]
+async fn what_a_publisher_sends_arrives_in_python_as_it_was_set() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            bed.declare(&queue, &[]).await;
+            let publisher = Publisher::connect(bed.url()).await.unwrap();
+            let properties = Properties::new()
+                .content_encoding("identity")
+                .and_then(|properties| properties.correlation_id("c-1"))
+                .and_then(|properties| properties.reply_to("answers"))
+                .and_then(|properties| properties.message_id("m-1"))
+                .and_then(|properties| properties.user_id("guest"))
+                .and_then(|properties| properties.app_id("shop"))
+                .unwrap()
+                .expiration(Duration::from_secs(60))
+                .timestamp(MOMENT);
+            let message = publisher
+                .to(&queue)
+                .key("take")
+                .payload("né")
+                .properties(properties)
+                .priority(5);
+            let message = headers()
+                .into_iter()
+                .fold(message, |message, (name, value)| {
+                    message.header(name, value)
+                });
+            message.send().await.unwrap();
+            publisher.close().await;
+
+            let seen = ask_python("receive.py", &[rabbit().await.url(), &queue]).await;
+            let moment = "datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)";
+            let expected = json!({
+                "body": "\"né\"",
+                "properties": {
+                    "content_type": "'application/json'",
+                    "content_encoding": "'identity'",
+                    "delivery_mode": "2",
+                    "priority": "5",
+                    "correlation_id": "'c-1'",
+                    "reply_to": "'answers'",
+                    "expiration": "60.0",
+                    "message_id": "'m-1'",
+                    "timestamp": moment,
+                    "type": "'take'",
+                    "user_id": "'guest'",
+                    "app_id": "'shop'",
+                },
+                "headers": {
+                    "void": "None",
+                    "bool": "True",
+                    "i8": "-7",
+                    "u8": "200",
+                    "i16": "-300",
+                    "u16": "60000",
+                    "i32": "-70000",
+                    "u32": "4000000000",
+                    "i64": "-1099511627776",
+                    "f32": "1.5",
+                    "f64": "0.1",
+                    "decimal": "Decimal('3.14')",
+                    "text": "'né'",
+                    "bytes": r"bytearray(b'\xff\x00')",
+                    "timestamp": moment,
+                    "array": "[1, 'two', None, [False]]",
+                    "table": "{'inner': {'deep': 'yes'}}",
+                },
+            });
+            assert_eq!(seen, [expected]);
+        })
+        .await;
+}
+
+/// All that came with a message.
+struct Taken(Properties, String);
+
+impl<'d> FromDelivery<'d> for Taken {
+    type Rejection = Infallible;
+
+    async fn from_delivery(delivery: &'d Delivery) -> Result<Self, Infallible> {
+        let body = String::from_utf8_lossy(delivery.body()).into_owned();
+        Ok(Self(delivery.properties().clone(), body))
+    }
+}
+
+#[tokio::test]
+async fn what_python_sends_arrives_at_a_handler_as_it_was_set() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let (sender, mut taken) = mpsc::unbounded_channel();
+            let sender: &'static _ = Box::leak(Box::new(sender));
+            let take = move |message: Taken| async move { sender.send(message).unwrap() };
+            let handlers = HandlerRegistry::new().register("take", take);
+            let app = bed.start_queue(ploomby::Queue::new(&queue), handlers).await;
+            run_python("send.py", &[rabbit().await.url(), &queue]).await;
+
+            let taken = timeout(DEADLINE, taken.recv()).await.unwrap();
+            let Taken(properties, body) = taken.unwrap();
+            assert_eq!(body, r#"{"name": "Adélaïde"}"#);
+            assert_eq!(properties.get_content_type(), Some("application/json"));
+            assert_eq!(properties.get_content_encoding(), Some("identity"));
+            assert!(properties.is_persistent());
+            assert_eq!(properties.get_priority(), Some(5));
+            assert_eq!(properties.get_correlation_id(), Some("c-1"));
+            assert_eq!(properties.get_reply_to(), Some("answers"));
+            assert_eq!(properties.get_expiration(), Some("60000"));
+            assert_eq!(properties.get_message_id(), Some("m-1"));
+            assert_eq!(properties.get_timestamp(), Some(MOMENT));
+            assert_eq!(properties.get_message_type(), Some("take"));
+            assert_eq!(properties.get_user_id(), Some("guest"));
+            assert_eq!(properties.get_app_id(), Some("shop"));
+
+            // Python has one type of integer, and one of floats; it writes no negative one in an octet
+            let mut sent = headers();
+            sent.retain(|(name, _)| !["u8", "f64"].contains(name));
+            for (name, value) in &mut sent {
+                match *name {
+                    "i8" => *value = Value::I8(7),
+                    "i64" => *value = Value::I64(1 << 40),
+                    _ => {}
+                }
+            }
+            let headers = properties.headers();
+            assert_eq!(headers.len(), sent.len(), "{headers:?}");
+            for (name, value) in sent {
+                let arrived = headers.get(name);
+                assert!(
+                    arrived.as_ref() == Some(&value),
+                    "{name} arrives as {arrived:?}"
+                );
+            }
+            app.shut_down().await.unwrap();
+        })
+        .await;
+}
