@@ -2,6 +2,7 @@
 //!
 //! - `outgoing`, `draft`: the message that is written, and where it goes;
 //! - `addressed`: the message that is sent;
+//! - `replying`: answers to requests;
 //! - `delays`: messages that wait in the broker first;
 //! - `error`: why a message is not known to be in its queue.
 
@@ -20,14 +21,8 @@ pub use self::{
     outgoing::Outgoing,
 };
 use crate::{
-    app::broker_url::BrokerUrl,
-    codec::{Codec, EncodeError},
-    handler::Receives,
-    key::KeySource,
-    memory::MemoryBroker,
-    message::{Message, Properties},
-    rabbit::Line,
-    reply::{self, ErrorReply},
+    app::broker_url::BrokerUrl, codec::Codec, handler::Receives, key::KeySource,
+    memory::MemoryBroker, message::Message, rabbit::Line,
 };
 
 mod addressed;
@@ -35,6 +30,7 @@ mod delays;
 mod draft;
 mod error;
 mod outgoing;
+mod replying;
 
 /// How long a message may take, unless the program says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -309,58 +305,6 @@ impl Publisher {
     /// Dropped before it is done, the message may be in the queue or not.
     pub async fn publish(&self, queue: &str, message: Message) -> Result<(), PublishError> {
         self.to(queue).message(message).send().await
-    }
-
-    /// Answers a request, such as that of an [`RpcClient`](crate::RpcClient), with a value, in the codec of
-    /// the request. One that asks for no reply gets none.
-    ///
-    /// ```
-    /// use ploomby::{PublishError, Properties, Publisher};
-    ///
-    /// async fn double(number: u32, request: &Properties, publisher: &Publisher) -> Result<(), PublishError> {
-    ///     publisher.reply(request, &(number * 2)).await
-    /// }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [What an error means](Self#what-an-error-means); but that nobody waits any more is none.
-    pub async fn reply<T: Serialize + ?Sized>(
-        &self,
-        request: &Properties,
-        value: &T,
-    ) -> Result<(), PublishError> {
-        let codec = reply::codec_for(request, self.settings.codec);
-        self.send_reply(request, reply::value(value, codec)).await
-    }
-
-    /// Answers a request with an error, in the codec of the request. One that asks for no reply gets none.
-    ///
-    /// # Errors
-    ///
-    /// [What an error means](Self#what-an-error-means); but that nobody waits any more is none.
-    pub async fn reply_error(
-        &self,
-        request: &Properties,
-        error: &ErrorReply,
-    ) -> Result<(), PublishError> {
-        let codec = reply::codec_for(request, self.settings.codec);
-        self.send_reply(request, error.to_reply(codec)).await
-    }
-
-    async fn send_reply(
-        &self,
-        request: &Properties,
-        reply: Result<Message, EncodeError>,
-    ) -> Result<(), PublishError> {
-        let reply = reply.map_err(PublishError::Invalid)?;
-        match reply::addressed(reply, request)? {
-            Some((queue, reply)) => {
-                let reply = self.to(&queue).message(reply).transient();
-                reply.allow_unroutable().send().await
-            }
-            None => Ok(()),
-        }
     }
 
     /// Sends what was handed over, and closes the connection of all clones in order.

@@ -1,0 +1,205 @@
+use std::{collections::VecDeque, mem, sync::Arc};
+
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+use tracing::{info, warn};
+
+use super::{Shared, WAITING};
+use crate::rabbit::{
+    options::Reconnect,
+    publisher::{CONFIRM_TIMEOUT, ConfirmChannel, RabbitPublishError, Unconfirmed},
+};
+
+/// The task that publishes. It ends when nobody has anything more to send.
+pub(super) struct Runner {
+    shared: Arc<Shared>,
+    messages: mpsc::Receiver<Box<Unconfirmed>>,
+    channel: Option<ConfirmChannel>,
+    /// How many channels there were.
+    channels: u64,
+    /// What goes next, in order.
+    unsent: VecDeque<Box<Unconfirmed>>,
+    /// How many of those are published alone, since the broker refused one of them.
+    suspects: usize,
+}
+
+impl Runner {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        messages: mpsc::Receiver<Box<Unconfirmed>>,
+        channel: ConfirmChannel,
+    ) -> Self {
+        Self {
+            shared,
+            messages,
+            channel: Some(channel),
+            channels: 1,
+            unsent: VecDeque::new(),
+            suspects: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let mut incoming = Vec::new();
+        loop {
+            // each of them can be dropped and asked again
+            tokio::select! {
+                count = self.messages.recv_many(&mut incoming, WAITING) => match count {
+                    0 => break,
+                    _ => self.unsent.extend(incoming.drain(..)),
+                },
+                () = closed(self.channel.as_ref()) => {}
+                () = self.shared.overdue.notified() => self.give_up_if_stale(),
+                () = self.shared.closing.cancelled(), if !self.messages.is_closed() => {
+                    self.messages.close();
+                }
+            }
+            self.publish_unsent().await;
+        }
+        loop {
+            self.publish_unsent().await;
+            let Some(channel) = &self.channel else { break };
+            let _ = timeout(CONFIRM_TIMEOUT, channel.confirms().drained()).await;
+            if channel.confirms().is_closed() {
+                continue;
+            }
+            if let Some(channel) = self.channel.take() {
+                channel.close().await;
+            }
+            break;
+        }
+        self.shared.connection.close().await;
+    }
+
+    async fn publish_unsent(&mut self) {
+        loop {
+            self.take_back();
+            let Some(mut next) = self.unsent.pop_front() else {
+                return;
+            };
+            if next.is_abandoned() {
+                continue;
+            }
+            if mem::take(&mut next.needs_fresh_channel) {
+                self.give_up_channel("the next call is to have another");
+            }
+            let back = match &self.channel {
+                Some(channel) if channel.is_usable() => {
+                    self.note_call(&next, Some(self.channels));
+                    let back = channel.publish(next).await.err();
+                    if self.suspects > 0 && back.is_none() {
+                        self.suspects -= 1;
+                        let _ = timeout(CONFIRM_TIMEOUT, channel.confirms().drained()).await;
+                    }
+                    back
+                }
+                _ => Some(next),
+            };
+            if let Some(back) = back {
+                self.note_call(&back, None);
+                self.unsent.push_front(back);
+                self.renew_channel().await;
+            }
+        }
+    }
+
+    /// Takes back what a channel that is closed has not confirmed.
+    ///
+    /// The broker closes a channel for a message that it does not take, such as one for an exchange
+    /// that does not exist, without saying which it was: it is the one that was there alone.
+    fn take_back(&mut self) {
+        let closed = self
+            .channel
+            .take_if(|channel| channel.confirms().is_closed());
+        let Some(channel) = closed else { return };
+        if let Some(calls) = &self.shared.calls {
+            calls.lost(self.channels);
+        }
+        let mut kept = channel.confirms().take_kept();
+        if let Some(reason) = channel.confirms().refusal() {
+            if kept.len() == 1 {
+                for culprit in kept.drain(..) {
+                    culprit.settle(Err(RabbitPublishError::Rejected(reason.clone())));
+                }
+            }
+            self.suspects = self.suspects.max(kept.len());
+        }
+        for kept in kept.into_iter().rev() {
+            self.unsent.push_front(kept);
+        }
+    }
+
+    /// A channel that does not confirm is of no use to the next message either, and would remember
+    /// all of them.
+    fn give_up_if_stale(&mut self) {
+        let Some(channel) = &self.channel else { return };
+        let oldest = channel.confirms().oldest();
+        if oldest.is_some_and(|since| since.elapsed() >= CONFIRM_TIMEOUT) {
+            warn!("the broker does not confirm messages, trying another channel");
+            self.give_up_channel("the broker did not confirm");
+        }
+    }
+
+    /// Says over which channel the request of a call goes.
+    fn note_call(&self, message: &Unconfirmed, channel: Option<u64>) {
+        if let (Some(calls), Some(call)) = (&self.shared.calls, message.call) {
+            calls.sent(call, channel);
+        }
+    }
+
+    fn give_up_channel(&mut self, reason: &str) {
+        if let Some(channel) = &self.channel {
+            channel.confirms().close(reason);
+        }
+        self.take_back();
+    }
+
+    /// Opens a channel, as long as somebody waits for it.
+    async fn renew_channel(&mut self) {
+        if let Some(channel) = &self.channel {
+            if channel.channel().is_open() {
+                // it refuses all that it is given: what it was given before is answered soon
+                let _ = timeout(CONFIRM_TIMEOUT, channel.confirms().drained()).await;
+            }
+            channel.confirms().close("the channel was lost");
+            self.take_back();
+        }
+        for attempt in 1.. {
+            self.unsent.retain(|message| !message.is_abandoned());
+            if self.unsent.is_empty() {
+                return;
+            }
+            match self.shared.open_channel().await {
+                Ok(channel) => {
+                    self.channel = Some(channel);
+                    self.channels += 1;
+                    if self.note_trouble(None).is_some() {
+                        info!("publishing again");
+                    }
+                    return;
+                }
+                Err(error) => {
+                    let error = error.to_string();
+                    if self.note_trouble(Some(error.clone())).is_none() {
+                        warn!(error, "cannot publish, trying again");
+                    }
+                }
+            }
+            sleep(Reconnect::forever().pause(attempt)).await;
+        }
+    }
+
+    fn note_trouble(&self, trouble: Option<String>) -> Option<String> {
+        mem::replace(&mut *self.shared.trouble(), trouble)
+    }
+}
+
+/// Resolves when the channel that there is closes.
+async fn closed(channel: Option<&ConfirmChannel>) {
+    match channel {
+        Some(channel) => channel.confirms().closed().await,
+        None => std::future::pending().await,
+    }
+}
