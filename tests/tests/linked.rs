@@ -2,7 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use ploomby::{HandlerRegistry, extract::Key, handler};
+use ploomby::{
+    App, HandlerRegistry, Queue,
+    extract::{Key, State},
+    handler,
+};
 
 #[handler("here", "here too")]
 async fn here(Key(_): Key) {}
@@ -16,6 +20,12 @@ mod private {
 async fn the_rest() {}
 
 async fn nothing() {}
+
+#[derive(Clone)]
+struct NeverGiven;
+
+#[handler("stated", "stated too")]
+async fn stated(_: State<NeverGiven>) {}
 
 #[test]
 fn handlers_of_every_module_are_linked() {
@@ -117,4 +127,14 @@ fn a_program_without_handlers_is_told_how_to_write_one() {
 fn a_default_handler_alone_is_enough() {
     let handlers = HandlerRegistry::new().register_default(nothing);
     assert!(handlers.check().is_ok());
+}
+
+#[tokio::test]
+async fn state_that_nobody_gives_is_missed_once_for_a_handler_of_several_keys() {
+    let app = App::new("memory://linked").queue(Queue::new("any"));
+    let error = app.start().await.expect_err("no state").to_string();
+    let state = format!("`{}::NeverGiven`: `", module_path!());
+    let origin = format!("`{}::stated` at {}:", module_path!(), file!());
+    assert_eq!(error.matches(&state).count(), 1, "{error}");
+    assert_eq!(error.matches(&origin).count(), 1, "{error}");
 }

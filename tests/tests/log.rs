@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use garde::Validate;
-use ploomby::extract::{Protobuf, Valid};
+use ploomby::extract::{Header, Protobuf, Valid};
 use ploomby::{HandlerRegistry, Message, Properties};
 use ploomby_tests::{Bed, KEY};
 use serde::{Deserialize, Serialize};
@@ -54,7 +54,7 @@ fn quoting(password: &str, (): &()) -> garde::Result {
 
 // one thread, of which the log is kept
 #[tokio::test]
-async fn a_payload_that_is_refused_is_not_quoted_in_the_log() {
+async fn what_is_refused_is_not_quoted_in_the_log() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -79,6 +79,7 @@ async fn a_payload_that_is_refused_is_not_quoted_in_the_log() {
         ),
         ("protobuf", "application/protobuf", Ok(proto)),
         ("password", "application/json", Ok(password.into_bytes())),
+        ("header", "application/json", Ok(Vec::new())),
     ] {
         let body = body.unwrap();
         Bed::memory()
@@ -86,6 +87,7 @@ async fn a_payload_that_is_refused_is_not_quoted_in_the_log() {
             .run(async |bed: Arc<Bed>| {
                 let handlers = HandlerRegistry::new()
                     .register("number", |_: Number| async {})
+                    .register("header", |_: Header<Number>| async {})
                     .register("protobuf", |_: Protobuf<ProtoNumber>| async {})
                     .register("password", |_: Valid<Password>| async {});
                 let queue = bed.queue_name();
@@ -94,6 +96,8 @@ async fn a_payload_that_is_refused_is_not_quoted_in_the_log() {
                 let message = Message::new(body)
                     .with_properties(properties)
                     .with_header(KEY, key)
+                    .unwrap()
+                    .with_header("number", SECRET)
                     .unwrap();
                 bed.publish(&queue, message).await;
                 bed.dead_letter(&queue).await;
@@ -102,7 +106,8 @@ async fn a_payload_that_is_refused_is_not_quoted_in_the_log() {
             .await;
     }
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert_eq!(log.matches("dead-lettered").count(), 5, "{log}");
+    assert_eq!(log.matches("dead-lettered").count(), 6, "{log}");
     assert!(log.contains("breaks 1 of its rules"), "{log}");
+    assert!(log.contains("the header `number` does not fit"), "{log}");
     assert!(!log.contains(SECRET), "{log}");
 }
