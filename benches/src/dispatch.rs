@@ -35,6 +35,8 @@ pub struct Round {
     case: Case,
     messages: usize,
     broker: MemoryBroker,
+    /// Those of the messages, in turn.
+    keys: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -63,6 +65,7 @@ impl Round {
             case,
             messages,
             broker: MemoryBroker::named("dispatch"),
+            keys: case.keys(),
         }
     }
 
@@ -73,8 +76,8 @@ impl Round {
     /// The broker refuses one.
     pub fn publish(&self) -> anyhow::Result<()> {
         self.broker.declare_queue(QUEUE, [])?;
-        for number in 0..self.messages {
-            let message = Message::new(BODY).with_header(KEY_HEADER, self.case.key(number))?;
+        for key in self.keys.iter().cycle().take(self.messages) {
+            let message = Message::new(BODY).with_header(KEY_HEADER, key.as_str())?;
             self.broker.publish(QUEUE, message)?;
         }
         Ok(())
@@ -93,7 +96,7 @@ impl Round {
                 return Ok(());
             }
             Case::Raw | Case::Json => {}
-            Case::Keys(count) => app = app.handlers(keyed(count)),
+            Case::Keys(_) => app = app.handlers(self.handlers()),
         }
         HANDLED.start(self.messages);
         let running = app
@@ -106,21 +109,21 @@ impl Round {
         ensure!(left == 0, "{left} messages were not acknowledged");
         Ok(())
     }
-}
 
-fn keyed(count: usize) -> HandlerRegistry {
-    (0..count).fold(HandlerRegistry::new(), |handlers, number| {
-        handlers.register(&Case::Keys(count).key(number), json)
-    })
+    /// One with each key.
+    fn handlers(&self) -> HandlerRegistry {
+        let register = |handlers: HandlerRegistry, key: &String| handlers.register(key, json);
+        self.keys.iter().fold(HandlerRegistry::new(), register)
+    }
 }
 
 impl Case {
-    /// The key of the message of this number: as long for each number of keys.
-    fn key(self, number: usize) -> String {
+    /// As long for each number of keys.
+    fn keys(self) -> Vec<String> {
         match self {
-            Self::Publish | Self::Raw => "raw".to_owned(),
-            Self::Json => "json".to_owned(),
-            Self::Keys(count) => format!("key{:05}", number % count),
+            Self::Publish | Self::Raw => vec!["raw".to_owned()],
+            Self::Json => vec!["json".to_owned()],
+            Self::Keys(count) => (0..count).map(|number| format!("{number:04}")).collect(),
         }
     }
 }

@@ -54,7 +54,8 @@ fn each<const COUNT: usize>(
         rate(plan, CONSUMER_CORE, &[argument])
     })?;
     for (value, rates) in values.iter().zip(&rates) {
-        section.row(columns(&value.to_string(), rates, thousands));
+        let rates = Samples::new(rates.iter().copied());
+        section.row(columns(&value.to_string(), &rates, thousands));
     }
     report.add(section);
     Ok(())
@@ -85,15 +86,13 @@ fn cores(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
         rate(plan, cores, &arguments)
     })?;
     for ((name, ..), rates) in cases.iter().zip(&rates) {
-        section.row(columns(name, rates, thousands));
+        let rates = Samples::new(rates.iter().copied());
+        section.row(columns(name, &rates, thousands));
     }
-    let [one, .., two] = &rates[..] else {
-        return Ok(());
-    };
-    section.ratio(
-        "two cores, 2 consumers / one core, 1 consumer",
-        &[two.median() / one.median()],
-    );
+    if let [one, .., two] = &rates[..] {
+        let ratios: Vec<_> = two.iter().zip(one).map(|(two, one)| two / one).collect();
+        section.ratio("two cores, 2 consumers / one core, 1 consumer", &ratios);
+    }
     report.add(section);
     Ok(())
 }
@@ -128,18 +127,19 @@ fn memory(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The rates of each of them, round by round.
 fn interleaved(
     plan: &Plan,
     count: usize,
     mut run: impl FnMut(usize) -> anyhow::Result<f64>,
-) -> anyhow::Result<Vec<Samples>> {
+) -> anyhow::Result<Vec<Vec<f64>>> {
     let mut rates = vec![Vec::new(); count];
     for _ in 0..plan.rounds() {
         for (at, rates) in rates.iter_mut().enumerate() {
             rates.push(run(at)?);
         }
     }
-    Ok(rates.into_iter().map(Samples::new).collect())
+    Ok(rates)
 }
 
 /// Deliveries per second of ploomby.
