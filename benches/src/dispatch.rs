@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::{meter::Countdown, order::KEY_HEADER};
 
 const QUEUE: &str = "dispatch";
+const WINDOW: u16 = 64;
 const BODY: &str = r#"{"x":1234,"y":-5678}"#;
 
 static HANDLED: Countdown = Countdown::new();
@@ -69,42 +70,42 @@ impl Round {
         }
     }
 
-    /// Publishes the messages.
-    ///
-    /// # Errors
-    ///
-    /// The broker refuses one.
-    pub fn publish(&self) -> anyhow::Result<()> {
-        self.broker.declare_queue(QUEUE, [])?;
-        for key in self.keys.iter().cycle().take(self.messages) {
-            let message = Message::new(BODY).with_header(KEY_HEADER, key.as_str())?;
-            self.broker.publish(QUEUE, message)?;
-        }
-        Ok(())
-    }
-
-    /// Handles what was published, from the start of the app to its end.
+    /// Publishes and handles the messages, a window of them at a time: no more are alive than in a
+    /// program that keeps up, so that what an allocation costs is what it costs there.
     ///
     /// # Errors
     ///
     /// A message is not handled.
-    pub async fn handle(&self) -> anyhow::Result<()> {
-        let mut app = App::new("memory://dispatch");
-        match self.case {
-            Case::Publish => {
-                self.broker.purge_queue(QUEUE)?;
-                return Ok(());
-            }
-            Case::Raw | Case::Json => {}
-            Case::Keys(_) => app = app.handlers(self.handlers()),
+    pub async fn run(&self) -> anyhow::Result<()> {
+        self.broker.declare_queue(QUEUE, [])?;
+        let mut app = App::new("memory://dispatch").queue(queue());
+        if let Case::Keys(_) = self.case {
+            app = app.handlers(self.handlers());
         }
-        HANDLED.start(self.messages);
-        let running = app
-            .queue(Queue::new(QUEUE).key(KeySource::header(KEY_HEADER)))
-            .start()
-            .await?;
-        HANDLED.done().await;
-        running.shut_down().await?;
+        let running = match self.case {
+            Case::Publish => None,
+            Case::Raw | Case::Json | Case::Keys(_) => Some(app.start().await?),
+        };
+        let mut keys = self.keys.iter().cycle();
+        let mut left = self.messages;
+        while left > 0 {
+            let count = left.min(usize::from(WINDOW));
+            HANDLED.start(count);
+            for key in keys.by_ref().take(count) {
+                let message = Message::new(BODY).with_header(KEY_HEADER, key.as_str())?;
+                self.broker.publish(QUEUE, message)?;
+            }
+            match running {
+                Some(_) => HANDLED.done().await,
+                None => {
+                    self.broker.purge_queue(QUEUE)?;
+                }
+            }
+            left -= count;
+        }
+        if let Some(running) = running {
+            running.shut_down().await?;
+        }
         let left = self.broker.ready_count(QUEUE);
         ensure!(left == 0, "{left} messages were not acknowledged");
         Ok(())
@@ -115,6 +116,12 @@ impl Round {
         let register = |handlers: HandlerRegistry, key: &String| handlers.register(key, json);
         self.keys.iter().fold(HandlerRegistry::new(), register)
     }
+}
+
+fn queue() -> Queue {
+    Queue::new(QUEUE)
+        .key(KeySource::header(KEY_HEADER))
+        .prefetch(WINDOW)
 }
 
 impl Case {

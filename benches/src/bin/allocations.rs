@@ -17,9 +17,7 @@ async fn main() -> anyhow::Result<()> {
     let messages = arguments.next("MESSAGES")?.parse()?;
     arguments.end()?;
 
-    let round = Round::new(case, messages);
-    round.publish()?;
-    round.handle().await?;
+    Round::new(case, messages).run().await?;
     let stats = ALLOCATOR.stats();
     println!("{}", stats.allocations + stats.reallocations);
     Ok(())
