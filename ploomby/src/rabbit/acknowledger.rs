@@ -60,6 +60,11 @@ impl RabbitAcknowledger {
         self.untold.load(Ordering::Relaxed) >= self.half
     }
 
+    /// Whether one acknowledgement could tell of more than one message.
+    pub(super) fn holds_several(&self) -> bool {
+        self.untold.load(Ordering::Relaxed) > 1
+    }
+
     /// Resolves when an acknowledgement is held back that was not yet flushed.
     ///
     /// # Cancel safety

@@ -8,7 +8,7 @@ use amqprs::{
 };
 use tokio::{
     sync::mpsc::{UnboundedReceiver, error::TryRecvError},
-    task::JoinHandle,
+    task::{JoinHandle, yield_now},
     time::timeout,
 };
 use tracing::{debug, warn};
@@ -99,6 +99,7 @@ impl Session {
     ///
     /// A delivery that was taken and not started stays unsettled, as all that were not taken.
     pub(super) async fn run(&mut self, dispatcher: &Dispatcher) -> Lost {
+        let mut looked_again = false;
         loop {
             // what is still at hand belongs to others by now
             if self.events.is_ended() && !self.is_cancelled() {
@@ -106,6 +107,7 @@ impl Session {
             }
             match self.deliveries.try_recv() {
                 Ok(message) => {
+                    looked_again = false;
                     if let Err(lost) = self.take(message, dispatcher).await {
                         return lost;
                     }
@@ -113,7 +115,14 @@ impl Session {
                 }
                 Err(TryRecvError::Disconnected) if !self.is_cancelled() => return self.lost(),
                 Err(TryRecvError::Disconnected) => self.drained = true,
-                Err(TryRecvError::Empty) => {}
+                // in a burst the client's own tasks have more, which one acknowledgement can tell of: they
+                // get one turn of the runtime, and no time passes for a message that is alone
+                Err(TryRecvError::Empty) if !looked_again && self.acknowledger.holds_several() => {
+                    looked_again = true;
+                    yield_now().await;
+                    continue;
+                }
+                Err(TryRecvError::Empty) => looked_again = false,
             }
             // nothing more is at hand, so nothing is held back
             if let Err(lost) = self.flush().await {
