@@ -25,6 +25,12 @@ async fn slow(number: u32) {
     say("done", number);
 }
 
+#[ploomby::handler("stuck")]
+async fn stuck(number: u32) {
+    say("begun", number);
+    std::future::pending().await
+}
+
 #[ploomby::handler("abort")]
 async fn abort(number: u32) {
     say("begun", number);
