@@ -86,9 +86,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// They are opened again, at the next host, and what the broker had not confirmed is sent once
 /// more, before all that came later: messages reach a queue for the first time in the order in which
-/// they were sent, whether each was awaited before the next or not. One that was there already is
-/// there twice then, with the same message id. After [`timeout`](Self::timeout), 30 seconds unless
-/// told otherwise, the sender hears [`PublishError::Unconfirmed`].
+/// they were sent, whether each is awaited before the next, up to 1,024 are at once, or they go as one
+/// [`send_all`](Self::send_all). One that was there already is there twice then, with the same message
+/// id. After [`timeout`](Self::timeout), 30 seconds unless told otherwise, the sender hears
+/// [`PublishError::Unconfirmed`].
 ///
 /// # Each message
 ///

@@ -32,6 +32,12 @@ async fn double(number: u32) -> u32 {
     number * 2
 }
 
+#[ploomby::handler("stuck")]
+async fn stuck(number: u32) {
+    say("begun", number);
+    std::future::pending().await
+}
+
 #[ploomby::handler("abort")]
 async fn abort(number: u32) {
     say("begun", number);

@@ -7,9 +7,8 @@ use ploomby_tests::{Bed, KEY, OwnRabbit, eventually, eventually_some, unique_nam
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::LONG;
 use crate::ledger::Ledger;
-
-const LONG: Duration = Duration::from_secs(90);
 
 fn url(nodes: &[OwnRabbit]) -> String {
     let hosts: Vec<String> = nodes

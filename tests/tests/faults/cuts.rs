@@ -6,11 +6,10 @@ use ploomby_tests::{Bed, Cut, Direction, KEY, Method, eventually};
 use tokio::time::{sleep, timeout};
 
 use crate::ledger::{Ledger, numbers};
-use crate::{before, shared};
+use crate::{LONG, before, shared};
 
 const MESSAGES: u32 = 5_000;
 const CUTS: usize = 25;
-const LONG: Duration = Duration::from_secs(120);
 
 /// Every way to cut: at each step of handling, copying, confirming and acknowledging, and anywhere.
 fn cut(turn: usize) -> Cut {

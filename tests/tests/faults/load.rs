@@ -1,15 +1,13 @@
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ploomby::extract::Key;
 use ploomby::{HandlerRegistry, KeySource, Queue};
 use ploomby_tests::{Bed, KEY};
-use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
-use crate::shared;
-
-const LONG: Duration = Duration::from_secs(120);
+use crate::{LONG, shared};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_keys_on_one_queue_of_three_replicas_reach_their_own_handlers() {
@@ -73,8 +71,9 @@ async fn a_slow_handler_beside_a_fast_one_keeps_to_the_limit_and_holds_nothing_u
         .run(async |bed| {
             let queue = bed.queue_name();
             let ledger = Ledger::new();
+            let end_of_slow: &'static CancellationToken = Box::leak(Box::default());
             let handlers = HandlerRegistry::new()
-                .register("slow", move |_: u32| counted(sleep(Duration::from_secs(3))))
+                .register("slow", move |_: u32| counted(end_of_slow.cancelled()))
                 .register("fast", move |number: u32| {
                     counted(async move {
                         tokio::task::yield_now().await;
@@ -90,10 +89,7 @@ async fn a_slow_handler_beside_a_fast_one_keeps_to_the_limit_and_holds_nothing_u
             bed.send_numbers(&queue, "fast", 0..1_000).await;
             ledger.until(1_000, LONG).await;
             let took = begin.elapsed();
-            assert!(
-                took < Duration::from_secs(3),
-                "the slow ones held up the fast ones: {took:?}"
-            );
+            end_of_slow.cancel();
             app.shut_down().await.unwrap();
             let most = MOST.load(Ordering::SeqCst);
             eprintln!(

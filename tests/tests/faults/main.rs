@@ -16,8 +16,14 @@ mod process;
 mod queues;
 mod retries;
 
+use std::time::Duration;
+
 use ploomby_tests::{OwnRabbit, Proxy};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
+
+/// How long a test waits for what has to happen. It costs nothing where all is well, and a machine that is busy
+/// is slow; `comeback` measures how soon things happen.
+const LONG: Duration = Duration::from_secs(180);
 
 /// The broker that tests share which leave it as it is.
 async fn shared() -> &'static OwnRabbit {

@@ -1,15 +1,14 @@
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ploomby::{HandlerRegistry, KeySource, Message, Queue};
 use ploomby_tests::{Bed, KEY, eventually};
 
 use crate::ledger::{Ledger, numbers};
-use crate::shared;
+use crate::{LONG, shared};
 
 const GOOD: u32 = 10_000;
 const BAD: u32 = 1_000;
-const LONG: Duration = Duration::from_secs(60);
 
 /// One of each kind, in turn, with the reason that it is parked for.
 fn bad(number: u32) -> (Message, &'static str) {

@@ -7,9 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use crate::ledger::{Ledger, numbers};
-use crate::{disturbed, shared};
-
-const LONG: Duration = Duration::from_secs(150);
+use crate::{LONG, disturbed, shared};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_memory_alarm_holds_up_dead_letters_and_loses_none() {

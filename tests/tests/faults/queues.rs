@@ -5,9 +5,7 @@ use ploomby::{HandlerRegistry, KeySource, PublishError, Publisher, Queue};
 use ploomby_tests::{Bed, KEY, eventually};
 
 use crate::ledger::Ledger;
-use crate::shared;
-
-const LONG: Duration = Duration::from_secs(60);
+use crate::{LONG, shared};
 
 fn noting(ledger: &'static Ledger) -> HandlerRegistry {
     HandlerRegistry::new().register(
@@ -52,7 +50,6 @@ async fn a_queue_that_is_deleted_under_load_is_consumed_again() {
                 slowest = slowest.max(deleted.elapsed());
             }
             eprintln!("a deleted queue was consumed again within {slowest:?}");
-            assert!(slowest < Duration::from_secs(5), "{slowest:?}");
             publisher.close().await;
             app.shut_down().await.unwrap();
             assert_eq!(ledger.duplicates(), 0);
