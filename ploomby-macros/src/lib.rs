@@ -80,6 +80,33 @@ mod valid;
 /// async fn heartbeat() {}
 /// ```
 ///
+/// The extractors of ploomby are what the program gave (`State<T>`), what came with the message (`Header<T>`
+/// for headers by name and type, `Headers` for all, `Properties`, `Key`, `RawBody`, `Attempt`, `Redelivered`,
+/// `Delivery`), and what a layer left with it (`Extension<T>`). Where one fails, the message is
+/// dead-lettered. With `Option` around it the handler is called all the same, and with `Result` it gets the
+/// error. State that the program does not give is an error at startup, unless it is optional.
+///
+/// ```
+/// use ploomby::{extract::{Header, State}, handler};
+/// use serde::Deserialize;
+///
+/// #[derive(Clone)]
+/// struct Rates {
+///     percent: u64,
+/// }
+///
+/// #[derive(Deserialize)]
+/// struct Origin<'m> {
+///     tenant: &'m str,
+/// }
+///
+/// #[handler("fee")]
+/// async fn fee(cents: u64, State(rates): State<Rates>, origin: Option<Header<Origin<'_>>>) {
+///     let tenant = origin.as_ref().map_or("nobody", |origin| origin.tenant);
+///     println!("{tenant} pays {}", cents * rates.percent / 100);
+/// }
+/// ```
+///
 /// A payload is decoded from JSON, unless the content type of the message names another format that
 /// ploomby's features turned on. In JSON `&[u8]` and `Vec<u8>` are lists of numbers. For the bytes
 /// of the body take
@@ -165,6 +192,7 @@ mod valid;
 /// | `retry` | how many attempts there are in all, as a number, or a [`Retry`] | as the queue says: no retry |
 /// | `timeout` | how long it may take: `"500ms"`, `"10s"`, `"5m"`, `"2h"`, `"1d"`, or a `Duration` | as the queue says: no limit |
 /// | `concurrency` | how many messages of a queue it works at in the same moment, in this program | as many as the queue allows |
+/// | `layer` | a `tower::Layer` to put around it, such as `ConcurrencyLimitLayer::new(4)`, inside of those of its queue | none of its own |
 /// | `ordered_by` | an [`OrderBy`]: messages with the same value there run one after another, others in parallel | as the queue says: no order |
 /// | `batch_size` | how many messages a [`Batch`] has, at most, as a number | as the queue says: 32 |
 /// | `batch_wait` | how long the first message of a [`Batch`] waits for others: `"50ms"`, or a `Duration` | as the queue says: 100 ms |

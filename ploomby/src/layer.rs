@@ -98,6 +98,28 @@ where
     }
 }
 
+/// A layer without the name of its type.
+#[derive(Clone)]
+pub struct AnyLayer(Arc<dyn HandlerLayer>);
+
+impl AnyLayer {
+    pub(crate) fn new(layer: impl HandlerLayer) -> Self {
+        Self(Arc::new(layer))
+    }
+}
+
+impl HandlerLayer for AnyLayer {
+    fn wrap(&self, service: HandlerService, stop: &CancellationToken) -> HandlerService {
+        self.0.wrap(service, stop)
+    }
+}
+
+impl fmt::Debug for AnyLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AnyLayer").finish_non_exhaustive()
+    }
+}
+
 /// A handler, or all handlers of a queue, with the layers so far: what a layer wraps.
 ///
 /// It is always ready; a layer inside that is not keeps the call waiting.
@@ -238,11 +260,11 @@ fn not_ours() -> Failure {
 
 /// Layers in the order in which they were added: each goes around those before it.
 #[derive(Clone, Default)]
-pub(crate) struct Layers(Vec<Arc<dyn HandlerLayer>>);
+pub(crate) struct Layers(Vec<AnyLayer>);
 
 impl Layers {
     pub(crate) fn push(&mut self, layer: impl HandlerLayer) {
-        self.0.push(Arc::new(layer));
+        self.0.push(AnyLayer::new(layer));
     }
 
     /// Puts others around these.

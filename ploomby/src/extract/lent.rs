@@ -21,7 +21,10 @@ use crate::{delivery::Delivery, settle::Failure};
     label = "neither a payload nor an extractor",
     note = "derive `serde::Deserialize` for `{Self}` and all that it holds, so that it is decoded \
             from the message's body",
-    note = "or implement `ploomby::extract::FromDelivery` for it"
+    note = "or implement `ploomby::extract::FromDelivery` for it",
+    note = "or mind what it holds: `State<T>` and `Extension<T>` take a `T` that is `Clone + Send + \
+            Sync + 'static`, `Header<T>` one that is `Deserialize`, `Valid<T>` one that is \
+            `garde::Validate`, `Option<T>` and `Result<T, T::Rejection>` an extractor"
 )]
 pub trait LentArgument<'d, Kind> {
     /// What lives while the handler runs.

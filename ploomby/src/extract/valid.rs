@@ -39,25 +39,17 @@ use crate::{
 /// }
 /// ```
 ///
+/// A payload is validated where the handler says so, and nowhere else. Were it for every type that has
+/// rules, some would be skipped in silence: rules whose context has no default, those of another
+/// version of `garde`, all of a handler that is registered by hand. With `Valid` each of these is
+/// validated, or does not compile.
+///
 /// The version of `garde` is the one that ploomby was built with: a `Validate` of another version
 /// is another trait, which the compiler says at the argument.
-// the bound stands here so that the compiler names the missing rules where the type is written
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Valid<T: Rules>(pub T);
+pub struct Valid<T>(pub T);
 
-/// What has rules of `garde`. It is implemented for all that does.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` has no rules to validate",
-    label = "not `garde::Validate`",
-    note = "derive `garde::Validate` for it, of the version of `garde` that ploomby names; a \
-            context of its rules must be `Default`"
-)]
-pub trait Rules: Validate<Context: Default> {}
-
-#[diagnostic::do_not_recommend]
-impl<T: Validate<Context: Default>> Rules for T {}
-
-impl<T: Rules> Deref for Valid<T> {
+impl<T> Deref for Valid<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -65,7 +57,7 @@ impl<T: Rules> Deref for Valid<T> {
     }
 }
 
-impl<T: Rules> fmt::Debug for Valid<T> {
+impl<T> fmt::Debug for Valid<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Valid").finish_non_exhaustive()
     }
@@ -74,7 +66,7 @@ impl<T: Rules> fmt::Debug for Valid<T> {
 #[diagnostic::do_not_recommend]
 impl<'d, T> Argument<'d, Payload> for Valid<T>
 where
-    T: Argument<'d, Payload> + Rules + 'd,
+    T: Argument<'d, Payload> + Validate<Context: Default> + 'd,
 {
     fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Payload> {
         T::extract(delivery).and_then(|payload| match payload.validate() {

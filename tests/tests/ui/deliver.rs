@@ -34,7 +34,9 @@ pub(crate) fn deliver(key: &str, body: &str) -> Settled {
         message,
         settled: Arc::clone(&settled),
     };
-    let mut consumers = MessageConsumerRegistry::new(HandlerRegistry::linked(), once);
+    let mut consumers = MessageConsumerRegistry::new(HandlerRegistry::linked(), once)
+        // for handlers that take it
+        .with_state(7_u32);
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use crate::{layer::HandlerLayer, order::OrderBy, retry::Retry};
+use crate::{
+    layer::{AnyLayer, HandlerLayer},
+    order::OrderBy,
+    retry::Retry,
+};
 
 /// The value of `queue`.
 #[diagnostic::on_unimplemented(
@@ -143,13 +147,14 @@ impl BatchWaitValue for Duration {
             `ploomby::Delivery`, responds with a `ploomby::Answer`, and has an error that converts to \
             `tower::BoxError`"
 )]
-pub trait LayerValue: HandlerLayer + Sized {
+pub trait LayerValue {
     /// The layer.
-    #[must_use]
-    fn value(self) -> Self {
-        self
-    }
+    fn value(self) -> AnyLayer;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: HandlerLayer> LayerValue for T {}
+impl<T: HandlerLayer> LayerValue for T {
+    fn value(self) -> AnyLayer {
+        AnyLayer::new(self)
+    }
+}

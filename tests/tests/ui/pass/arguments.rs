@@ -10,8 +10,8 @@ use deliver::{
     deliver,
 };
 use ploomby::{
-    Delivery, Properties,
-    extract::{FromDelivery, Key, RawBody, Redelivered},
+    Delivery, Headers, Properties,
+    extract::{self, FromDelivery, Key, MissingKey, RawBody, Redelivered},
 };
 use serde::Deserialize;
 
@@ -109,6 +109,81 @@ async fn nine(a: Key, b: Key, c: Key, d: Key, e: Key, f: Key, g: Key, h: Key, us
 }
 
 #[ploomby::handler]
+async fn owned(delivery: Delivery, headers: Headers<'_>, user: User) {
+    assert_eq!((delivery.queue(), &*user.name), ("queue", "Ada"));
+    assert_eq!(headers.text("task_name"), Some("owned"));
+    ready(()).await;
+    drop((delivery, user));
+}
+
+#[derive(Deserialize)]
+struct Task<'m> {
+    task_name: &'m str,
+    attempt: Option<u32>,
+}
+
+#[ploomby::handler]
+async fn borrowed_headers(
+    extract::Header(task): extract::Header<Task<'_>>,
+    again: &extract::Header<Task<'_>>,
+) {
+    ready(()).await;
+    assert_eq!((task.task_name, task.attempt), ("borrowed_headers", None));
+    assert_eq!(again.task_name, task.task_name);
+}
+
+#[ploomby::handler]
+async fn optional(
+    never: Option<Never>,
+    len: Option<BodyLen>,
+    key: Option<Key>,
+    header: &Option<Header<'_>>,
+    user: Option<User>,
+) {
+    assert!(never.is_none());
+    assert_eq!(len.map(|len| len.0), Some(15));
+    assert_eq!(key.map(|key| key.0).as_deref(), Some("optional"));
+    assert_eq!(header.as_ref().map(|header| header.0), Some("optional"));
+    assert_eq!(user.map(|user| user.name).as_deref(), Some("Ada"));
+}
+
+#[ploomby::handler]
+async fn tried(
+    never: anyhow::Result<Never>,
+    len: Result<BodyLen, Infallible>,
+    key: &Result<Key, MissingKey>,
+    user: User,
+) {
+    assert_eq!(
+        never.err().map(|error| error.to_string()).as_deref(),
+        Some("no tenant")
+    );
+    assert_eq!(len.map(|len| len.0), Ok(15));
+    assert!(key.as_ref().is_ok_and(|key| key.0 == "tried"));
+    assert_eq!(user.name, "Ada");
+}
+
+/// A type that is called as one of ploomby's, and means nothing by it.
+#[derive(Deserialize)]
+struct State<T> {
+    name: T,
+}
+
+#[ploomby::handler]
+async fn by_no_name(state: State<String>) {
+    assert_eq!(state.name, "Ada");
+}
+
+type Shared<T> = extract::State<T>;
+
+/// One that is called otherwise.
+#[ploomby::handler]
+async fn alias(shared: &Shared<u32>, Shared(again): Shared<u32>, maybe: Option<Shared<u64>>) {
+    assert_eq!((shared.0, again), (7, 7));
+    assert!(maybe.is_none());
+}
+
+#[ploomby::handler]
 async fn rejected(_: User, _: Never) {}
 
 fn main() {
@@ -123,6 +198,12 @@ fn main() {
         "ignored",
         "raw",
         "nine",
+        "owned",
+        "borrowed_headers",
+        "optional",
+        "tried",
+        "by_no_name",
+        "alias",
     ] {
         assert_eq!(deliver(key, r#"{"name": "Ada"}"#), Acked, "{key}");
     }
