@@ -14,7 +14,7 @@ const LONG: Duration = Duration::from_secs(60);
 
 static ALONE: AsyncMutex<()> = AsyncMutex::const_new(());
 
-/// When each message was handled, of any test.
+/// When each message was handled.
 #[derive(Clone, Copy)]
 struct Handled(&'static Mutex<Vec<Instant>>);
 
@@ -140,8 +140,9 @@ async fn packets_that_vanish_are_noticed_within_two_heartbeats() {
                 bed.send(&queue, "work", "1").await;
                 let took = handled.first_after(0).await - begin;
                 eprintln!("{direction:?} stalled: consuming again after {took:?}");
-                // the time to connect again comes on top
-                assert!(took < 2 * HEARTBEAT + Duration::from_secs(3), "{took:?}");
+                // on top come two seconds for the old connection to close, the time to connect again, and that
+                // of the broker, which has to notice for itself to deliver the message once more
+                assert!(took < 2 * HEARTBEAT + Duration::from_secs(5), "{took:?}");
                 app.shut_down().await.unwrap();
             }
         })
