@@ -215,8 +215,8 @@ fn run(function: &ItemFn) -> TokenStream {
             #[allow(unused_imports)]
             use ::ploomby::__private::{DecidesKind as _, RepliesKind as _, Whole as _};
             let #into_failure: fn(_) -> _ = #into_failure_of_error;
-            let #returned = #returned.split().map_err(#into_failure)?;
-            let #kind = (&&#returned).kind();
+            let #returned = #returned.__ploomby_split().map_err(#into_failure)?;
+            let #kind = (&&#returned).__ploomby_kind();
             let #into_answer: fn(_, _, _) -> _ = #into_answer_of_returned;
             #into_answer(#returned, #kind, #delivery)
         }

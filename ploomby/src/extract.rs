@@ -13,7 +13,7 @@ pub(crate) use self::extracting::Extracting;
 #[cfg(feature = "protobuf")]
 pub use self::protobuf::Protobuf;
 #[cfg(feature = "garde")]
-pub use self::valid::{Rules, Valid};
+pub use self::valid::Valid;
 pub use self::{
     batch::{Batch, BatchItem},
     extension::{Extension, MissingExtension},

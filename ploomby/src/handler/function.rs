@@ -16,7 +16,7 @@ use crate::{
     message = "`{Self}` cannot be a handler",
     note = "a handler is an async function of at most eight owned arguments: one payload that is \
             `serde::Deserialize`, and extractors",
-    note = "it returns `()`, `Outcome`, or a `Result` of either",
+    note = "it returns `()`, an `Outcome`, a `ploomby::Reply`, or a `Result` of one of these",
     note = "put `#[ploomby::handler]` on it to be told which argument or return value is wrong"
 )]
 pub trait HandlerFunction<M>: Send + Sync + 'static {

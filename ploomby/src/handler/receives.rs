@@ -99,7 +99,7 @@ impl<'d, T: SentAs<'d>> SentAs<'d> for Batch<T> {
 }
 
 #[cfg(feature = "garde")]
-impl<'d, T: SentAs<'d> + crate::extract::Rules> SentAs<'d> for crate::extract::Valid<T> {
+impl<'d, T: SentAs<'d>> SentAs<'d> for crate::extract::Valid<T> {
     type Sent = T::Sent;
 }
 

@@ -1,7 +1,8 @@
 //! What becomes of the value that a function with `#[handler]` returned. Its type is known there, so
 //! the choice is made by which method there is, in the way of [autoref
 //! specialization](https://github.com/dtolnay/case-studies/blob/master/autoref-specialization/README.md):
-//! first what decides about the message, then what is a value to reply with.
+//! first what decides about the message, then what is a value to reply with. The methods have names that
+//! no trait of the user's has.
 
 use serde::Serialize;
 
@@ -18,7 +19,7 @@ pub struct Returned<T>(pub T);
 impl<T, E> Returned<Result<T, E>> {
     /// A `Result` is never a value to reply with: its error is the handler's.
     #[doc(hidden)]
-    pub fn split(self) -> Result<Returned<T>, E> {
+    pub fn __ploomby_split(self) -> Result<Returned<T>, E> {
         self.0.map(Returned)
     }
 }
@@ -26,7 +27,7 @@ impl<T, E> Returned<Result<T, E>> {
 /// Anything but a `Result`.
 pub trait Whole: Sized {
     /// There is no error.
-    fn split(self) -> Result<Self, std::convert::Infallible> {
+    fn __ploomby_split(self) -> Result<Self, std::convert::Infallible> {
         Ok(self)
     }
 }
@@ -60,7 +61,7 @@ pub struct Decides;
 /// Chosen where the value decides.
 pub trait DecidesKind {
     /// Its kind.
-    fn kind(&self) -> Decides {
+    fn __ploomby_kind(&self) -> Decides {
         Decides
     }
 }
@@ -74,7 +75,7 @@ pub struct Replies;
 /// Chosen for all other values.
 pub trait RepliesKind {
     /// Its kind.
-    fn kind(&self) -> Replies {
+    fn __ploomby_kind(&self) -> Replies {
         Replies
     }
 }
