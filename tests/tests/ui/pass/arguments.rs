@@ -178,7 +178,7 @@ type Shared<T> = extract::State<T>;
 
 /// One that is called otherwise.
 #[ploomby::handler]
-async fn alias(shared: &Shared<u32>, State(again): Shared<u32>, maybe: Option<Shared<u64>>) {
+async fn alias(shared: &Shared<u32>, extract::State(again): Shared<u32>, maybe: Option<Shared<u64>>) {
     assert_eq!((shared.0, again), (7, 7));
     assert!(maybe.is_none());
 }
