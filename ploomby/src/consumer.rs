@@ -124,16 +124,16 @@ pub trait Acknowledger: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The reply may not have been sent. The message is then requeued after a pause, as it is by a
-    /// source that sends no replies.
+    /// The reply may not have been sent. The message is then requeued after a pause. A source that does
+    /// not implement this sends no replies, and says so at debug level.
     fn reply(
         &self,
         reply_to: &str,
         reply: Message,
     ) -> impl Future<Output = Result<(), ConsumerError>> + Send {
         let _ = (reply_to, reply);
-        let error = "the source sends no replies, and the message asks for one";
-        std::future::ready(Err(ConsumerError::new(error)))
+        tracing::debug!("the source sends no replies, and a message asks for one");
+        std::future::ready(Ok(()))
     }
 
     /// The source itself keeps a message that cannot be handled. Asked for only where the queue's

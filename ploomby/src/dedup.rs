@@ -187,6 +187,15 @@ impl State {
                 noted.pop_front();
             }
         }
+        // one that is claimed for long does not keep those behind it
+        if self.claimed.len() > 2 * self.ids.len() + 64 {
+            let ids = &self.ids;
+            self.claimed.retain(|noted| {
+                ids.get(&noted.id).is_some_and(|known| {
+                    known.claim == Claim::InProgress && known.since == noted.at
+                })
+            });
+        }
     }
 }
 
@@ -209,7 +218,11 @@ impl DedupStore for MemoryDedup {
     }
 
     fn release(&self, id: &str) -> impl Future<Output = Result<(), Infallible>> + Send {
-        self.lock().ids.remove(id);
+        let mut state = self.lock();
+        let known = state.ids.get(id).map(|known| known.claim);
+        if known == Some(Claim::InProgress) {
+            state.ids.remove(id);
+        }
         ready(Ok(()))
     }
 }

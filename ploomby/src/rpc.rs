@@ -223,6 +223,7 @@ impl RpcClient {
         if let Broker::Rabbit(line) = &self.broker {
             line.close().await;
         }
+        self.calls.lost_all();
     }
 }
 

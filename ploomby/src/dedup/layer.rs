@@ -19,11 +19,12 @@ use crate::{
 /// A layer that runs a handler once for each message id, as far as its store remembers.
 ///
 /// What was handled before is acknowledged without the handler. A message whose twin is being handled
-/// waits for a second, then goes back to the queue. One that fails may be tried again: its id counts
-/// only once its handler is done. A message without an id is handled each time;
-/// [`Publisher`](crate::Publisher) gives one to all that it sends.
+/// waits for it, and takes its place of the prefetch for as long; after a crash that is until the
+/// store lets go of the claim. One that fails may be tried again: its id counts only once its handler is
+/// done. An id counts for its queue: a message that was routed to two queues is handled in both.
 ///
-/// A request that is sent again after it was handled gets no second reply.
+/// A message without an id is handled each time, and so is one that asks for a reply, since who asks
+/// needs the reply; [`Publisher`](crate::Publisher) gives an id to all that it sends.
 ///
 /// ```standalone_crate
 /// use ploomby::{App, Publisher, Queue, dedup::{Dedup, MemoryDedup}};
@@ -115,12 +116,15 @@ where
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let store = self.store.clone();
         Box::pin(async move {
-            let Some(id) = delivery.properties().get_message_id().map(str::to_owned) else {
+            let Some(id) = id_of(&delivery) else {
                 return inner.call(delivery).await.map_err(Into::into);
             };
-            let claimed = match claim(&store, id).await? {
-                Ok(claimed) => claimed,
-                Err(outcome) => return Ok(outcome.into()),
+            let Some(claimed) = claim(&store, id).await? else {
+                debug!(
+                    queue = delivery.queue(),
+                    "a message was handled before, discarding it"
+                );
+                return Ok(Outcome::Discard.into());
             };
             let result = inner.call(delivery).await.map_err(Into::into);
             let is_done = result
@@ -132,31 +136,34 @@ where
     }
 }
 
-/// How often, and how far apart, a message looks whether its twin is done.
-const LOOKS: u32 = 10;
+/// What a message is known by, where it is to be handled once: its id, in its queue. No name of a queue
+/// holds the byte between them.
+fn id_of(delivery: &Delivery) -> Option<String> {
+    let properties = delivery.properties();
+    if properties.get_reply_to().is_some() {
+        return None;
+    }
+    let id = properties.get_message_id()?;
+    Some(format!("{}\0{id}", delivery.queue()))
+}
+
+/// How often a message looks whether its twin is done.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Claims an id, or says what is done with its message.
-async fn claim<S: DedupStore>(
-    store: &Arc<S>,
-    id: String,
-) -> Result<Result<Claimed<S>, Outcome>, BoxError> {
-    for _ in 0..LOOKS {
+/// Claims an id; none where its handler is done.
+async fn claim<S: DedupStore>(store: &Arc<S>, id: String) -> Result<Option<Claimed<S>>, BoxError> {
+    loop {
         match store.claim(&id).await? {
             Claim::New => {
-                return Ok(Ok(Claimed {
+                return Ok(Some(Claimed {
                     store: store.clone(),
                     id: Some(id),
                 }));
             }
-            Claim::Done => {
-                debug!("a message was handled before, discarding it");
-                return Ok(Err(Outcome::Discard));
-            }
+            Claim::Done => return Ok(None),
             Claim::InProgress => tokio::time::sleep(PAUSE).await,
         }
     }
-    Ok(Err(Outcome::Requeue))
 }
 
 /// An id that is the handler's. Dropped with it, as at its timeout, it is released.

@@ -36,6 +36,12 @@ where
     fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Optional<Extractor>> {
         Extracting::waiting(Box::pin(T::optional(delivery).map_err(rejected)))
     }
+
+    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+        let mut own = Requirements::default();
+        T::require(&mut own);
+        requirements.without_state(own);
+    }
 }
 
 #[diagnostic::do_not_recommend]

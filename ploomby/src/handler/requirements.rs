@@ -51,6 +51,11 @@ impl Requirements {
         self.of_message.push(type_name::<T>());
     }
 
+    /// The same as another, but for the state, which it can do without.
+    pub(crate) fn without_state(&mut self, other: Self) {
+        self.of_message.extend(other.of_message);
+    }
+
     pub(crate) fn batch(&mut self) {
         self.batch = true;
     }

@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::{Addressed, PublishError};
 use crate::{
@@ -31,15 +31,16 @@ impl Delays {
             return Ok(());
         }
         let now = Instant::now();
-        let declaring = timeout(within, async {
-            // what waits for a queue that is not there would be lost
-            if !line.has_queue(queue).await? {
-                return Err(RabbitPublishError::Unroutable(queue.to_owned()));
+        let declaring = async {
+            loop {
+                match declare(line, queue, waiting).await {
+                    Err(error) if error.is_out_of_reach() => sleep(PAUSE).await,
+                    declared => return declared,
+                }
             }
-            line.declare(waiting).await
-        });
-        declaring
-            .await
+        };
+        let declared = timeout(within, declaring).await;
+        declared
             .map_err(RabbitPublishError::from)
             .and_then(|declared| declared)?;
         let mut declared = self.lock();
@@ -56,6 +57,17 @@ impl Delays {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long a connection that is lost is left alone before the next try.
+const PAUSE: Duration = Duration::from_millis(200);
+
+async fn declare(line: &Line, queue: &str, waiting: &Declared) -> Result<(), RabbitPublishError> {
+    // what waits for a queue that is not there would be lost
+    if !line.has_queue(queue).await? {
+        return Err(RabbitPublishError::Unroutable(queue.to_owned()));
+    }
+    line.declare(waiting).await
 }
 
 /// The queue that a delayed message waits in.

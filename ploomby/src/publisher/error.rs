@@ -38,6 +38,8 @@ impl From<RabbitPublishError> for PublishError {
             RabbitPublishError::Unroutable(queue) => Self::Unroutable(queue),
             RabbitPublishError::Connect(error) => Self::Connect(error.into()),
             RabbitPublishError::Closed => Self::Connect(error.into()),
+            RabbitPublishError::Property(error) => Self::Invalid(error.into()),
+            error if error.is_out_of_reach() => Self::Connect(error.into()),
             RabbitPublishError::Lost(_)
             | RabbitPublishError::TimedOut
             | RabbitPublishError::Overdue { .. } => Self::Unconfirmed(error.into()),

@@ -234,6 +234,17 @@ pub(crate) enum RabbitPublishError {
     Closed,
 }
 
+impl RabbitPublishError {
+    /// Whether there was no connection to ask over, so that a later try may go better.
+    pub(crate) fn is_out_of_reach(&self) -> bool {
+        match self {
+            Self::Connect(_) => true,
+            Self::Topology(error) => error.is_passing(),
+            _ => false,
+        }
+    }
+}
+
 impl From<Elapsed> for RabbitPublishError {
     fn from(_: Elapsed) -> Self {
         Self::TimedOut

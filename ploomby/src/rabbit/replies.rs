@@ -35,6 +35,10 @@ pub(super) async fn consume(
     let confirms = channel.confirms().clone();
     task.spawn(async move {
         while let Some(reply) = replies.recv().await {
+            // given up: what comes now belongs to nobody, and may not say so
+            if confirms.is_closed() {
+                break;
+            }
             if let Some(reply) = message(reply) {
                 calls.answer(reply);
             }

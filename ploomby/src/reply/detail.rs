@@ -21,12 +21,23 @@ struct Reply<'d> {
 }
 
 pub(super) fn value<T: Serialize + ?Sized>(value: &T) -> Result<Message, EncodeError> {
-    error(&serde_json::to_string(value)?)
+    reply(serde_json::to_string(value)?.into())
 }
 
+/// The text of an error, which must not read as a value.
 pub(super) fn error(text: &str) -> Result<Message, EncodeError> {
-    let detail = Cow::Borrowed(text);
+    reply(match is_json(text) {
+        true => format!("error: {text}").into(),
+        false => text.into(),
+    })
+}
+
+fn reply(detail: Cow<'_, str>) -> Result<Message, EncodeError> {
     super::value(&Reply { detail }, Codec::Json)
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 pub(super) fn read<T: DeserializeOwned>(reply: &Delivery) -> Result<T, NoValue> {
@@ -36,8 +47,7 @@ pub(super) fn read<T: DeserializeOwned>(reply: &Delivery) -> Result<T, NoValue> 
 
 pub(super) fn check(reply: &Delivery) -> Result<(), NoValue> {
     let reply: Reply<'_> = Codec::Json.decode(reply.body())?;
-    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(&reply.detail).is_ok();
-    match is_json {
+    match is_json(&reply.detail) {
         true => Ok(()),
         false => Err(NoValue::Error(ErrorReply::new(CODE, reply.detail))),
     }
@@ -58,6 +68,15 @@ mod tests {
         let text = read_body::<String>(r#"{"detail": "\"Ada \\u00e9\""}"#);
         assert!(matches!(text, Ok(text) if text == "Ada é"));
         assert!(matches!(read_body::<()>(r#"{"detail": "null"}"#), Ok(())));
+    }
+
+    #[test]
+    fn an_error_never_reads_as_a_value() {
+        let reply = error("404").expect("it can be encoded");
+        assert!(matches!(
+            read::<u32>(reply, Style::Detail),
+            Err(NoValue::Error(_))
+        ));
     }
 
     #[test]

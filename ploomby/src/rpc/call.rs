@@ -19,6 +19,8 @@ use crate::{
 /// Where RabbitMQ sends replies back over the channel that the request came over.
 const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A request that is written and not sent yet; by [`RpcClient::to`] or [`RpcClient::through`].
 ///
 /// What is wrong with it, such as a header that AMQP cannot carry, shows when it is sent.
@@ -112,10 +114,13 @@ impl RpcClient {
         within: Duration,
         before: Before,
     ) -> Result<Message, CallError> {
+        // so that the sum does not overflow, and RabbitMQ takes the expiration
+        let within = within.min(LONGEST);
         let deadline = Instant::now() + within;
         match &self.broker {
             Broker::Memory(broker) => {
                 let address = broker.reply_address(&self.calls);
+                self.calls.sent(call.number(), Some(0));
                 let request = request(draft, call.number(), address.name(), within)?;
                 broker
                     .publish_addressed(request)
@@ -135,7 +140,7 @@ impl RpcClient {
                     // both can be dropped: what came is still there
                     tokio::select! {
                         biased;
-                        Some(reply) = call.reply() => return Ok(reply),
+                        reply = call.reply() => return reply.ok_or(CallError::Lost),
                         confirmed = &mut confirm => confirmed?,
                     }
                     is_confirmed = true;

@@ -75,6 +75,11 @@ impl Calls {
             .retain(|_, call| call.channel != Some(channel));
     }
 
+    /// Nothing more comes at all.
+    pub(crate) fn lost_all(&self) {
+        self.lock().in_flight.clear();
+    }
+
     /// Gives a reply to its call, which may not wait any more.
     pub(crate) fn answer(&self, reply: Message) {
         let mut state = self.lock();
@@ -84,7 +89,8 @@ impl Calls {
                 let mut untagged = state
                     .in_flight
                     .iter()
-                    .filter(|(_, call)| call.tag == Tag::None);
+                    // what comes before the request is sent is the reply to an earlier one
+                    .filter(|(_, call)| call.tag == Tag::None && call.channel.is_some());
                 untagged.next().map(|(number, _)| *number)
             }
         };
@@ -160,6 +166,10 @@ mod tests {
     async fn a_reply_without_an_id_is_that_of_the_only_call() {
         let calls = Arc::new(Calls::default());
         let mut call = calls.begin(Tag::None);
+        // that of a call before, which gave up
+        calls.answer(reply(None));
+        assert_eq!(calls.len(), 1);
+        calls.sent(call.number(), Some(1));
         calls.answer(reply(None));
         assert!(call.reply().await.is_some());
     }

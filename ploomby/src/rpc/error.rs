@@ -14,7 +14,7 @@ use crate::{
 pub enum CallError {
     /// The handler, or what called it, replied with an error.
     #[error("the call was answered with an error: {0}")]
-    Remote(#[source] ErrorReply),
+    Remote(ErrorReply),
     /// There is no such queue, so that nobody can hear the call.
     #[error("nobody listens at queue `{0}`: start what consumes it")]
     NobodyListens(String),
@@ -26,7 +26,7 @@ pub enum CallError {
     Lost,
     /// The reply does not decode into what was asked for.
     #[error("the reply cannot be read: {0}")]
-    Undecodable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Undecodable(Box<dyn std::error::Error + Send + Sync>),
     /// The request is not known to be in its queue.
     #[error(transparent)]
     Request(PublishError),

@@ -4,6 +4,7 @@ use ploomby::dedup::{Dedup, MemoryDedup};
 use ploomby::extract::Attempt;
 use ploomby::{HandlerRegistry, KeySource, Message, Properties, Queue, Retry};
 use ploomby_tests::{Bed, Handled, KEY, seen};
+use tokio::sync::Semaphore;
 
 fn once(queue: &str) -> Queue {
     Queue::new(queue)
@@ -77,5 +78,62 @@ pub(crate) async fn the_id_of_a_handler_that_was_dropped_is_free_again(bed: Arc<
     assert_eq!(handled.next_note().await, "1");
     assert_eq!(handled.next_note().await, "2");
     app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}
+
+pub(crate) async fn a_message_of_two_queues_is_handled_in_both(bed: Arc<Bed>) {
+    let layer = Dedup::new(MemoryDedup::new());
+    let mut all = Vec::new();
+    for queue in [bed.queue_name(), bed.queue_name()] {
+        let (handlers, handled) = noting();
+        let set_up = Queue::new(&queue)
+            .key(KeySource::header(KEY))
+            .layer(layer.clone());
+        let app = bed.start_queue(set_up, handlers).await;
+        bed.publish(&queue, message("work", "1", r#""one""#)).await;
+        all.push((app, handled));
+    }
+    for (app, mut handled) in all {
+        assert_eq!(handled.next_note().await, "one");
+        app.shut_down().await.unwrap();
+    }
+}
+
+/// Its reply may have been lost.
+pub(crate) async fn a_request_is_answered_each_time(bed: Arc<Bed>) {
+    let (queue, replies) = (bed.queue_name(), bed.queue_name());
+    bed.declare(&replies, &[]).await;
+    let (handlers, _handled) = noting();
+    let app = bed.start_queue(once(&queue), handlers).await;
+    for _ in 0..2 {
+        let request = message("work", "1", r#""one""#);
+        let properties = request.properties().clone().reply_to(&replies).unwrap();
+        bed.publish(&queue, request.with_properties(properties))
+            .await;
+        assert_eq!(bed.next(&replies).await.body, b"null");
+    }
+    app.shut_down().await.unwrap();
+}
+
+pub(crate) async fn a_message_waits_for_its_twin(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+    let work = move |note: String| async move {
+        seen.note(note);
+        gate.acquire().await.unwrap().forget();
+    };
+    let handlers = HandlerRegistry::new().register("work", work);
+    let app = bed.start_queue(once(&queue), handlers).await;
+    for note in [r#""one""#, r#""its twin""#] {
+        bed.publish(&queue, message("work", "1", note)).await;
+    }
+    assert_eq!(handled.next_note().await, "one");
+    // longer than it looks for it once
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    gate.add_permits(1);
+    app.shut_down().await.unwrap();
+    assert!(handled.is_empty());
+    assert!(bed.is_empty(&queue).await);
     assert!(bed.is_empty(&format!("{queue}_dlq")).await);
 }

@@ -68,7 +68,10 @@ contract! {
     dedup:
         a_message_that_was_handled_is_not_handled_again,
         an_id_counts_once_its_handler_is_done,
-        the_id_of_a_handler_that_was_dropped_is_free_again;
+        the_id_of_a_handler_that_was_dropped_is_free_again,
+        a_message_of_two_queues_is_handled_in_both,
+        a_request_is_answered_each_time,
+        a_message_waits_for_its_twin;
     typed:
         a_handler_is_sent_to_and_called_by_its_function,
         a_function_without_a_key_is_refused;

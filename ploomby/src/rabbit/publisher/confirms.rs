@@ -69,6 +69,8 @@ impl Confirms {
             return Err(message);
         }
         message.returned = false;
+        // the wait of the broker's own begins here, however long the message waited for a connection
+        message.since = Instant::now();
         state.waiting.push_back(Some(message));
         Ok(())
     }
