@@ -2,7 +2,8 @@
 //!
 //! A handler takes one payload or none, and any number of extractors, in any order. Traits tell
 //! them apart, never names: what implements [`FromDelivery`] is an extractor, what implements
-//! `serde::Deserialize` is the payload, and so are `Protobuf<T>` and `Valid<T>`, each by a feature.
+//! `serde::Deserialize` is the payload, and so are [`Batch<T>`](Batch), and `Protobuf<T>` and `Valid<T>`, each
+//! by a feature.
 
 use std::{future::Future, marker::PhantomData};
 
@@ -101,7 +102,9 @@ pub trait FromDelivery<'d>: Sized {
         Self::from_delivery(delivery).map(|result| Ok(result.ok()))
     }
 
-    /// Says what the program has to give for it, so that a program that does not does not start.
+    /// Says what the program has to give for it, so that a program that does not does not start, and
+    /// whether it is made of [one message](Requirements::message), of which a handler of a
+    /// [`Batch`] has none.
     fn require(requirements: &mut Requirements) {
         let _ = requirements;
     }

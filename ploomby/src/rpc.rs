@@ -56,7 +56,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// consumer keeps the request until the call times out.
 ///
 /// A call is sent once. Where the connection is lost while it is in flight, it fails with
-/// [`CallError::Lost`]: its handler may have run. Later calls go over a new connection.
+/// [`CallError::Lost`]: its handler may have run. Later calls go over a new connection. The calls of all
+/// clones share a channel, which RabbitMQ closes for a request that it does not take, such as one through
+/// an exchange that does not exist: the others in flight are lost with it.
 ///
 /// Source: [direct reply-to](https://www.rabbitmq.com/docs/direct-reply-to).
 ///

@@ -67,7 +67,9 @@ impl<'p> Outgoing<'p> {
     /// own: choose from a few. The queue that it is for has to be there when it is sent and when the
     /// delay is over. RabbitMQ moves it without a confirm: its own crash in that moment can lose it.
     ///
-    /// Only for a message to a queue that does not expire.
+    /// Only for a message to a queue that does not expire, by a publisher whose
+    /// [`timeout`](crate::Publisher::timeout) is below eight minutes: one that is sent later than that may
+    /// find its queue about to be dropped.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.draft.set_delay(delay);
         self
