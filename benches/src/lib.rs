@@ -2,7 +2,6 @@
 //!
 //! # Layout
 //!
-//! - [`bare`]: publishing with the bare client
 //! - [`order`]: the message that all consumers decode
 //! - [`wire`]: the few frames of AMQP 0-9-1 that the synthetic broker and the bare socket need
 //! - [`broker`]: the synthetic broker, which delivers as fast as acknowledgements come in
@@ -19,7 +18,6 @@
 //! it in one go.
 
 pub mod arguments;
-pub mod bare;
 pub mod broker;
 pub mod client;
 pub mod counts;

@@ -25,7 +25,7 @@ use amqprs::{
 use anyhow::{Context, ensure};
 use futures_util::{TryStreamExt, stream::FuturesUnordered};
 use ploomby::Publisher;
-use ploomby_benches::{bare, samples::Samples};
+use ploomby_benches::{client, samples::Samples};
 use serde::Serialize;
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -58,7 +58,7 @@ async fn main() -> anyhow::Result<()> {
     };
     ensure!(messages >= CALLERS, "MESSAGES is at least {CALLERS}");
 
-    let bare = bare::arguments(&url)?;
+    let bare = client::arguments(&url)?;
     let connection = Connection::open(&bare).await?;
     let bench = Bench {
         control: connection.open_channel(None).await?,
