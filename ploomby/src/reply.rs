@@ -108,16 +108,6 @@ impl ErrorReply {
         &self.fields
     }
 
-    /// Whether an error is one, or has one among its causes.
-    pub(crate) fn is_in(error: &anyhow::Error) -> bool {
-        Self::of(error).is_some()
-    }
-
-    pub(crate) fn of(error: &anyhow::Error) -> Option<&Self> {
-        let cause = error.chain().find_map(|cause| cause.downcast_ref());
-        cause.or_else(|| error.downcast_ref())
-    }
-
     /// The reply, without an address.
     pub(crate) fn to_reply(&self, codec: Codec) -> Result<Message, EncodeError> {
         let reply = value(self, codec)?;

@@ -247,10 +247,6 @@ impl Permanent {
     pub fn msg(text: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
         Self(anyhow::Error::msg(text))
     }
-
-    pub(crate) fn is_in(error: &anyhow::Error) -> bool {
-        error.is::<Self>() || error.chain().any(|cause| cause.is::<Self>())
-    }
 }
 
 impl fmt::Display for Permanent {

@@ -10,6 +10,7 @@ use tracing::{debug, error, warn};
 
 pub(crate) use self::{
     copy::{NoRoom, fit, headers, unix_seconds},
+    failure::cause,
     pause::RequeuePause,
 };
 pub use self::{failure::Failure, reason::Reason};
@@ -202,8 +203,8 @@ impl Settling {
         self.copies.watch(keep(copy), is_trouble).await
     }
 
-    /// Acknowledges the original where its copy is safe or its reply sent, else gives it back after a pause. Says
-    /// which.
+    /// Acknowledges the original where its copy is safe or its reply sent, else gives it back after a
+    /// pause. Says which.
     async fn finish<A: Acknowledger>(
         &self,
         kept: Result<(), ConsumerError>,
@@ -232,7 +233,7 @@ impl Settling {
 
 /// An error that is meant for who asked is the answer to a request, and no failure.
 fn answer_in(failure: &Failure, delivery: &Delivery) -> Option<Addressed> {
-    let is_meant = failure.error().is_some_and(ErrorReply::is_in);
+    let is_meant = failure.error().and_then(cause::<ErrorReply>).is_some();
     is_meant
         .then(|| reply::to_failure(failure, delivery).ok().flatten())
         .flatten()

@@ -69,13 +69,9 @@ impl Rejection {
         }
     }
 
-    /// What an error says about its message, if it holds a rejection.
-    pub(crate) fn outcome_in(error: &anyhow::Error) -> Option<Outcome> {
-        let rejection = error
-            .chain()
-            .find_map(|cause| cause.downcast_ref::<Self>())
-            .or_else(|| error.downcast_ref());
-        rejection.map(|rejection| rejection.outcome)
+    /// What is done with the message.
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.outcome
     }
 }
 

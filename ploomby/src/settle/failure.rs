@@ -63,7 +63,7 @@ impl Failure {
         let error = error.into();
         let text = format!("{error:#}");
         let mut failure = Self::new(reason, text);
-        failure.0.outcome = Rejection::outcome_in(&error);
+        failure.0.outcome = cause::<Rejection>(&error).map(Rejection::outcome);
         failure.0.error = Some(Arc::new(error));
         failure
     }
@@ -107,7 +107,7 @@ impl Failure {
 
     /// What who asked is told.
     pub(crate) fn error_reply(&self) -> ErrorReply {
-        if let Some(error) = self.error().and_then(ErrorReply::of) {
+        if let Some(error) = self.error().and_then(cause::<ErrorReply>) {
             return error.clone();
         }
         let error = ErrorReply::new(self.reason.as_str(), self.text.as_str());
@@ -135,7 +135,7 @@ impl Failure {
     }
 
     fn is_retriable_by_reason(&self) -> bool {
-        self.reason.is_after_handler() && !self.error().is_some_and(Permanent::is_in)
+        self.reason.is_after_handler() && self.error().and_then(cause::<Permanent>).is_none()
     }
 }
 
@@ -160,6 +160,16 @@ impl fmt::Debug for Details {
             .field("reason", &self.reason)
             .finish_non_exhaustive()
     }
+}
+
+/// An error itself, or the first of its causes, that is an `E`.
+pub(crate) fn cause<E>(error: &anyhow::Error) -> Option<&E>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let cause = error.chain().find_map(|cause| cause.downcast_ref());
+    // what is below a context of `anyhow` is found by its own look alone
+    cause.or_else(|| error.downcast_ref())
 }
 
 /// At most so many bytes of a text, and a sign where some are missing.
