@@ -280,11 +280,16 @@ impl Publisher {
             messages.push(prepared.map_err(|error| PublishAllError::at(at, error))?);
         }
         let results: Vec<_> = match &self.broker {
-            Broker::Rabbit { line, .. } => line
+            Broker::Rabbit { line, delays } => line
                 .publish_all(messages, self.timeout)
                 .await
                 .into_iter()
                 .map(|result| result.map_err(PublishError::from))
+                .inspect(|result| {
+                    if let Err(PublishError::Unroutable(queue)) = result {
+                        delays.forget(queue);
+                    }
+                })
                 .collect(),
             Broker::Memory(broker) => messages
                 .into_iter()

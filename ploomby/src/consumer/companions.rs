@@ -84,13 +84,6 @@ pub(crate) struct Declared {
     pub(crate) arguments: Vec<(String, Value)>,
 }
 
-/// How long a retry queue outlives its last use, beyond its delay.
-const RETRY_QUEUE_LEASE: Duration = Duration::from_secs(10 * 60);
-
-/// A retry queue that was declared as long ago is declared again before a message goes there.
-/// Publishing is no use of a queue to RabbitMQ, so that it might expire with the message in it.
-pub(crate) const RETRY_QUEUE_RENEWAL: Duration = Duration::from_secs(2 * 60);
-
 impl Companions {
     pub(super) fn new(
         queue: &str,
@@ -149,31 +142,16 @@ impl Companions {
         (!delay.is_zero() && check_name(&queue.name).is_ok()).then_some(queue)
     }
 
-    /// The queue of this delay, under whatever name. What expires there comes back through the
-    /// default exchange, so that no other consumer sees it.
-    ///
-    /// A quorum queue moves it at least once, a classic queue without a confirm of its own.
-    ///
-    /// Source: [at-least-once
-    /// dead-lettering](https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
+    /// The queue of this delay, under whatever name.
     fn retry_queue(&self, delay: Duration) -> Declared {
-        let mut arguments = waiting_arguments(&self.queue, delay);
-        if self.is_quorum {
-            arguments.extend([
-                argument("x-queue-type", "quorum"),
-                argument("x-dead-letter-strategy", "at-least-once"),
-                argument("x-overflow", "reject-publish"),
-            ]);
-        }
         Declared {
             name: format!("{}_retry_{}ms", self.queue, delay.as_millis()),
-            arguments,
+            arguments: waiting_arguments(&self.queue, delay),
         }
     }
 }
 
-/// The queue that a message waits in until its delay is over, whatever kind the queue is of that it is
-/// for: the sender does not know.
+/// The queue that a message waits in until its delay is over.
 pub(crate) fn delay_queue(queue: &str, delay: Duration) -> Declared {
     Declared {
         name: format!("{queue}_delay_{}ms", delay.as_millis()),
@@ -181,17 +159,25 @@ pub(crate) fn delay_queue(queue: &str, delay: Duration) -> Declared {
     }
 }
 
-/// What expires comes back through the default exchange, and the queue expires when it is not used
-/// any more.
+/// What expires comes back through the default exchange, so that no other consumer sees it.
+///
+/// It is a quorum queue, of whatever kind the other one is: it alone keeps a message until the other queue
+/// has confirmed it. A classic queue drops what expires while the other one is not there yet, as a
+/// quorum queue is where the broker starts.
+///
+/// It never expires: RabbitMQ counts neither publishing nor declaring as a use of a quorum queue, and
+/// would drop it with all that waits in it.
+///
+/// Source: [at-least-once
+/// dead-lettering](https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
 fn waiting_arguments(queue: &str, delay: Duration) -> Vec<(String, Value)> {
     vec![
+        argument("x-queue-type", "quorum"),
         argument("x-message-ttl", milliseconds(delay)),
-        argument(
-            "x-expires",
-            milliseconds(delay.saturating_add(RETRY_QUEUE_LEASE)),
-        ),
         argument("x-dead-letter-exchange", ""),
         argument("x-dead-letter-routing-key", queue),
+        argument("x-dead-letter-strategy", "at-least-once"),
+        argument("x-overflow", "reject-publish"),
     ]
 }
 
@@ -219,4 +205,31 @@ fn milliseconds(duration: Duration) -> i64 {
 
 fn argument(name: &str, value: impl Into<Value>) -> (String, Value) {
     (name.to_owned(), value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_waits_in_a_quorum_queue_that_stays_whatever_kind_its_own_is_of() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        for kind in ["classic", "quorum"] {
+            let arguments = [argument("x-queue-type", kind)];
+            let companions = Companions::new("users", &arguments, &DeadLetters::default());
+            let waiting = companions.waiting_queue(day).unwrap();
+            assert_eq!(waiting.name, "users_retry_86400000ms");
+            for queue in [waiting, delay_queue("users", day)] {
+                let argument = |wanted| {
+                    let mut arguments = queue.arguments.iter();
+                    arguments
+                        .find(|(name, _)| name == wanted)
+                        .map(|(_, value)| value)
+                };
+                assert_eq!(argument("x-queue-type"), Some(&"quorum".into()));
+                assert_eq!(argument("x-message-ttl"), Some(&86_400_000_i64.into()));
+                assert_eq!(argument("x-expires"), None);
+            }
+        }
+    }
 }

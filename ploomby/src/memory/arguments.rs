@@ -90,12 +90,11 @@ impl QueueArguments {
         Ok(Self(settings))
     }
 
-    /// The arguments of a queue of ours, but for those that mean nothing here: nothing expires that
-    /// is unused, and nothing is lost on the way to another queue.
+    /// The arguments of a queue of ours, but for the one that means nothing here: nothing is lost on the
+    /// way to another queue.
     pub(super) fn of(declared: &Declared) -> Result<Self, MemoryError> {
         let arguments = declared.arguments.iter();
-        let modelled = arguments
-            .filter(|(name, _)| !["x-expires", "x-dead-letter-strategy"].contains(&name.as_str()));
+        let modelled = arguments.filter(|(name, _)| name != "x-dead-letter-strategy");
         Self::new(&declared.name, modelled.cloned())
     }
 

@@ -1,24 +1,24 @@
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::time::{sleep, timeout};
 
 use super::{Addressed, PublishError};
 use crate::{
-    consumer::companions::{Declared, RETRY_QUEUE_RENEWAL, delay_queue},
+    consumer::companions::{Declared, delay_queue},
     message::properties::check_short,
     rabbit::{Line, RabbitPublishError},
 };
 
-/// When each queue of delayed messages was declared last.
+/// The queues of delayed messages that were declared.
 #[derive(Debug, Default)]
-pub(super) struct Delays(Mutex<HashMap<String, Instant>>);
+pub(super) struct Delays(Mutex<HashSet<String>>);
 
 impl Delays {
-    /// Declares the queue that a message for `queue` waits in, where that is due.
+    /// Declares the queue that a message for `queue` waits in, once.
     pub(super) async fn declare(
         &self,
         line: &Line,
@@ -26,11 +26,9 @@ impl Delays {
         waiting: &Declared,
         within: Duration,
     ) -> Result<(), PublishError> {
-        let declared = self.lock().get(&waiting.name).copied();
-        if declared.is_some_and(|at| !is_due(&at)) {
+        if self.lock().contains(&waiting.name) {
             return Ok(());
         }
-        let now = Instant::now();
         let declaring = async {
             loop {
                 match declare(line, queue, waiting).await {
@@ -43,9 +41,7 @@ impl Delays {
         declared
             .map_err(RabbitPublishError::from)
             .and_then(|declared| declared)?;
-        let mut declared = self.lock();
-        declared.retain(|_, at| !is_due(at));
-        declared.insert(waiting.name.clone(), now);
+        self.lock().insert(waiting.name.clone());
         Ok(())
     }
 
@@ -54,7 +50,7 @@ impl Delays {
         self.lock().remove(waiting);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Instant>> {
+    fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -78,8 +74,4 @@ pub(super) fn waiting_queue(
     let waiting = delay_queue(&message.routing_key, delay);
     check_short("the name of the queue of delayed messages", &waiting.name)?;
     Ok(waiting)
-}
-
-fn is_due(at: &Instant) -> bool {
-    at.elapsed() >= RETRY_QUEUE_RENEWAL
 }

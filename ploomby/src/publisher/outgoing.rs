@@ -62,14 +62,14 @@ impl<'p> Outgoing<'p> {
 
     /// Brings the message to its queue after this time, at the earliest.
     ///
-    /// It waits in the broker, in a durable classic queue `<queue>_delay_<delay>ms`, which is confirmed, and
-    /// which RabbitMQ drops ten minutes after its last delay was over. Each delay has a queue of its
-    /// own: choose from a few. The queue that it is for has to be there when it is sent and when the
-    /// delay is over. RabbitMQ moves it without a confirm: its own crash in that moment can lose it.
+    /// It waits in the broker, in a quorum queue `<queue>_delay_<delay>ms`, and RabbitMQ takes it out of there
+    /// once the queue that it is for has confirmed it: a crash of either loses nothing, and may bring it
+    /// [a few minutes late](https://github.com/ploomby/ploomby/blob/main/docs/guarantees.md).
     ///
-    /// Only for a message to a queue that does not expire, by a publisher whose
-    /// [`timeout`](crate::Publisher::timeout) is below eight minutes: one that is sent later than that may
-    /// find its queue about to be dropped.
+    /// Each delay has a queue of its own, which stays until you delete it: choose from a few, and round what
+    /// you compute, such as to minutes. The queue that the message is for has to be there when it is sent.
+    ///
+    /// Only for a message to a queue that does not expire.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.draft.set_delay(delay);
         self

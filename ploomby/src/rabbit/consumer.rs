@@ -177,7 +177,6 @@ pub struct RabbitConsumer {
 impl RabbitConsumer {
     async fn ensure(&self) -> Result<(), TopologyError> {
         let beside = self.copies.companions().declared(&self.retry_delays);
-        let now = Instant::now();
         topology::ensure(
             &self.connection,
             &self.subscription.queue,
@@ -185,7 +184,7 @@ impl RabbitConsumer {
             &beside,
         )
         .await?;
-        self.copies.declared(&self.retry_delays, now);
+        self.copies.declared(&self.retry_delays);
         Ok(())
     }
 

@@ -1,14 +1,11 @@
 use std::{
-    collections::HashMap,
+    collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::publisher::{ConfirmedPublisher, RabbitPublishError};
-use crate::{
-    consumer::companions::{Companions, RETRY_QUEUE_RENEWAL},
-    message::Message,
-};
+use crate::{consumer::companions::Companions, message::Message};
 
 /// Where the copies of one queue's messages go.
 #[derive(Debug)]
@@ -16,8 +13,8 @@ pub(super) struct Copies {
     queue: String,
     companions: Companions,
     publisher: Arc<ConfirmedPublisher>,
-    /// When each retry queue was declared last.
-    declared: Mutex<HashMap<Duration, Instant>>,
+    /// The delays whose retry queue was declared.
+    declared: Mutex<HashSet<Duration>>,
 }
 
 impl Copies {
@@ -55,10 +52,9 @@ impl Copies {
         let Some(queue) = self.companions.waiting_queue(delay) else {
             return self.publisher.put_back(&self.queue, copy).await;
         };
-        if self.is_due(delay) {
-            let now = Instant::now();
+        if !self.is_declared(delay) {
             self.publisher.declare(&queue).await?;
-            self.note(delay, now);
+            self.declared(&[delay]);
         }
         self.publisher.keep(&queue, copy).await
     }
@@ -72,22 +68,14 @@ impl Copies {
         self.publisher.put_back(reply_to, reply).await
     }
 
-    /// Notes that the retry queues for these delays were just declared.
-    pub(super) fn declared(&self, delays: &[Duration], at: Instant) {
-        for delay in delays {
-            self.note(*delay, at);
-        }
-    }
-
-    fn note(&self, delay: Duration, at: Instant) {
+    /// Notes that the retry queues for these delays are there.
+    pub(super) fn declared(&self, delays: &[Duration]) {
         let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        declared.insert(delay, at);
+        declared.extend(delays);
     }
 
-    fn is_due(&self, delay: Duration) -> bool {
+    fn is_declared(&self, delay: Duration) -> bool {
         let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        declared
-            .get(&delay)
-            .is_none_or(|at| at.elapsed() >= RETRY_QUEUE_RENEWAL)
+        declared.contains(&delay)
     }
 }

@@ -21,28 +21,14 @@ pub(super) async fn ensure(
     arguments: &[(String, Value)],
     beside: &[Declared],
 ) -> Result<(), TopologyError> {
-    let exists = exists(connection, queue).await;
-    if let Err(TopologyError::Queue { closed, .. }) = &exists {
-        if closed.is_home_down() {
-            // messages wait in retry queues for it, which would expire if nobody used them
-            declare_all(connection, beside).await?;
-        }
-    }
-    if !exists? {
+    if !exists(connection, queue).await? {
         let mut declare = QueueDeclareArguments::durable_client_named(queue);
         declare.arguments(field_table(arguments)?);
         ask(connection, declare)
             .await
             .map_err(|fault| fault.told(|closed| TopologyError::queue(queue, closed)))?;
     }
-    declare_all(connection, beside).await
-}
-
-async fn declare_all(
-    connection: &SharedConnection,
-    queues: &[Declared],
-) -> Result<(), TopologyError> {
-    for declared in queues {
+    for declared in beside {
         self::declare(connection, declared).await?;
     }
     Ok(())

@@ -155,7 +155,10 @@ impl Site {
             ("RABBITMQ_DIST_PORT", dist_port.to_string()),
             (
                 "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-                "-kernel inet_dist_use_interface {127,0,0,1}".to_owned(),
+                // the second is how soon a quorum queue moves again what expired while the broker started
+                "-kernel inet_dist_use_interface {127,0,0,1} \
+                 -rabbit dead_letter_worker_publisher_confirm_timeout 5000"
+                    .to_owned(),
             ),
             ("RABBITMQ_MNESIA_BASE", within("data")),
             ("RABBITMQ_LOG_BASE", within("log")),
