@@ -43,10 +43,8 @@ fn register(attr: &Attr, function: &ItemFn) -> TokenStream {
     let name = function.sig.ident.unraw().to_string();
     let function_name = &function.sig.ident;
     let keys = keys(attr, &name, function_name.span());
-    let call = call();
-    let options = options(attr);
-    let require = require(function);
-    let run = run(function);
+    let describe = describe(attr, function);
+    let call = call(function);
     quote! {
         #(#conditions)*
         #deprecated
@@ -55,22 +53,16 @@ fn register(attr: &Attr, function: &ItemFn) -> TokenStream {
                 ::ploomby::__private::LinkedHandler {
                     keys: &[#(::ploomby::__private::LinkedKey::#keys),*],
                     name: ::core::concat!(::core::module_path!(), "::", #name),
-                    type_name: || ::core::any::type_name_of_val(&#function_name),
                     file: ::core::file!(),
                     line: ::core::line!(),
-                    options: __ploomby_options,
-                    require: __ploomby_require,
+                    describe: __ploomby_describe,
                     call: __ploomby_call,
                 }
             }
 
-            #options
-
-            #require
+            #describe
 
             #call
-
-            #run
         };
     }
 }
@@ -88,9 +80,29 @@ fn keys(attr: &Attr, name: &str, span: Span) -> Vec<TokenStream> {
         .collect()
 }
 
-/// What the attribute says beside the keys. The trait of an option is called as those of the
-/// arguments are, for the same reason.
-fn options(attr: &Attr) -> TokenStream {
+/// What the program learns when it starts: the name of the function's type, what the attribute says
+/// beside the keys, and what the arguments need. The lifetimes of the signature are those of its types.
+fn describe(attr: &Attr, function: &ItemFn) -> TokenStream {
+    let [about, room] = ["about", "room"].map(|name| local(name, Span::call_site()));
+    let (lifetimes, _, conditions_on_them) = function.sig.generics.split_for_impl();
+    let name = &function.sig.ident;
+    let options = options(attr, &about);
+    let requires = arguments(function).map(|argument| require(argument, &about, &room));
+    quote! {
+        fn __ploomby_describe #lifetimes (
+            #about: &mut ::ploomby::__private::Description,
+        ) #conditions_on_them {
+            #about.type_name = ::core::any::type_name_of_val(&#name);
+            #options
+            let #room = ::ploomby::__private::Free;
+            #(#requires)*
+            let _ = #room;
+        }
+    }
+}
+
+/// The trait of an option is called as those of the arguments are, for the same reason.
+fn options(attr: &Attr, about: &Ident) -> Option<TokenStream> {
     let setters = attr.options.iter().map(|Opt { name, known, value }| {
         let set = match value {
             OptValue::Duration(duration) => {
@@ -108,36 +120,12 @@ fn options(attr: &Attr) -> TokenStream {
         };
         quote!(.#name(#set))
     });
-    quote! {
-        fn __ploomby_options() -> ::ploomby::__private::HandlerOptions {
-            ::ploomby::__private::HandlerOptions::new() #(#setters)*
-        }
-    }
+    (!attr.options.is_empty())
+        .then(|| quote!(#about.options = ::ploomby::__private::HandlerOptions::new() #(#setters)*;))
 }
 
-/// What the arguments need from the program. The lifetimes of the signature are those of its types.
-fn require(function: &ItemFn) -> TokenStream {
-    let requirements = local("requirements", Span::call_site());
-    let (lifetimes, _, conditions_on_them) = function.sig.generics.split_for_impl();
-    let requires = function
-        .sig
-        .inputs
-        .iter()
-        .filter_map(|argument| match argument {
-            FnArg::Typed(argument) => Some(require_one(argument, &requirements)),
-            FnArg::Receiver(_) => None,
-        });
-    quote! {
-        fn __ploomby_require #lifetimes (
-            #requirements: &mut ::ploomby::__private::Requirements,
-        ) #conditions_on_them {
-            let _ = &#requirements;
-            #(#requires)*
-        }
-    }
-}
-
-fn require_one(argument: &PatType, requirements: &Ident) -> TokenStream {
+/// That it is an argument, what it needs, and that it is the only payload.
+fn require(argument: &PatType, about: &Ident, room: &Ident) -> TokenStream {
     let conditions = conditions(&argument.attrs);
     let conditions = quote!(#(#conditions)*);
     let (of_argument, ty) = match &*argument.ty {
@@ -145,52 +133,45 @@ fn require_one(argument: &PatType, requirements: &Ident) -> TokenStream {
         ty => ("Argument", ty),
     };
     let spans = Spans::of(&argument.ty);
-    let require = local("require", spans.start);
+    let [kind, require, fill] = ["kind", "require", "fill"].map(|name| local(name, spans.start));
     let require_argument = spans.private(of_argument, "require");
+    let fill_slot = spans.private("Slot", "fill");
     quote_spanned! {spans.end=>
         #conditions
-        let #require: fn(_, _) = #require_argument;
+        let #kind = ::ploomby::__private::PhantomData;
         #conditions
-        #require(::ploomby::__private::PhantomData::<*const #ty>, #requirements);
+        let #require: fn(_, _, _) = #require_argument;
+        #conditions
+        #require(
+            ::ploomby::__private::PhantomData::<*const #ty>,
+            #kind,
+            &mut #about.requirements,
+        );
+        #conditions
+        let #fill: fn(_, _) -> _ = #fill_slot;
+        #conditions
+        let #room = #fill(#room, #kind);
     }
 }
 
-/// The function in the registry.
-fn call() -> TokenStream {
-    let [delivery, spare] = ["delivery", "spare"].map(|name| local(name, Span::call_site()));
-    quote! {
-        fn __ploomby_call(
-            #delivery: ::ploomby::__private::Delivery,
-            #spare: ::ploomby::__private::Option<::ploomby::__private::HandlerFuture>,
-        ) -> ::ploomby::__private::HandlerFuture {
-            ::ploomby::__private::start(#spare, async move {
-                ::ploomby::__private::guard(__ploomby_run(&#delivery)).await
-            })
-        }
-    }
-}
-
-/// Makes the arguments and calls the handler. It names no type: the handler's signature says what
-/// each argument is, and traits say how it is made.
+/// The function in the registry: makes the arguments and calls the handler. It names no type: the
+/// handler's signature says what each argument is, and traits say how it is made.
 ///
 /// Each step is the function of a trait with the span of what it is about, so that an error is
 /// reported there and in that trait's words. It is called through a pointer: of a call the compiler
 /// would tell more than what is wrong, and twice.
-fn run(function: &ItemFn) -> TokenStream {
+fn call(function: &ItemFn) -> TokenStream {
     let name = &function.sig.ident;
-    let delivery = local("delivery", Span::call_site());
-    let room = local("room", Span::call_site());
-    let returned = local("returned", Span::call_site());
+    let [delivery, spare, returned] =
+        ["delivery", "spare", "returned"].map(|name| local(name, Span::call_site()));
     let [kind, into_failure, into_answer] =
         ["kind", "into_failure", "into_answer"].map(|name| local(name, Span::call_site()));
     let mut makes = Vec::new();
     let mut passes = Vec::new();
-    for (index, argument) in function.sig.inputs.iter().enumerate() {
-        if let FnArg::Typed(argument) = argument {
-            let value = local(&format!("argument{index}"), Span::call_site());
-            makes.push(make(argument, &value));
-            passes.push(pass(argument, &value));
-        }
+    for (index, argument) in arguments(function).enumerate() {
+        let place = local(&format!("argument{index}"), Span::call_site());
+        makes.push(make(argument, &place, &delivery));
+        passes.push(pass(argument, &place));
     }
     let handling = quote_spanned! {name.span()=>
         ::ploomby::__private::run_on_any_thread(#name(#(#passes),*)).await
@@ -202,59 +183,59 @@ fn run(function: &ItemFn) -> TokenStream {
     let into_failure_of_error = spans.private("ReturnedError", "into_failure");
     let into_answer_of_returned = spans.private("Return", "into_answer");
     quote! {
-        async fn __ploomby_run(
-            #delivery: &::ploomby::__private::Delivery,
-        ) -> ::ploomby::__private::Result<
-            ::ploomby::__private::Answer,
-            ::ploomby::__private::Failure,
-        > {
-            let #room = ::ploomby::__private::Free;
-            #(#makes)*
-            let _ = #room;
-            let #returned = ::ploomby::__private::Returned(#handling);
-            #[allow(unused_imports)]
-            use ::ploomby::__private::{DecidesKind as _, RepliesKind as _, Whole as _};
-            let #into_failure: fn(_) -> _ = #into_failure_of_error;
-            let #returned = #returned.__ploomby_split().map_err(#into_failure)?;
-            let #kind = (&&#returned).__ploomby_kind();
-            let #into_answer: fn(_, _, _) -> _ = #into_answer_of_returned;
-            #into_answer(#returned, #kind, #delivery)
+        fn __ploomby_call(
+            #delivery: ::ploomby::__private::Delivery,
+            #spare: ::ploomby::__private::Option<::ploomby::__private::HandlerFuture>,
+        ) -> ::ploomby::__private::HandlerFuture {
+            ::ploomby::__private::start(#spare, async move {
+                #(#makes)*
+                let #returned = ::ploomby::__private::Returned(#handling);
+                #[allow(unused_imports)]
+                use ::ploomby::__private::{DecidesKind as _, RepliesKind as _, Whole as _};
+                let #into_failure: fn(_) -> _ = #into_failure_of_error;
+                let #returned = #returned.__ploomby_split().map_err(#into_failure)?;
+                let #kind = (&&#returned).__ploomby_kind();
+                let #into_answer: fn(_, _, _) -> _ = #into_answer_of_returned;
+                #into_answer(#returned, #kind, &#delivery)
+            })
         }
     }
 }
 
-fn make(argument: &PatType, value: &Ident) -> TokenStream {
+fn arguments(function: &ItemFn) -> impl Iterator<Item = &PatType> {
+    let inputs = function.sig.inputs.iter();
+    inputs.filter_map(|argument| match argument {
+        FnArg::Typed(argument) => Some(argument),
+        FnArg::Receiver(_) => None,
+    })
+}
+
+fn make(argument: &PatType, place: &Ident, delivery: &Ident) -> TokenStream {
     let conditions = conditions(&argument.attrs);
     let conditions = quote!(#(#conditions)*);
     let spans = Spans::of(&argument.ty);
-    let of_argument = match &*argument.ty {
-        Type::Reference(_) => "LentArgument",
-        _ => "Argument",
+    let (of_argument, of_place) = match &*argument.ty {
+        Type::Reference(_) => ("LentArgument", quote!(LentPlace)),
+        _ => ("Argument", quote!(Place)),
     };
     let extract_argument = spans.private(of_argument, "extract");
-    let fill_slot = spans.private("Slot", "fill");
-    let [delivery, room, extract, fill] =
-        ["delivery", "room", "extract", "fill"].map(|name| local(name, spans.start));
+    let extract = local("extract", spans.start);
     quote_spanned! {spans.end=>
         #conditions
-        let #extract: fn(_) -> _ = #extract_argument;
+        let #extract: fn(_, _) -> _ = #extract_argument;
         #conditions
-        let #value = #extract(#delivery);
+        let mut #place = ::ploomby::__private::#of_place::new();
         #conditions
-        let #fill: fn(_, _) -> _ = #fill_slot;
-        #conditions
-        let #room = #fill(#room, #value.kind());
-        #conditions
-        let #value = #value.await?;
+        #extract(&#delivery, &mut #place).await?;
     }
 }
 
-fn pass(argument: &PatType, value: &Ident) -> TokenStream {
+fn pass(argument: &PatType, place: &Ident) -> TokenStream {
     let conditions = conditions(&argument.attrs);
     let span = argument.ty.span();
     match &*argument.ty {
-        Type::Reference(_) => quote_spanned!(span=> #(#conditions)* #value.lend()),
-        _ => quote_spanned!(span=> #(#conditions)* #value),
+        Type::Reference(_) => quote_spanned!(span=> #(#conditions)* #place.lend()),
+        _ => quote_spanned!(span=> #(#conditions)* #place.take()),
     }
 }
 

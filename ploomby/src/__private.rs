@@ -7,14 +7,18 @@ pub use inventory;
 
 pub use crate::{
     delivery::Delivery,
-    extract::{Argument, Free, Slot, lent::LentArgument},
+    extract::{
+        Argument, Free, Slot,
+        lent::{LentArgument, LentPlace},
+        place::Place,
+    },
     handler::returned::{
         Decides, DecidesKind, Replies, RepliesKind, Return, Returned, ReturnedError, Whole,
     },
     handler::{
-        BatchSizeValue, BatchWaitValue, ConcurrencyValue, HandlerFuture, HandlerOptions,
-        LayerValue, LinkedHandler, LinkedKey, OrderedByValue, QueueValue, Requirements, RetryValue,
-        TimeoutValue, guard, start,
+        BatchSizeValue, BatchWaitValue, ConcurrencyValue, Description, HandlerFuture,
+        HandlerOptions, LayerValue, LinkedHandler, LinkedKey, OrderedByValue, QueueValue,
+        Requirements, RetryValue, TimeoutValue, start,
     },
     outcome::Answer,
     settle::Failure,

@@ -120,21 +120,25 @@ impl Default for Decoding {
 
 /// A body that does not fit the payload. The error may quote the body, and so may the path, which
 /// holds keys of maps: what reaches the log is `place`.
-fn undecodable(
-    path: Option<&serde_path_to_error::Path>,
-    error: &dyn std::fmt::Display,
-    place: &str,
-) -> Failure {
-    let field = match path {
-        Some(path) if path.iter().next().is_some() => format!("field `{path}`: "),
-        _ => String::new(),
-    };
+fn undecodable(path: Option<&str>, error: &dyn std::fmt::Display, place: &str) -> Failure {
+    let path = path.filter(|path| !path.is_empty());
+    let field = path.map_or_else(String::new, |path| format!("field `{path}`: "));
     let failure = Failure::new(Reason::Undecodable, format!("{field}{error}"))
         .logged_as(format!("the body does not fit the payload {place}"));
     match path {
-        Some(path) if path.iter().next().is_some() => {
-            failure.at_field(path.to_string(), error.to_string())
-        }
-        _ => failure,
+        Some(path) => failure.at_field(path.to_owned(), error.to_string()),
+        None => failure,
     }
+}
+
+/// The path of the field at which decoding failed, where it failed in one.
+#[cfg(any(feature = "cbor", feature = "msgpack"))]
+fn tracked<'d, T, D>(deserializer: D) -> Option<String>
+where
+    T: Deserialize<'d>,
+    D: serde::Deserializer<'d>,
+{
+    let error = serde_path_to_error::deserialize::<_, T>(deserializer).err()?;
+    let path = error.path();
+    path.iter().next().map(|_| path.to_string())
 }

@@ -7,10 +7,9 @@
 
 use std::{future::Future, marker::PhantomData};
 
-use futures_util::{FutureExt, TryFutureExt};
+use futures_util::FutureExt;
 
 pub(crate) use self::batch::Collected;
-pub(crate) use self::extracting::Extracting;
 #[cfg(feature = "protobuf")]
 pub use self::protobuf::Protobuf;
 #[cfg(feature = "garde")]
@@ -24,6 +23,7 @@ pub use self::{
     rejection::Rejection,
     state::{MissingState, State},
 };
+pub(crate) use self::{extracting::Extracting, place::Place};
 pub use crate::handler::Requirements;
 use crate::{
     delivery::Delivery,
@@ -40,6 +40,7 @@ mod optional;
 mod part;
 mod parts;
 mod payload;
+pub(crate) mod place;
 #[cfg(feature = "protobuf")]
 mod protobuf;
 mod publisher;
@@ -123,26 +124,39 @@ pub trait FromDelivery<'d>: Sized {
 )]
 pub trait Argument<'d, Kind>: Sized {
     /// Makes the argument.
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Kind>;
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
+    where
+        'd: 'a;
 
     /// What the program has to give for it.
-    fn require(argument: PhantomData<*const Self>, requirements: &mut Requirements) {
-        let _ = (argument, requirements);
+    fn require(
+        argument: PhantomData<*const Self>,
+        kind: PhantomData<fn() -> Kind>,
+        requirements: &mut Requirements,
+    ) {
+        let _ = (argument, kind, requirements);
     }
 }
 
 #[diagnostic::do_not_recommend]
 impl<'d, T> Argument<'d, Extractor> for T
 where
-    T: FromDelivery<'d> + 'd,
+    T: FromDelivery<'d> + Send + 'd,
 {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Extractor> {
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
         // a combinator and not an async block, for the reason that `Extracting` gives
-        let extracted = T::from_delivery(delivery).map_err(rejected);
-        Extracting::waiting(Box::pin(extracted))
+        let extracted = T::from_delivery(delivery);
+        Extracting::waiting(extracted.map(|result| place.fill(result.map_err(rejected))))
     }
 
-    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Extractor>,
+        requirements: &mut Requirements,
+    ) {
         T::require(requirements);
     }
 }

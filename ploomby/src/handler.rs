@@ -1,13 +1,11 @@
 //! Handlers: what the attribute or a call registers, and the call of one.
 
-use std::{fmt, future::Future, sync::Arc};
-
-use tokio_util::sync::ReusableBoxFuture;
+use std::{fmt, sync::Arc};
 
 pub use self::{
     function::HandlerFunction,
-    guard::guard,
-    linked::{LinkedHandler, LinkedKey},
+    future::{HandlerFuture, start},
+    linked::{Description, LinkedHandler, LinkedKey},
     options::{
         HandlerOptions,
         values::{
@@ -20,15 +18,16 @@ pub use self::{
     requirements::Requirements,
 };
 pub(crate) use self::{
+    future::guard,
     receives::{NoKey, Replied},
     requirements::Given,
     table::{Bare, Route, Table},
 };
-use crate::{delivery::Delivery, outcome::Answer, settle::Failure};
+use crate::delivery::Delivery;
 
 mod batcher;
 mod function;
-mod guard;
+mod future;
 mod linked;
 mod options;
 mod receives;
@@ -36,26 +35,6 @@ mod registry;
 mod requirements;
 pub(crate) mod returned;
 mod table;
-
-/// A handler at work. It shares the delivery, so that the message is still there when the handler
-/// failed, panicked or was dropped.
-///
-/// Its allocation serves one message after the other, where handlers are done without waiting.
-pub type HandlerFuture = ReusableBoxFuture<'static, Result<Answer, Failure>>;
-
-/// Starts a handler, in the allocation of one that is done where there is such.
-pub fn start(
-    spare: Option<HandlerFuture>,
-    handler: impl Future<Output = Result<Answer, Failure>> + Send + 'static,
-) -> HandlerFuture {
-    match spare {
-        Some(mut spare) => {
-            spare.set(handler);
-            spare
-        }
-        None => HandlerFuture::new(handler),
-    }
-}
 
 /// A function in the registry, and where it was written.
 #[derive(Clone)]

@@ -12,7 +12,7 @@ use tower::{BoxError, Layer, Service, ServiceExt, timeout::error::Elapsed, util:
 
 use crate::{
     delivery::Delivery,
-    handler::{Bare, HandlerFuture, guard},
+    handler::{Bare, HandlerFuture},
     outcome::{Answer, Outcome},
     settle::{Failure, Reason},
 };
@@ -164,14 +164,14 @@ impl HandlerService {
             },
             Inner::Layered { service, stop } => {
                 let (service, stop) = (service.clone(), stop.clone());
-                HandlerFuture::new(guard(async move {
+                HandlerFuture::new(async move {
                     let calling = call_when_ready(&service, delivery);
                     match stop.run_until_cancelled(calling).await {
                         Some(answering) => answering?.await.map_err(failure),
                         // what has not begun when shutdown does goes back
                         None => Ok(Outcome::Requeue.into()),
                     }
-                }))
+                })
             }
         }
     }

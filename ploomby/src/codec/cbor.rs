@@ -1,20 +1,16 @@
 use serde::{Deserialize, de::DeserializeSeed};
 use serde_cbor_2::Deserializer;
 
-use super::undecodable;
+use super::{tracked, undecodable};
 use crate::settle::Failure;
 
 // the decoder skips unknown tags, takes integers for floats and bounds the depth
 pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failure> {
     serde_cbor_2::from_slice(body).map_err(|error| {
         let mut deserializer = Deserializer::from_slice(body);
-        let tracked = serde_path_to_error::deserialize::<_, T>(&mut deserializer).err();
+        let path = tracked::<T, _>(&mut deserializer);
         let place = format!("as CBOR, at byte {}", error.offset());
-        undecodable(
-            tracked.as_ref().map(|tracked| tracked.path()),
-            &error,
-            &place,
-        )
+        undecodable(path.as_deref(), &error, &place)
     })
 }
 

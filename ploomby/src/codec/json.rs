@@ -1,21 +1,31 @@
 use serde::{Deserialize, de::DeserializeSeed};
+use serde_json::Error;
 
 use super::undecodable;
 use crate::settle::Failure;
 
-/// On an error decodes once more to learn the path of the field: tracking it costs about as much
-/// as decoding.
+mod fault;
+
 pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|error| {
-        let mut deserializer = serde_json::Deserializer::from_slice(body);
-        let tracked = serde_path_to_error::deserialize::<_, T>(&mut deserializer).err();
-        let place = format!("at line {} column {}", error.line(), error.column());
-        undecodable(
-            tracked.as_ref().map(|tracked| tracked.path()),
-            &error,
-            &place,
-        )
-    })
+    match serde_json::from_slice(body) {
+        Ok(payload) => Ok(payload),
+        Err(error) => Err(unfit(body, &error, |body| {
+            serde_json::from_slice::<T>(body).err()
+        })),
+    }
+}
+
+/// It is the same code for all payloads.
+#[cold]
+fn unfit<'d>(body: &'d [u8], error: &Error, decode: fn(&'d [u8]) -> Option<Error>) -> Failure {
+    let place = format!("at line {} column {}", error.line(), error.column());
+    // of what is no JSON the place says more
+    let path = error.is_data().then(|| {
+        fault::path(body, |end| {
+            decode(&body[..end]).is_some_and(|error| error.is_data())
+        })
+    });
+    undecodable(path.as_deref(), error, &place)
 }
 
 pub(super) fn read<'d, S: DeserializeSeed<'d>>(

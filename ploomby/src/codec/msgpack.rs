@@ -4,7 +4,7 @@ use serde::{
     de::{DeserializeSeed, Error as _},
 };
 
-use super::undecodable;
+use super::{tracked, undecodable};
 use crate::settle::Failure;
 
 /// As deep as JSON may be nested: each level takes from the stack.
@@ -14,12 +14,8 @@ pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failur
     from_slice(body).map_err(|error| {
         let mut deserializer = Deserializer::from_read_ref(body);
         deserializer.set_max_depth(MAX_DEPTH);
-        let tracked = serde_path_to_error::deserialize::<_, T>(&mut deserializer).err();
-        undecodable(
-            tracked.as_ref().map(|tracked| tracked.path()),
-            &error,
-            "as MessagePack",
-        )
+        let path = tracked::<T, _>(&mut deserializer);
+        undecodable(path.as_deref(), &error, "as MessagePack")
     })
 }
 

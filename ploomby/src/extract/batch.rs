@@ -7,10 +7,9 @@ use std::{
     vec,
 };
 
-use futures_util::FutureExt;
 use serde::Serialize;
 
-use super::{Argument, Extracting, Payload, Requirements};
+use super::{Argument, Extracting, Payload, Place, Requirements, payload::now};
 use crate::{
     delivery::Delivery,
     message::Message,
@@ -214,13 +213,20 @@ impl<'d, T> Argument<'d, Payload> for Batch<T>
 where
     T: Argument<'d, Payload> + 'd,
 {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Payload> {
-        Extracting::ready(decode(delivery))
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        Extracting::ready(decode(delivery), place)
     }
 
-    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Payload>,
+        requirements: &mut Requirements,
+    ) {
         requirements.batch();
-        T::require(PhantomData, requirements);
+        T::require(PhantomData, PhantomData, requirements);
     }
 }
 
@@ -233,7 +239,7 @@ where
     let collected = collected.ok_or_else(nothing_to_take)?;
     let payloads = collected.deliveries.iter().enumerate();
     let payloads = payloads.filter_map(|(index, delivery)| {
-        let payload = T::extract(delivery).now_or_never()?;
+        let payload = now(delivery);
         let payload = payload.map_err(|failure| collected.settle(index, Err(failure)));
         Some((index, payload.ok()?))
     });

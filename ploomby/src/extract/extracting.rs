@@ -1,86 +1,61 @@
 use std::{
     fmt,
     future::Future,
-    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
 };
 
+use super::Place;
 use crate::settle::Failure;
 
-/// An argument in the making.
+/// An argument in the making, on its way to its [`Place`].
 ///
 /// It is a type with a name, not an `impl Future` of the trait: the compiler cannot yet prove that
 /// such a one, made for one lifetime, can be sent to another thread (rust-lang/rust#100013).
-pub struct Extracting<'d, T, Kind> {
-    state: State<'d, T>,
-    kind: PhantomData<fn() -> Kind>,
-}
+pub struct Extracting<'a>(State<'a>);
 
-enum State<'d, T> {
+enum State<'a> {
     /// There is nothing to wait for.
-    Ready(Option<Result<T, Failure>>),
+    Ready(Option<Result<(), Failure>>),
     /// The user's own extractor.
-    Waiting(Waiting<'d, T>),
+    Waiting(Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>),
 }
 
-type Waiting<'d, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'd>>;
+impl<'a> Extracting<'a> {
+    /// An argument that there is no waiting for.
+    pub(super) fn ready<T>(argument: Result<T, Failure>, place: &mut Place<T>) -> Self {
+        Self::done(place.fill(argument))
+    }
 
-impl<'d, T, Kind> Extracting<'d, T, Kind> {
-    pub(super) fn ready(result: Result<T, Failure>) -> Self {
-        Self {
-            state: State::Ready(Some(result)),
-            kind: PhantomData,
+    /// What became of an argument that there is no waiting for.
+    pub(super) fn at_once(self) -> Result<(), Failure> {
+        match self.0 {
+            State::Ready(result) => result.expect("not polled yet"),
+            State::Waiting(_) => unreachable!("there is no waiting for a payload"),
         }
     }
 
-    pub(super) fn waiting(future: Waiting<'d, T>) -> Self {
-        Self {
-            state: State::Waiting(future),
-            kind: PhantomData,
-        }
+    pub(super) fn done(result: Result<(), Failure>) -> Self {
+        Self(State::Ready(Some(result)))
     }
 
-    /// Goes on with a payload, which there is no waiting for.
-    #[cfg(feature = "garde")]
-    pub(super) fn and_then<U>(
-        self,
-        next: impl FnOnce(T) -> Result<U, Failure> + Send + 'd,
-    ) -> Extracting<'d, U, Kind>
-    where
-        T: 'd,
-    {
-        match self.state {
-            State::Ready(result) => {
-                Extracting::ready(result.expect("not polled yet").and_then(next))
-            }
-            State::Waiting(future) => {
-                Extracting::waiting(Box::pin(async move { next(future.await?) }))
-            }
-        }
-    }
-
-    /// Tells the compiler which kind of argument it is.
-    pub fn kind(&self) -> PhantomData<fn() -> Kind> {
-        self.kind
+    pub(super) fn waiting(filling: impl Future<Output = Result<(), Failure>> + Send + 'a) -> Self {
+        Self(State::Waiting(Box::pin(filling)))
     }
 }
 
-/// What is ready is only ever moved out.
-impl<T, Kind> Unpin for Extracting<'_, T, Kind> {}
+impl Future for Extracting<'_> {
+    type Output = Result<(), Failure>;
 
-impl<T, Kind> Future for Extracting<'_, T, Kind> {
-    type Output = Result<T, Failure>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match &mut self.get_mut().state {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
             State::Ready(result) => Poll::Ready(result.take().expect("polled once")),
-            State::Waiting(future) => future.as_mut().poll(cx),
+            State::Waiting(filling) => filling.as_mut().poll(cx),
         }
     }
 }
 
-impl<T, Kind> fmt::Debug for Extracting<'_, T, Kind> {
+impl fmt::Debug for Extracting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Extracting").finish_non_exhaustive()
     }

@@ -3,16 +3,13 @@
 use std::{
     borrow::{Borrow, Cow},
     fmt,
-    future::Future,
     marker::PhantomData,
-    pin::Pin,
-    task::{Context, Poll, ready},
 };
 
 use serde::Deserialize;
 
-use super::{Argument, Extracting, Payload, Requirements, payload::decode};
-use crate::{delivery::Delivery, settle::Failure};
+use super::{Argument, Extracting, Payload, Place, Requirements, payload::decode};
+use crate::delivery::Delivery;
 
 /// What a handler can take as `&Self`: any argument, and what cannot be owned by a variable, such
 /// as `str`, lent by a `Holder` that can.
@@ -31,11 +28,20 @@ pub trait LentArgument<'d, Kind> {
     type Holder: Borrow<Self>;
 
     /// Makes the holder.
-    fn extract(delivery: &'d Delivery) -> Lending<'d, Self, Self::Holder, Kind>;
+    fn extract<'a>(
+        delivery: &'d Delivery,
+        place: &'a mut LentPlace<Self, Self::Holder>,
+    ) -> Extracting<'a>
+    where
+        'd: 'a;
 
     /// What the program has to give for it.
-    fn require(argument: PhantomData<*const Self>, requirements: &mut Requirements) {
-        let _ = (argument, requirements);
+    fn require(
+        argument: PhantomData<*const Self>,
+        kind: PhantomData<fn() -> Kind>,
+        requirements: &mut Requirements,
+    ) {
+        let _ = (argument, kind, requirements);
     }
 }
 
@@ -46,12 +52,19 @@ where
 {
     type Holder = T;
 
-    fn extract(delivery: &'d Delivery) -> Lending<'d, T, T, Kind> {
-        Lending::new(T::extract(delivery))
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut LentPlace<T, T>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        T::extract(delivery, &mut place.holder)
     }
 
-    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
-        T::require(PhantomData, requirements);
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Kind>,
+        requirements: &mut Requirements,
+    ) {
+        T::require(PhantomData, PhantomData, requirements);
     }
 }
 
@@ -62,8 +75,11 @@ where
 {
     type Holder = Vec<T>;
 
-    fn extract(delivery: &'d Delivery) -> Lending<'d, [T], Vec<T>, Payload> {
-        Lending::new(Extracting::ready(decode(delivery)))
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut LentPlace<[T], Vec<T>>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        Extracting::ready(decode(delivery), &mut place.holder)
     }
 }
 
@@ -71,8 +87,14 @@ where
 impl<'d> LentArgument<'d, Payload> for str {
     type Holder = Text<'d>;
 
-    fn extract(delivery: &'d Delivery) -> Lending<'d, str, Text<'d>, Payload> {
-        Lending::new(Extracting::ready(decode(delivery)))
+    fn extract<'a>(
+        delivery: &'d Delivery,
+        place: &'a mut LentPlace<str, Text<'d>>,
+    ) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        Extracting::ready(decode(delivery), &mut place.holder)
     }
 }
 
@@ -92,59 +114,35 @@ impl fmt::Debug for Text<'_> {
     }
 }
 
-/// A holder in the making.
-pub struct Lending<'d, T: ?Sized, Holder, Kind> {
-    holder: Extracting<'d, Holder, Kind>,
+/// Where a holder is put once it is made.
+pub struct LentPlace<T: ?Sized, Holder> {
+    holder: Place<Holder>,
     lent: PhantomData<fn(&T)>,
 }
 
-impl<'d, T: ?Sized, Holder, Kind> Lending<'d, T, Holder, Kind> {
-    fn new(holder: Extracting<'d, Holder, Kind>) -> Self {
+impl<T: ?Sized, Holder> LentPlace<T, Holder> {
+    /// A place for a holder that is not made yet.
+    pub const fn new() -> Self {
         Self {
-            holder,
+            holder: Place::new(),
             lent: PhantomData,
         }
     }
-
-    /// Tells the compiler which kind of argument it is.
-    pub fn kind(&self) -> PhantomData<fn() -> Kind> {
-        self.holder.kind()
-    }
 }
 
-impl<T: ?Sized, Holder, Kind> Future for Lending<'_, T, Holder, Kind> {
-    type Output = Result<Lent<T, Holder>, Failure>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let holder = ready!(Pin::new(&mut self.holder).poll(cx))?;
-        Poll::Ready(Ok(Lent {
-            holder,
-            lent: PhantomData,
-        }))
-    }
-}
-
-impl<T: ?Sized, Holder, Kind> fmt::Debug for Lending<'_, T, Holder, Kind> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lending").finish_non_exhaustive()
-    }
-}
-
-/// A holder that is there.
-pub struct Lent<T: ?Sized, Holder> {
-    holder: Holder,
-    lent: PhantomData<fn(&T)>,
-}
-
-impl<T: ?Sized, Holder: Borrow<T>> Lent<T, Holder> {
+impl<T: ?Sized, Holder: Borrow<T>> LentPlace<T, Holder> {
     /// The handler's argument.
+    ///
+    /// # Panics
+    ///
+    /// Where it was not made.
     pub fn lend(&self) -> &T {
-        self.holder.borrow()
+        self.holder.get().borrow()
     }
 }
 
-impl<T: ?Sized, Holder> fmt::Debug for Lent<T, Holder> {
+impl<T: ?Sized, Holder> fmt::Debug for LentPlace<T, Holder> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lent").finish_non_exhaustive()
+        f.debug_struct("LentPlace").finish_non_exhaustive()
     }
 }

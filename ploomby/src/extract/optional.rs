@@ -2,10 +2,10 @@
 
 use std::marker::PhantomData;
 
-use futures_util::{FutureExt, TryFutureExt};
+use futures_util::FutureExt;
 
 use super::{
-    Argument, Extracting, Extractor, FromDelivery, Part, Requirements,
+    Argument, Extracting, Extractor, FromDelivery, Part, Place, Requirements,
     kind::{Optional, Tried},
     part::DeliveryPart,
     rejected,
@@ -17,11 +17,18 @@ impl<'d, T> Argument<'d, Optional<Part>> for Option<T>
 where
     T: DeliveryPart<'d>,
 {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Optional<Part>> {
-        Extracting::ready(T::optional(delivery).map_err(rejected))
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        Extracting::ready(T::optional(delivery).map_err(rejected), place)
     }
 
-    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Optional<Part>>,
+        requirements: &mut Requirements,
+    ) {
         if T::IS_OF_MESSAGE {
             requirements.message::<Self>();
         }
@@ -31,13 +38,21 @@ where
 #[diagnostic::do_not_recommend]
 impl<'d, T> Argument<'d, Optional<Extractor>> for Option<T>
 where
-    T: FromDelivery<'d> + 'd,
+    T: FromDelivery<'d> + Send + 'd,
 {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Optional<Extractor>> {
-        Extracting::waiting(Box::pin(T::optional(delivery).map_err(rejected)))
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        let extracted = T::optional(delivery);
+        Extracting::waiting(extracted.map(|result| place.fill(result.map_err(rejected))))
     }
 
-    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Optional<Extractor>>,
+        requirements: &mut Requirements,
+    ) {
         let mut own = Requirements::default();
         T::require(&mut own);
         requirements.without_state(own);
@@ -49,11 +64,18 @@ impl<'d, T, R> Argument<'d, Tried<Part>> for Result<T, R>
 where
     T: DeliveryPart<'d, Rejection = R>,
 {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Tried<Part>> {
-        Extracting::ready(Ok(T::part(delivery)))
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        Extracting::ready(Ok(T::part(delivery)), place)
     }
 
-    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Tried<Part>>,
+        requirements: &mut Requirements,
+    ) {
         if T::IS_OF_MESSAGE {
             requirements.message::<Self>();
         }
@@ -64,14 +86,21 @@ where
 #[diagnostic::do_not_recommend]
 impl<'d, T, R> Argument<'d, Tried<Extractor>> for Result<T, R>
 where
-    T: FromDelivery<'d, Rejection = R> + 'd,
-    R: 'd,
+    T: FromDelivery<'d, Rejection = R> + Send + 'd,
+    R: Send + 'd,
 {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Tried<Extractor>> {
-        Extracting::waiting(Box::pin(T::from_delivery(delivery).map(Ok)))
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        Extracting::waiting(T::from_delivery(delivery).map(|result| place.fill(Ok(result))))
     }
 
-    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Tried<Extractor>>,
+        requirements: &mut Requirements,
+    ) {
         T::require(requirements);
     }
 }

@@ -1,6 +1,6 @@
 use std::marker::PhantomData;
 
-use super::{Argument, Extracting, Part, Requirements, rejected};
+use super::{Argument, Extracting, Part, Place, Requirements, rejected};
 use crate::delivery::Delivery;
 
 /// What is there with the delivery: an extractor of ploomby's own, which nothing has to wait for and
@@ -31,11 +31,18 @@ impl<'d, T> Argument<'d, Part> for T
 where
     T: DeliveryPart<'d>,
 {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Part> {
-        Extracting::ready(T::part(delivery).map_err(rejected))
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        Extracting::ready(T::part(delivery).map_err(rejected), place)
     }
 
-    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Part>,
+        requirements: &mut Requirements,
+    ) {
         if T::IS_OF_MESSAGE {
             requirements.message::<Self>();
         }

@@ -1,6 +1,6 @@
 use serde::Deserialize;
 
-use super::{Argument, Extracting, Payload};
+use super::{Argument, Extracting, Payload, Place};
 use crate::{
     codec::{self, Format},
     delivery::Delivery,
@@ -12,9 +12,19 @@ impl<'d, T> Argument<'d, Payload> for T
 where
     T: Deserialize<'d>,
 {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Payload> {
-        Extracting::ready(decode(delivery))
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        Extracting::ready(decode(delivery), place)
     }
+}
+
+/// A payload of any kind: there is no waiting for it.
+pub(super) fn now<'d, T: Argument<'d, Payload>>(delivery: &'d Delivery) -> Result<T, Failure> {
+    let mut place = Place::new();
+    T::extract(delivery, &mut place).at_once()?;
+    Ok(place.take())
 }
 
 /// Decodes the body as the message says, or else as the queue does.

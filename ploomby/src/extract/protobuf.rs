@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::{Argument, Extracting, Payload};
+use super::{Argument, Extracting, Payload, Place};
 use crate::{
     codec::{self, Format},
     delivery::Delivery,
@@ -44,8 +44,11 @@ impl<'d, T> Argument<'d, Payload> for Protobuf<T>
 where
     T: prost::Message + Default,
 {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Payload> {
-        Extracting::ready(decode(delivery).map(Self))
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        Extracting::ready(decode(delivery).map(Self), place)
     }
 }
 

@@ -2,7 +2,7 @@ use std::{fmt, fmt::Write, marker::PhantomData, ops::Deref};
 
 use garde::Validate;
 
-use super::{Argument, Extracting, Payload, Requirements};
+use super::{Argument, Extracting, Payload, Place, Requirements, payload::now};
 use crate::{
     delivery::Delivery,
     settle::{Failure, Reason},
@@ -68,15 +68,23 @@ impl<'d, T> Argument<'d, Payload> for Valid<T>
 where
     T: Argument<'d, Payload> + Validate<Context: Default> + 'd,
 {
-    fn extract(delivery: &'d Delivery) -> Extracting<'d, Self, Payload> {
-        T::extract(delivery).and_then(|payload| match payload.validate() {
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        let valid = now(delivery).and_then(|payload: T| match payload.validate() {
             Ok(()) => Ok(Self(payload)),
             Err(report) => Err(invalid(&report)),
-        })
+        });
+        Extracting::ready(valid, place)
     }
 
-    fn require(_: PhantomData<*const Self>, requirements: &mut Requirements) {
-        T::require(PhantomData, requirements);
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Payload>,
+        requirements: &mut Requirements,
+    ) {
+        T::require(PhantomData, PhantomData, requirements);
     }
 }
 

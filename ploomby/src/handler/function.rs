@@ -1,9 +1,9 @@
 use std::{future::Future, marker::PhantomData};
 
-use super::{HandlerFuture, Requirements, guard, start};
+use super::{HandlerFuture, Requirements, start};
 use crate::{
     delivery::Delivery,
-    extract::{Argument, Free, Slot},
+    extract::{Argument, Free, Place, Slot},
     outcome::IntoOutcome,
     settle::Failure,
 };
@@ -46,19 +46,20 @@ macro_rules! function {
             fn call(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
                 let function = self.clone();
                 start(spare, async move {
-                    guard(async {
-                        $(let $argument = $argument::extract(&delivery).await?;)*
-                        function($($argument),*)
-                            .await
-                            .into_answer(&delivery)
-                            .map_err(Failure::handler)
-                    })
-                    .await
+                    $(
+                        let mut place = Place::new();
+                        $argument::extract(&delivery, &mut place).await?;
+                        let $argument = place.take();
+                    )*
+                    function($($argument),*)
+                        .await
+                        .into_answer(&delivery)
+                        .map_err(Failure::handler)
                 })
             }
 
             fn require(requirements: &mut Requirements) {
-                $(<$argument as Argument<'_, $kind>>::require(PhantomData, requirements);)*
+                $(<$argument as Argument<'_, $kind>>::require(PhantomData, PhantomData, requirements);)*
             }
         }
     };

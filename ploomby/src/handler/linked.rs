@@ -12,18 +12,25 @@ pub struct LinkedHandler {
     pub keys: &'static [LinkedKey],
     /// The function's path.
     pub name: &'static str,
-    /// The name of the function's type.
-    pub type_name: fn() -> &'static str,
     /// The file that it is written in.
     pub file: &'static str,
     /// The line of the attribute.
     pub line: u32,
-    /// What the attribute says beside the keys.
-    pub options: fn() -> HandlerOptions,
-    /// What the arguments need from the program.
-    pub require: fn(&mut Requirements),
+    /// Says what else there is to say.
+    pub describe: fn(&mut Description),
     /// Decodes the arguments and calls the function.
     pub call: fn(Delivery, Option<HandlerFuture>) -> HandlerFuture,
+}
+
+/// What the program learns of a handler when it starts.
+#[derive(Debug, Default)]
+pub struct Description {
+    /// The name of the function's type.
+    pub type_name: &'static str,
+    /// What the attribute says beside the keys.
+    pub options: HandlerOptions,
+    /// What the arguments need from the program.
+    pub requirements: Requirements,
 }
 
 /// One thing that a handler answers to.
@@ -38,13 +45,18 @@ pub enum LinkedKey {
 inventory::collect!(LinkedHandler);
 
 impl LinkedHandler {
+    pub(super) fn description(&self) -> Description {
+        let mut description = Description::default();
+        (self.describe)(&mut description);
+        description
+    }
+
     pub(super) fn entry(&self) -> Entry {
-        let mut requirements = Requirements::default();
-        (self.require)(&mut requirements);
+        let description = self.description();
         Entry {
             call: Call::Linked(self.call),
-            options: Arc::new((self.options)()),
-            requirements: Arc::new(requirements),
+            options: Arc::new(description.options),
+            requirements: Arc::new(description.requirements),
             origin: Origin {
                 name: self.name,
                 file: self.file,

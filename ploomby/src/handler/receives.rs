@@ -49,7 +49,7 @@ fn key_of(function: &'static str) -> Result<&'static str, NoKey> {
     let handlers = HANDLERS.get_or_init(|| {
         let linked = inventory::iter::<LinkedHandler>.into_iter();
         linked
-            .map(|handler| ((handler.type_name)(), handler))
+            .map(|handler| (handler.description().type_name, handler))
             .collect()
     });
     let handler = handlers.get(function).ok_or(NoKey::NoHandler(function))?;
