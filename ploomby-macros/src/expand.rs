@@ -1,5 +1,5 @@
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{
     Attribute, FnArg, ItemFn, LitStr, PatType, ReturnType, Type, ext::IdentExt, spanned::Spanned,
 };
@@ -220,6 +220,7 @@ fn make(argument: &PatType, place: &Ident, delivery: &Ident) -> TokenStream {
     };
     let extract_argument = spans.private(of_argument, "extract");
     let extract = local("extract", spans.start);
+    let check = check(argument, place);
     quote_spanned! {spans.end=>
         #conditions
         let #extract: fn(_, _) -> _ = #extract_argument;
@@ -227,7 +228,39 @@ fn make(argument: &PatType, place: &Ident, delivery: &Ident) -> TokenStream {
         let mut #place = ::ploomby::__private::#of_place::new();
         #conditions
         #extract(&#delivery, &mut #place).await?;
+        #check
     }
+}
+
+/// That a payload keeps the rules of its type. Whether it has some, the type tells that stands in the
+/// signature.
+fn check(argument: &PatType, place: &Ident) -> Option<TokenStream> {
+    if !cfg!(feature = "garde") {
+        return None;
+    }
+    let conditions = conditions(&argument.attrs);
+    let conditions = quote!(#(#conditions)*);
+    let ty = match &*argument.ty {
+        Type::Reference(reference) => &*reference.elem,
+        ty => ty,
+    };
+    // one that has a name is that of the signature alone
+    let ty = without_names(ty.to_token_stream());
+    let spans = Spans::of(&argument.ty);
+    let check_argument = spans.private("Check", "check");
+    let [rules, check] = ["rules", "check"].map(|name| local(name, spans.start));
+    Some(quote_spanned! {spans.end=>
+        #conditions
+        let #rules = {
+            #[allow(unused_imports)]
+            use ::ploomby::__private::{OfItemsKind as _, OfPayloadKind as _, UnruledKind as _};
+            (&&::ploomby::__private::Rules::<#ty>::new()).__ploomby_rules()
+        };
+        #conditions
+        let #check: fn(_, _) -> _ = #check_argument;
+        #conditions
+        #check(#place.made(), #rules)?;
+    })
 }
 
 fn pass(argument: &PatType, place: &Ident) -> TokenStream {
@@ -237,6 +270,28 @@ fn pass(argument: &PatType, place: &Ident) -> TokenStream {
         Type::Reference(_) => quote_spanned!(span=> #(#conditions)* #place.lend()),
         _ => quote_spanned!(span=> #(#conditions)* #place.take()),
     }
+}
+
+/// The type with `'_` in place of each lifetime with a name.
+fn without_names(ty: TokenStream) -> TokenStream {
+    let mut in_lifetime = false;
+    let tokens = ty.into_iter().map(|token| {
+        let name_follows = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '\'');
+        let token = match token {
+            TokenTree::Ident(name) if in_lifetime && name != "static" => {
+                Ident::new("_", name.span()).into()
+            }
+            TokenTree::Group(group) => {
+                let mut erased = Group::new(group.delimiter(), without_names(group.stream()));
+                erased.set_span(group.span());
+                erased.into()
+            }
+            token => token,
+        };
+        in_lifetime = name_follows;
+        token
+    });
+    tokens.collect()
 }
 
 /// A variable that nothing of the user's can be mistaken for.

@@ -24,6 +24,9 @@ pub use crate::{
     settle::Failure,
 };
 
+#[cfg(feature = "garde")]
+pub use crate::extract::rules::{Check, OfItemsKind, OfPayloadKind, Rules, UnruledKind};
+
 /// The handler at work. That it can be sent to another thread is asked for here, so that the error
 /// is about the handler and not about what is around it; and the compiler need not look inside
 /// again.

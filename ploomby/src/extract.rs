@@ -12,8 +12,6 @@ use futures_util::FutureExt;
 pub(crate) use self::batch::Collected;
 #[cfg(feature = "protobuf")]
 pub use self::protobuf::Protobuf;
-#[cfg(feature = "garde")]
-pub use self::valid::Valid;
 pub use self::{
     batch::{Batch, BatchItem},
     extension::{Extension, MissingExtension},
@@ -24,6 +22,8 @@ pub use self::{
     state::{MissingState, State},
 };
 pub(crate) use self::{extracting::Extracting, place::Place};
+#[cfg(feature = "garde")]
+pub use self::{unvalidated::Unvalidated, valid::Valid};
 pub use crate::handler::Requirements;
 use crate::{
     delivery::Delivery,
@@ -45,7 +45,11 @@ pub(crate) mod place;
 mod protobuf;
 mod publisher;
 mod rejection;
+#[cfg(feature = "garde")]
+pub(crate) mod rules;
 mod state;
+#[cfg(feature = "garde")]
+mod unvalidated;
 #[cfg(feature = "garde")]
 mod valid;
 

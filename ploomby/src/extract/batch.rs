@@ -196,6 +196,25 @@ impl<T> FromIterator<T> for Batch<T> {
 }
 
 impl<T> Batch<T> {
+    /// Keeps what passes the check; the others are settled by themselves.
+    #[cfg(feature = "garde")]
+    pub(super) fn keep(
+        &mut self,
+        check: impl Fn(&T) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.items.retain(|item| match check(&item.payload) {
+            Ok(()) => true,
+            Err(failure) => {
+                item.collected.settle(item.index, Err(failure));
+                false
+            }
+        });
+        if self.is_empty() {
+            return Err(nothing_to_take());
+        }
+        Ok(())
+    }
+
     fn new(payloads: impl Iterator<Item = (usize, T)>, collected: &Arc<Collected>) -> Self {
         let items = payloads.map(|(index, payload)| BatchItem {
             payload,

@@ -130,6 +130,18 @@ impl<T: ?Sized, Holder> LentPlace<T, Holder> {
     }
 }
 
+#[cfg(feature = "garde")]
+impl<T: ?Sized, Holder> LentPlace<T, Holder> {
+    /// The holder, to be checked.
+    ///
+    /// # Panics
+    ///
+    /// Where it was not made.
+    pub fn made(&mut self) -> &mut Holder {
+        self.holder.made()
+    }
+}
+
 impl<T: ?Sized, Holder: Borrow<T>> LentPlace<T, Holder> {
     /// The handler's argument.
     ///

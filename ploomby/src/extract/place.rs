@@ -29,6 +29,16 @@ impl<T> Place<T> {
         self.0.expect("the argument is made")
     }
 
+    /// The argument, to be checked.
+    ///
+    /// # Panics
+    ///
+    /// Where it was not made.
+    #[cfg(feature = "garde")]
+    pub fn made(&mut self) -> &mut T {
+        self.0.as_mut().expect("the argument is made")
+    }
+
     /// The argument where it is.
     pub(super) fn get(&self) -> &T {
         self.0.as_ref().expect("the argument is made")

@@ -8,7 +8,12 @@ use crate::{
     settle::{Failure, Reason},
 };
 
-/// A payload that was validated, by the feature `garde`.
+/// A payload that was validated, by the feature `garde`, for a handler that is registered by hand.
+///
+/// A function with [`#[handler]`](macro@crate::handler) needs no `Valid`: its payload is validated where
+/// the type has rules. One that is [registered by hand](crate::HandlerRegistry::register) is a generic
+/// function's argument, which cannot look for rules that a type may or may not have: there `Valid` asks
+/// for them.
 ///
 /// The rules stand on the payload's type, as [`garde`] has them. A message that breaks some goes to
 /// the dead-letter queue with the reason `invalid` and an error that names each field with what is
@@ -18,11 +23,12 @@ use crate::{
 #[cfg_attr(feature = "protobuf", doc = "[`Protobuf<T>`](super::Protobuf).")]
 #[cfg_attr(not(feature = "protobuf"), doc = "`Protobuf<T>`.")]
 ///
-/// A type of which the rules need a context validates with that context's default.
+/// A type of which the rules need a context validates with that context's default; where it has
+/// none, there is [`Unvalidated`](super::Unvalidated).
 ///
 /// ```
 /// use garde::Validate;
-/// use ploomby::extract::Valid;
+/// use ploomby::{HandlerRegistry, extract::Valid};
 /// use serde::Deserialize;
 ///
 /// #[derive(Deserialize, Validate)]
@@ -33,19 +39,21 @@ use crate::{
 ///     age: u8,
 /// }
 ///
+/// // it is validated
 /// #[ploomby::handler("create_user")]
-/// async fn create_user(Valid(user): Valid<CreateUser>) {
+/// async fn create_user(user: CreateUser) {
 ///     println!("welcome, {}, {}", user.name, user.age);
 /// }
+///
+/// // and so is this
+/// let handlers = HandlerRegistry::new().register(
+///     "create_user",
+///     |Valid(user): Valid<CreateUser>| async move { println!("welcome, {}", user.name) },
+/// );
 /// ```
 ///
-/// A payload is validated where the handler says so, and nowhere else. Were it for every type that has
-/// rules, some would be skipped in silence: rules whose context has no default, those of another
-/// version of `garde`, all of a handler that is registered by hand. With `Valid` each of these is
-/// validated, or does not compile.
-///
-/// The version of `garde` is the one that ploomby was built with: a `Validate` of another version
-/// is another trait, which the compiler says at the argument.
+/// The version of `garde` is the one that ploomby was built with, 0.22: a `Validate` of another version is
+/// another trait. Around a payload that has that one, `Valid` does not compile, and says so.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Valid<T>(pub T);
 
@@ -72,9 +80,9 @@ where
     where
         'd: 'a,
     {
-        let valid = now(delivery).and_then(|payload: T| match payload.validate() {
-            Ok(()) => Ok(Self(payload)),
-            Err(report) => Err(invalid(&report)),
+        let valid = now(delivery).and_then(|payload: T| {
+            validate(&payload)?;
+            Ok(Self(payload))
         });
         Extracting::ready(valid, place)
     }
@@ -100,6 +108,10 @@ impl<T: Validate> Validate for super::Protobuf<T> {
     ) {
         self.0.validate_into(context, parent, report);
     }
+}
+
+pub(super) fn validate<T: Validate<Context: Default>>(payload: &T) -> Result<(), Failure> {
+    payload.validate().map_err(|report| invalid(&report))
 }
 
 /// More are not worth reading; a list of a million items may break a million rules.

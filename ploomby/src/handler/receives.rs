@@ -103,6 +103,11 @@ impl<'d, T: SentAs<'d>> SentAs<'d> for crate::extract::Valid<T> {
     type Sent = T::Sent;
 }
 
+#[cfg(feature = "garde")]
+impl<'d, T: SentAs<'d>> SentAs<'d> for crate::extract::Unvalidated<T> {
+    type Sent = T::Sent;
+}
+
 /// An argument by value.
 #[derive(Debug)]
 pub struct Owned<Kind>(PhantomData<Kind>);

@@ -19,6 +19,7 @@ mod settlement;
 mod shutdown;
 mod startup;
 mod typed;
+mod validation;
 
 /// Runs each test against both brokers.
 macro_rules! contract {
@@ -137,6 +138,12 @@ contract! {
         a_valid_payload_is_handled,
         an_invalid_payload_names_each_field,
         an_error_that_names_a_million_fields_is_cut;
+    validation:
+        a_payload_with_rules_is_validated_in_every_form,
+        a_protobuf_payload_with_rules_is_validated,
+        each_item_of_a_batch_is_validated,
+        rules_that_need_a_context_get_its_default,
+        what_is_unvalidated_is_left_to_its_handler;
     publishing:
         a_sent_payload_reaches_its_handler,
         a_message_says_what_it_is,
