@@ -60,6 +60,9 @@ fn register(attr: &Attr, function: &ItemFn) -> TokenStream {
                 }
             }
 
+            #[allow(unused_imports)]
+            use ::ploomby::__private::by_type::*;
+
             #describe
 
             #call
@@ -136,7 +139,9 @@ fn require(argument: &PatType, about: &Ident, room: &Ident) -> TokenStream {
     let [kind, require, fill] = ["kind", "require", "fill"].map(|name| local(name, spans.start));
     let require_argument = spans.private(of_argument, "require");
     let fill_slot = spans.private("Slot", "fill");
+    let sort = sort(argument);
     quote_spanned! {spans.end=>
+        #sort
         #conditions
         let #kind = ::ploomby::__private::PhantomData;
         #conditions
@@ -190,8 +195,6 @@ fn call(function: &ItemFn) -> TokenStream {
             ::ploomby::__private::start(#spare, async move {
                 #(#makes)*
                 let #returned = ::ploomby::__private::Returned(#handling);
-                #[allow(unused_imports)]
-                use ::ploomby::__private::{DecidesKind as _, RepliesKind as _, Whole as _};
                 let #into_failure: fn(_) -> _ = #into_failure_of_error;
                 let #returned = #returned.__ploomby_split().map_err(#into_failure)?;
                 let #kind = (&&#returned).__ploomby_kind();
@@ -220,8 +223,10 @@ fn make(argument: &PatType, place: &Ident, delivery: &Ident) -> TokenStream {
     };
     let extract_argument = spans.private(of_argument, "extract");
     let extract = local("extract", spans.start);
+    let sort = sort(argument);
     let check = check(argument, place);
     quote_spanned! {spans.end=>
+        #sort
         #conditions
         let #extract: fn(_, _) -> _ = #extract_argument;
         #conditions
@@ -232,6 +237,32 @@ fn make(argument: &PatType, place: &Ident, delivery: &Ident) -> TokenStream {
     }
 }
 
+/// That it is not a payload and an extractor as well.
+fn sort(argument: &PatType) -> TokenStream {
+    let conditions = conditions(&argument.attrs);
+    let conditions = quote!(#(#conditions)*);
+    let ty = type_of(argument);
+    let spans = Spans::of(&argument.ty);
+    let sorted = local("sorted", spans.start);
+    let is_sorted = spans.private("IsSorted", "sorted");
+    quote_spanned! {spans.end=>
+        #conditions
+        let #sorted: fn(_) = #is_sorted;
+        #conditions
+        #sorted((&&::ploomby::__private::Sort::<#ty>::new()).__ploomby_sort());
+    }
+}
+
+/// The type that an argument is given or lent as. The names of its lifetimes are those of the
+/// signature alone.
+fn type_of(argument: &PatType) -> TokenStream {
+    let ty = match &*argument.ty {
+        Type::Reference(reference) => &*reference.elem,
+        ty => ty,
+    };
+    without_names(ty.to_token_stream())
+}
+
 /// That a payload keeps the rules of its type. Whether it has some, the type tells that stands in the
 /// signature.
 fn check(argument: &PatType, place: &Ident) -> Option<TokenStream> {
@@ -240,22 +271,13 @@ fn check(argument: &PatType, place: &Ident) -> Option<TokenStream> {
     }
     let conditions = conditions(&argument.attrs);
     let conditions = quote!(#(#conditions)*);
-    let ty = match &*argument.ty {
-        Type::Reference(reference) => &*reference.elem,
-        ty => ty,
-    };
-    // one that has a name is that of the signature alone
-    let ty = without_names(ty.to_token_stream());
+    let ty = type_of(argument);
     let spans = Spans::of(&argument.ty);
     let check_argument = spans.private("Check", "check");
     let [rules, check] = ["rules", "check"].map(|name| local(name, spans.start));
     Some(quote_spanned! {spans.end=>
         #conditions
-        let #rules = {
-            #[allow(unused_imports)]
-            use ::ploomby::__private::{OfItemsKind as _, OfPayloadKind as _, UnruledKind as _};
-            (&&::ploomby::__private::Rules::<#ty>::new()).__ploomby_rules()
-        };
+        let #rules = (&&::ploomby::__private::Rules::<#ty>::new()).__ploomby_rules();
         #conditions
         let #check: fn(_, _) -> _ = #check_argument;
         #conditions

@@ -11,10 +11,9 @@ pub use crate::{
         Argument, Free, Slot,
         lent::{LentArgument, LentPlace},
         place::Place,
+        sort::{IsSorted, Sort},
     },
-    handler::returned::{
-        Decides, DecidesKind, Replies, RepliesKind, Return, Returned, ReturnedError, Whole,
-    },
+    handler::returned::{Decides, Replies, Return, Returned, ReturnedError},
     handler::{
         BatchSizeValue, BatchWaitValue, ConcurrencyValue, Description, HandlerFuture,
         HandlerOptions, LayerValue, LinkedHandler, LinkedKey, OrderedByValue, QueueValue,
@@ -25,7 +24,17 @@ pub use crate::{
 };
 
 #[cfg(feature = "garde")]
-pub use crate::extract::rules::{Check, OfItemsKind, OfPayloadKind, Rules, UnruledKind};
+pub use crate::extract::rules::{Check, Rules};
+
+/// Methods with names that nothing of the user's has: which there is, a type decides.
+pub mod by_type {
+    #[cfg(feature = "garde")]
+    pub use crate::extract::rules::{OfItemsKind as _, OfPayloadKind as _, UnruledKind as _};
+    pub use crate::{
+        extract::sort::{BothSort as _, OneSort as _},
+        handler::returned::{DecidesKind as _, RepliesKind as _, Whole as _},
+    };
+}
 
 /// The handler at work. That it can be sent to another thread is asked for here, so that the error
 /// is about the handler and not about what is around it; and the compiler need not look inside

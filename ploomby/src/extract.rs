@@ -47,6 +47,7 @@ mod publisher;
 mod rejection;
 #[cfg(feature = "garde")]
 pub(crate) mod rules;
+pub(crate) mod sort;
 mod state;
 #[cfg(feature = "garde")]
 mod unvalidated;
