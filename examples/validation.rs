@@ -1,4 +1,5 @@
-//! Payloads that are validated, and the dead letter of one that breaks the rules of its type.
+//! Payloads that are validated, and the dead letter of one that breaks the rules of its type. Nothing but
+//! the rules is written: a payload that has some is validated before its handler is called.
 //!
 //! Runs on the broker inside the process, or on a RabbitMQ:
 //!
@@ -8,9 +9,7 @@
 //! ```
 
 use garde::Validate;
-use ploomby::{
-    App, HandlerRegistry, KeySource, Message, Properties, Publisher, Queue, Reason, extract::Valid,
-};
+use ploomby::{App, HandlerRegistry, KeySource, Message, Properties, Publisher, Queue, Reason};
 use serde::Deserialize;
 use tokio::sync::Notify;
 
@@ -32,7 +31,7 @@ struct Item {
 
 /// It is called with orders that keep the rules, and with no others.
 #[ploomby::handler("order_placed")]
-async fn order_placed(Valid(order): Valid<Order>) {
+async fn order_placed(order: Order) {
     println!("{} orders", order.customer);
     for Item { article, count } in order.items {
         println!("  {count} of {article}");

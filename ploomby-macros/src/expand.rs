@@ -175,7 +175,7 @@ fn call(function: &ItemFn) -> TokenStream {
     let mut passes = Vec::new();
     for (index, argument) in arguments(function).enumerate() {
         let place = local(&format!("argument{index}"), Span::call_site());
-        makes.push(make(argument, &place, &delivery));
+        makes.push(make(argument, &place));
         passes.push(pass(argument, &place));
     }
     let handling = quote_spanned! {name.span()=>
@@ -213,7 +213,7 @@ fn arguments(function: &ItemFn) -> impl Iterator<Item = &PatType> {
     })
 }
 
-fn make(argument: &PatType, place: &Ident, delivery: &Ident) -> TokenStream {
+fn make(argument: &PatType, place: &Ident) -> TokenStream {
     let conditions = conditions(&argument.attrs);
     let conditions = quote!(#(#conditions)*);
     let spans = Spans::of(&argument.ty);
@@ -222,7 +222,7 @@ fn make(argument: &PatType, place: &Ident, delivery: &Ident) -> TokenStream {
         _ => ("Argument", quote!(Place)),
     };
     let extract_argument = spans.private(of_argument, "extract");
-    let extract = local("extract", spans.start);
+    let [extract, delivery] = ["extract", "delivery"].map(|name| local(name, spans.start));
     let sort = sort(argument);
     let check = check(argument, place);
     quote_spanned! {spans.end=>

@@ -114,8 +114,14 @@ mod valid;
 ///
 /// In place of a payload, [`Batch`] takes several messages at once.
 ///
-/// Two more types are payloads, each by a feature of ploomby: `Protobuf<T>` is decoded from
-/// Protobuf, and `Valid<T>` holds a payload that was validated.
+/// By its feature `protobuf`, `Protobuf<T>` is a payload that is decoded from Protobuf.
+///
+/// By its feature `garde`, a payload whose type is `garde::Validate`, and each item of a [`Batch`], is
+/// validated before the function is called, with the default of the context that its rules need. The
+/// dead letter of one that breaks them names each field. What the payload holds counts as `garde` says:
+/// a field with `dive`, each item of a `Vec<T>`, a tuple where all its types are `Validate` and none
+/// where one is not. `Unvalidated<T>` is a payload as it was decoded. Rules of another version of `garde`
+/// are those of another trait, and not seen.
 ///
 /// # Return values
 ///

@@ -2,8 +2,8 @@
 //!
 //! A handler takes one payload or none, and any number of extractors, in any order. Traits tell
 //! them apart, never names: what implements [`FromDelivery`] is an extractor, what implements
-//! `serde::Deserialize` is the payload, and so are [`Batch<T>`](Batch), and `Protobuf<T>` and `Valid<T>`, each
-//! by a feature.
+//! `serde::Deserialize` is the payload, and so are [`Batch<T>`](Batch), and by features `Protobuf<T>`,
+//! `Valid<T>` and `Unvalidated<T>`.
 
 use std::{future::Future, marker::PhantomData};
 
@@ -81,10 +81,10 @@ mod valid;
     message = "`{Self}` is not an extractor",
     note = "implement `ploomby::extract::FromDelivery` for it"
 )]
-pub trait FromDelivery<'d>: Sized {
+pub trait FromDelivery<'d>: Sized + Send {
     /// Why the argument could not be made. The message is dead-lettered with it, unless it is or
     /// holds a [`Rejection`], which says what else is done.
-    type Rejection: Into<anyhow::Error>;
+    type Rejection: Into<anyhow::Error> + Send;
 
     /// Makes the argument.
     ///
@@ -146,7 +146,7 @@ pub trait Argument<'d, Kind>: Sized {
 #[diagnostic::do_not_recommend]
 impl<'d, T> Argument<'d, Extractor> for T
 where
-    T: FromDelivery<'d> + Send + 'd,
+    T: FromDelivery<'d> + 'd,
 {
     fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
     where

@@ -38,7 +38,7 @@ where
 #[diagnostic::do_not_recommend]
 impl<'d, T> Argument<'d, Optional<Extractor>> for Option<T>
 where
-    T: FromDelivery<'d> + Send + 'd,
+    T: FromDelivery<'d> + 'd,
 {
     fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
     where
@@ -86,7 +86,7 @@ where
 #[diagnostic::do_not_recommend]
 impl<'d, T, R> Argument<'d, Tried<Extractor>> for Result<T, R>
 where
-    T: FromDelivery<'d, Rejection = R> + Send + 'd,
+    T: FromDelivery<'d, Rejection = R> + 'd,
     R: Send + 'd,
 {
     fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>

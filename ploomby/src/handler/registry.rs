@@ -69,7 +69,8 @@ impl HandlerRegistry {
     }
 
     /// Adds a function by hand. Its arguments are owned: a payload that borrows from the message
-    /// takes the attribute.
+    /// takes the attribute. So does one that is to be validated without saying so: with the feature
+    /// `garde`, `Valid<T>` is the argument of a function that is registered by hand.
     ///
     /// A key that is taken already is reported by [`check`](Self::check), and so at startup.
     #[must_use]
