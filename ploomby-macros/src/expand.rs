@@ -230,7 +230,7 @@ fn make(argument: &PatType, place: &Ident) -> TokenStream {
         #conditions
         let #extract: fn(_, _) -> _ = #extract_argument;
         #conditions
-        let mut #place = ::ploomby::__private::#of_place::new();
+        let mut #place = ::ploomby::__private::#of_place::empty();
         #conditions
         #extract(&#delivery, &mut #place).await?;
         #check
@@ -249,7 +249,7 @@ fn sort(argument: &PatType) -> TokenStream {
         #conditions
         let #sorted: fn(_) = #is_sorted;
         #conditions
-        #sorted((&&::ploomby::__private::Sort::<#ty>::new()).__ploomby_sort());
+        #sorted((&&::ploomby::__private::Sort::<#ty>::of()).__ploomby_sort());
     }
 }
 
@@ -277,7 +277,7 @@ fn check(argument: &PatType, place: &Ident) -> Option<TokenStream> {
     let [rules, check] = ["rules", "check"].map(|name| local(name, spans.start));
     Some(quote_spanned! {spans.end=>
         #conditions
-        let #rules = (&&::ploomby::__private::Rules::<#ty>::new()).__ploomby_rules();
+        let #rules = (&&::ploomby::__private::Rules::<#ty>::of()).__ploomby_rules();
         #conditions
         let #check: fn(_, _) -> _ = #check_argument;
         #conditions

@@ -122,9 +122,9 @@ pub struct LentPlace<T: ?Sized, Holder> {
 
 impl<T: ?Sized, Holder> LentPlace<T, Holder> {
     /// A place for a holder that is not made yet.
-    pub const fn new() -> Self {
+    pub const fn empty() -> Self {
         Self {
-            holder: Place::new(),
+            holder: Place::empty(),
             lent: PhantomData,
         }
     }

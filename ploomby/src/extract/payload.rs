@@ -22,7 +22,7 @@ where
 
 /// A payload of any kind: there is no waiting for it.
 pub(super) fn now<'d, T: Argument<'d, Payload>>(delivery: &'d Delivery) -> Result<T, Failure> {
-    let mut place = Place::new();
+    let mut place = Place::empty();
     T::extract(delivery, &mut place).at_once()?;
     Ok(place.take())
 }

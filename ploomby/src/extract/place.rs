@@ -10,7 +10,7 @@ pub struct Place<T>(Option<T>);
 
 impl<T> Place<T> {
     /// A place for an argument that is not made yet.
-    pub const fn new() -> Self {
+    pub const fn empty() -> Self {
         Self(None)
     }
 

@@ -14,7 +14,7 @@ pub struct Rules<T: ?Sized>(PhantomData<fn(*const T)>);
 
 impl<T: ?Sized> Rules<T> {
     /// The rules of a type, if it has some.
-    pub const fn new() -> Self {
+    pub const fn of() -> Self {
         Self(PhantomData)
     }
 }

@@ -13,7 +13,7 @@ pub struct Sort<T: ?Sized>(PhantomData<fn(*const T)>);
 
 impl<T: ?Sized> Sort<T> {
     /// The sort of a type.
-    pub const fn new() -> Self {
+    pub const fn of() -> Self {
         Self(PhantomData)
     }
 }

@@ -47,7 +47,7 @@ macro_rules! function {
                 let function = self.clone();
                 start(spare, async move {
                     $(
-                        let mut place = Place::new();
+                        let mut place = Place::empty();
                         $argument::extract(&delivery, &mut place).await?;
                         let $argument = place.take();
                     )*
