@@ -1,13 +1,18 @@
 //! What a consumer hands to the dispatcher: a message and how it came.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use http::Extensions;
 
 use crate::{
     codec::Decoding,
-    key::{KeyError, KeyReader, KeySource},
+    key::{KeyError, KeyReader},
     message::{Headers, Message, Properties},
+    publisher::Publisher,
     reply::Style,
     settle::headers,
 };
@@ -37,28 +42,16 @@ impl DeliveryTag {
 #[derive(Clone)]
 pub struct Delivery {
     inner: Arc<Inner>,
-    source: Option<Arc<Source>>,
     extensions: Extensions,
 }
 
 struct Inner {
-    message: Message,
-    envelope: Envelope,
+    content: Content,
+    source: Option<Arc<Source>>,
     /// The body as it was before it was compressed, once it was asked for: a payload borrows from
     /// it.
     #[cfg(any(feature = "gzip", feature = "zstd"))]
-    decompressed: std::sync::OnceLock<bytes::Bytes>,
-}
-
-impl Inner {
-    fn new(message: Message, envelope: Envelope) -> Self {
-        Self {
-            message,
-            envelope,
-            #[cfg(any(feature = "gzip", feature = "zstd"))]
-            decompressed: std::sync::OnceLock::new(),
-        }
-    }
+    decompressed: OnceLock<bytes::Bytes>,
 }
 
 /// Where deliveries come from, the same for all of a queue.
@@ -70,12 +63,18 @@ pub(crate) struct Source {
     pub(crate) reply_style: Style,
     /// What the program gave its handlers.
     pub(crate) state: Arc<Extensions>,
+    /// That of `state`, with the queue's key, once a handler took it.
+    pub(crate) publisher: OnceLock<Publisher>,
 }
 
-/// How the message came. The client's own frame is kept as it is, so that no text is copied.
-enum Envelope {
-    Wire(amqprs::Deliver),
+/// The message, and how it came. The client's own frame is kept as it is, so that no text is copied.
+enum Content {
+    Wire {
+        message: Message,
+        deliver: amqprs::Deliver,
+    },
     Plain {
+        message: Arc<Message>,
         exchange: Arc<str>,
         routing_key: Arc<str>,
         redelivered: bool,
@@ -85,31 +84,37 @@ enum Envelope {
 impl Delivery {
     /// A delivery of this message, from the default exchange, for the first time.
     pub fn new(message: Message) -> Self {
-        Self::plain(message, Arc::default(), Arc::default(), false)
+        Self::plain(Arc::new(message), Arc::default(), Arc::default(), false)
     }
 
+    #[inline]
     pub(crate) fn from_wire(message: Message, deliver: amqprs::Deliver) -> Self {
-        Self {
-            inner: Arc::new(Inner::new(message, Envelope::Wire(deliver))),
-            source: None,
-            extensions: Extensions::new(),
-        }
+        Self::with_content(Content::Wire { message, deliver })
     }
 
     pub(crate) fn plain(
-        message: Message,
+        message: Arc<Message>,
         exchange: Arc<str>,
         routing_key: Arc<str>,
         redelivered: bool,
     ) -> Self {
-        let envelope = Envelope::Plain {
+        Self::with_content(Content::Plain {
+            message,
             exchange,
             routing_key,
             redelivered,
-        };
+        })
+    }
+
+    #[inline]
+    fn with_content(content: Content) -> Self {
         Self {
-            inner: Arc::new(Inner::new(message, envelope)),
-            source: None,
+            inner: Arc::new(Inner {
+                content,
+                source: None,
+                #[cfg(any(feature = "gzip", feature = "zstd"))]
+                decompressed: OnceLock::new(),
+            }),
             extensions: Extensions::new(),
         }
     }
@@ -117,34 +122,37 @@ impl Delivery {
     /// Says through which exchange and with which routing key the message came.
     #[must_use]
     pub fn routed(self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Self {
-        let redelivered = self.came_back();
-        Self {
-            source: self.source,
-            extensions: self.extensions,
-            ..Self::plain(
-                self.inner.message.clone(),
-                exchange.into().into(),
-                routing_key.into().into(),
-                redelivered,
-            )
-        }
+        let content = Content::Plain {
+            message: self.inner.content.to_shared(),
+            exchange: exchange.into().into(),
+            routing_key: routing_key.into().into(),
+            redelivered: self.came_back(),
+        };
+        self.replaced(content)
     }
 
     /// Says that the message was delivered before and not settled.
     #[must_use]
     pub fn redelivered(self) -> Self {
-        let (exchange, routing_key) = self.inner.envelope.address();
-        let (exchange, routing_key) = (exchange.into(), routing_key.into());
-        Self {
-            source: self.source,
-            extensions: self.extensions,
-            ..Self::plain(self.inner.message.clone(), exchange, routing_key, true)
+        let content = self.inner.content.to_plain(true);
+        self.replaced(content)
+    }
+
+    fn replaced(self, content: Content) -> Self {
+        let mut replaced = Self::with_content(content);
+        replaced.extensions = self.extensions;
+        if let Some(source) = &self.inner.source {
+            replaced.set_source(source);
         }
+        replaced
     }
 
     /// The message.
     pub fn message(&self) -> &Message {
-        &self.inner.message
+        match &self.inner.content {
+            Content::Wire { message, .. } => message,
+            Content::Plain { message, .. } => message,
+        }
     }
 
     /// The body of the message, as it was sent.
@@ -175,7 +183,7 @@ impl Delivery {
     /// Exchange and routing key, as the sender gave them. A copy of ploomby's reaches the queue
     /// through the default exchange and carries what it came with at first.
     fn address(&self) -> (&str, &str) {
-        let address = self.inner.envelope.address();
+        let address = self.inner.content.address();
         if address != ("", self.queue()) {
             return address;
         }
@@ -193,9 +201,9 @@ impl Delivery {
 
     /// Whether the source says so of this very delivery.
     pub(crate) fn came_back(&self) -> bool {
-        match &self.inner.envelope {
-            Envelope::Wire(deliver) => deliver.redelivered(),
-            Envelope::Plain { redelivered, .. } => *redelivered,
+        match &self.inner.content {
+            Content::Wire { deliver, .. } => deliver.redelivered(),
+            Content::Plain { redelivered, .. } => *redelivered,
         }
     }
 
@@ -215,7 +223,10 @@ impl Delivery {
 
     /// The queue that the message was consumed from; empty before it is dispatched.
     pub fn queue(&self) -> &str {
-        self.source.as_ref().map_or("", |source| &source.queue)
+        self.inner
+            .source
+            .as_ref()
+            .map_or("", |source| &source.queue)
     }
 
     /// The key that names the handler, where the message has one.
@@ -226,7 +237,7 @@ impl Delivery {
     /// The program's state of this type, where it gave one: what
     /// [`State`](crate::extract::State) takes.
     pub fn state<T: Send + Sync + 'static>(&self) -> Option<&T> {
-        self.source.as_ref()?.state.get()
+        self.inner.source.as_ref()?.state.get()
     }
 
     /// What layers left with the delivery, by type.
@@ -241,7 +252,7 @@ impl Delivery {
     }
 
     pub(crate) fn try_key(&self) -> Result<Cow<'_, str>, KeyError> {
-        match &self.source {
+        match &self.inner.source {
             Some(source) => source.key.read(self),
             None => Err(KeyError::Missing {
                 place: "not been dispatched".to_owned(),
@@ -249,21 +260,26 @@ impl Delivery {
         }
     }
 
-    /// Where the messages of the queue have their keys.
-    pub(crate) fn key_source(&self) -> Option<KeySource> {
-        self.source.as_ref().map(|source| source.key.source())
+    /// The program's publisher, where it gave one, which writes keys where the queue has them.
+    pub(crate) fn publisher(&self) -> Option<&Publisher> {
+        let source = self.inner.source.as_ref()?;
+        let publisher: &Publisher = source.state.get()?;
+        let with_key = || publisher.clone().key(source.key.source());
+        Some(source.publisher.get_or_init(with_key))
     }
 
     /// How the queue decodes bodies.
     pub(crate) fn decoding(&self) -> Decoding {
-        self.source
+        self.inner
+            .source
             .as_ref()
             .map_or(Decoding::default(), |source| source.decoding)
     }
 
     /// How the queue's replies look.
     pub(crate) fn reply_style(&self) -> Style {
-        self.source
+        self.inner
+            .source
             .as_ref()
             .map_or(Style::default(), |source| source.reply_style)
     }
@@ -283,26 +299,52 @@ impl Delivery {
 
     /// A delivery from the same queue, for what is about several.
     pub(crate) fn without_message(&self) -> Self {
-        Self {
-            source: self.source.clone(),
-            ..Self::new(Message::default())
+        let mut without = Self::new(Message::default());
+        if let Some(source) = &self.inner.source {
+            without.set_source(source);
         }
+        without
     }
 
-    pub(crate) fn set_source(&mut self, source: Arc<Source>) {
-        self.source = Some(source);
+    pub(crate) fn set_source(&mut self, source: &Arc<Source>) {
+        match Arc::get_mut(&mut self.inner) {
+            Some(inner) => inner.source = Some(source.clone()),
+            // its clones stay as they are
+            None => {
+                let content = self.inner.content.to_plain(self.came_back());
+                *self = self.clone().replaced(content);
+                self.set_source(source);
+            }
+        }
     }
 }
 
-impl Envelope {
+impl Content {
     fn address(&self) -> (&str, &str) {
         match self {
-            Self::Wire(deliver) => (deliver.exchange(), deliver.routing_key()),
+            Self::Wire { deliver, .. } => (deliver.exchange(), deliver.routing_key()),
             Self::Plain {
                 exchange,
                 routing_key,
                 ..
             } => (exchange, routing_key),
+        }
+    }
+
+    fn to_shared(&self) -> Arc<Message> {
+        match self {
+            Self::Wire { message, .. } => Arc::new(message.clone()),
+            Self::Plain { message, .. } => message.clone(),
+        }
+    }
+
+    fn to_plain(&self, redelivered: bool) -> Self {
+        let (exchange, routing_key) = self.address();
+        Self::Plain {
+            message: self.to_shared(),
+            exchange: exchange.into(),
+            routing_key: routing_key.into(),
+            redelivered,
         }
     }
 }

@@ -3,37 +3,38 @@
 use std::{
     fmt,
     future::{poll_fn, ready},
-    sync::Arc,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::AcqRel},
+    },
     task::Poll,
     time::Duration,
 };
 
+use futures_util::future::Either;
 use http::Extensions;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
 pub use self::in_flight::CutOff;
 use self::{
+    background::{Deadline, Job, holding, within},
     in_flight::InFlight,
-    room::{Place, Room},
+    room::Room,
 };
 use crate::{
     consumer::{Acknowledger, policy::QueuePolicy},
     delivery::{Delivery, DeliveryTag, Source},
-    handler::{HandlerFuture, HandlerRegistry, Origin, Route, Table, guard},
+    handler::{Called, HandlerRegistry, Origin, Table},
     health::ConsumerHealth,
     key::KeyReader,
-    order::{Entered, Order, Waiting},
-    outcome::Outcome,
-    retry::Retry,
-    settle::{Decision, Failure, Settling, is_settled_at_once},
+    order::{Entered, Order},
+    settle::{Decision, Settling, Word},
 };
 
 mod admission;
+mod background;
 mod gate;
 mod in_flight;
 mod room;
@@ -56,6 +57,8 @@ struct Queue {
     policy: QueuePolicy,
     room: Room,
     settling: Settling,
+    /// What `settling.stop` says, for each message to look at without a lock.
+    is_stopped: AtomicBool,
     /// Nobody waits for the handlers any more.
     abandoned: CancellationToken,
 }
@@ -87,6 +90,7 @@ impl Dispatcher {
                     decoding: policy.decoding,
                     reply_style: policy.reply_style,
                     state,
+                    publisher: OnceLock::new(),
                 }),
                 handlers: handlers.table(queue, &policy, &stop),
                 room: Room::new(&policy),
@@ -96,6 +100,7 @@ impl Dispatcher {
                     ..Settling::default()
                 },
                 policy,
+                is_stopped: AtomicBool::new(false),
                 abandoned: CancellationToken::new(),
             }),
             consumer: Arc::default(),
@@ -161,7 +166,7 @@ impl Dispatcher {
         tag: DeliveryTag,
         acknowledger: &Arc<A>,
     ) {
-        delivery.set_source(self.queue.source.clone());
+        delivery.set_source(&self.queue.source);
         let admitted = self.queue.admit(&delivery);
         let turn = match &admitted {
             Ok(route) => match route.line_up(&delivery) {
@@ -180,7 +185,12 @@ impl Dispatcher {
             },
             Err(_) => None,
         };
-        let place = self.queue.room.enter(delivery.body().len()).await;
+        let room = &self.queue.room;
+        let place = match room.try_enter() {
+            Some(place) => place,
+            // boxed, since each message would be as large
+            None => Box::pin(room.enter(delivery.body().len())).await,
+        };
         // taken before `stop` is looked at, so that `drain` misses nothing
         let token = self.consumer.tasks.token();
         if self.is_stopped() {
@@ -194,10 +204,10 @@ impl Dispatcher {
                 return self.spawn(Job::refused(delivery, tag), work, acknowledger);
             }
         };
-        let mut work = match &route.slots {
-            None => route.call(delivery.clone()),
+        let slot = match &route.slots {
+            None => None,
             Some(slots) => match slots.clone().try_acquire_owned() {
-                Ok(slot) => holding(slot, route.call(delivery.clone())),
+                Ok(slot) => Some(slot),
                 Err(_) => {
                     let work = self.when_there_is_a_slot(route, slots, &delivery);
                     let work = self.keep(place, &delivery).until(async move {
@@ -208,32 +218,23 @@ impl Dispatcher {
                 }
             },
         };
-        let is_bare = turn.is_none() && route.slots.is_none();
-        if let Some(turn) = turn {
-            work = holding(turn, work);
-        }
-        let deadline = route.deadline();
-        match poll_fn(|cx| Poll::Ready(work.poll(cx))).await {
-            Poll::Ready(result) if is_settled_at_once(&result) => {
-                if is_bare {
-                    route.recycle(work);
+        let deadline = route.timeout.and_then(Deadline::after);
+        let called = poll_fn(|cx| Poll::Ready(route.call_at_once(delivery.clone(), cx)));
+        let decided = match called.await {
+            Called::Done(result) => {
+                drop((slot, turn));
+                match Word::of(&result) {
+                    Some(word) => return word.tell(tag, &**acknowledger).await,
+                    None => Either::Left(ready(Decision::Result(result))),
                 }
-                let settling = &self.queue.settling;
-                let decision = Decision::Result(result);
-                settling
-                    .settle(&delivery, tag, decision, &route.retry, &**acknowledger)
-                    .await;
             }
-            Poll::Ready(result) => {
-                let decided = ready(Decision::Result(result));
-                let work = self.keep(place, &delivery).until(decided);
-                self.spawn(Job::of(route, delivery, tag), work, acknowledger);
+            Called::Waits(work) => {
+                let work = holding((slot, turn), work);
+                Either::Right(within(deadline, work))
             }
-            Poll::Pending => {
-                let work = self.keep(place, &delivery).until(within(deadline, work));
-                self.spawn(Job::of(route, delivery, tag), work, acknowledger);
-            }
-        }
+        };
+        let work = self.keep(place, &delivery).until(decided);
+        self.spawn(Job::of(route, delivery, tag), work, acknowledger);
     }
 
     /// Says that the source delivers again, after [`not_consuming`](Self::not_consuming). A consumer
@@ -275,17 +276,19 @@ impl Dispatcher {
 
     /// Whether shutdown has begun.
     pub fn is_stopped(&self) -> bool {
-        self.queue.settling.stop.is_cancelled()
+        // not just read, so that whoever drains, after this, sees what was taken before
+        self.queue.is_stopped.fetch_or(false, AcqRel)
     }
 
     /// Begins the shutdown of all consumers of the queue.
     pub(crate) fn stop(&self) {
+        self.queue.is_stopped.swap(true, AcqRel);
         self.queue.settling.stop.cancel();
     }
 
     /// Drops the handlers of all consumers of the queue where they wait next.
     pub(crate) fn abandon(&self) {
-        self.queue.settling.stop.cancel();
+        self.stop();
         self.queue.abandoned.cancel();
     }
 
@@ -308,209 +311,10 @@ impl Dispatcher {
         let _ = timeout(ABORT_TIME, tasks.wait()).await;
         cut_off
     }
-
-    /// Settles, on a task of its own, what `work` decides, and gives its place back.
-    fn spawn<A: Acknowledger>(
-        &self,
-        job: Job,
-        work: impl Future<Output = (Decision, Option<KeptPlace>)> + Send + 'static,
-        acknowledger: &Arc<A>,
-    ) {
-        let Job {
-            handler,
-            retry,
-            delivery,
-            tag,
-        } = job;
-        let named = Named {
-            id: self.consumer.in_flight.enter(handler, delivery.clone()),
-            dispatcher: self.clone(),
-        };
-        let acknowledger = acknowledger.clone();
-        self.consumer.tasks.spawn(async move {
-            let Dispatcher { queue, consumer } = &named.dispatcher;
-            let work = async {
-                let (decision, _place) = work.await;
-                queue
-                    .settling
-                    .settle(&delivery, tag, decision, &retry, &*acknowledger)
-                    .await;
-            };
-            consumer.abort.run_until_cancelled(work).await;
-        });
-    }
-
-    /// Runs a handler once those before it in its lane are done. It takes a place only then. What has
-    /// not begun when shutdown does goes back.
-    fn when_it_is_its_turn(
-        &self,
-        waiting: Waiting,
-        waiting_room: OwnedSemaphorePermit,
-        route: &Arc<Route>,
-        delivery: &Delivery,
-    ) -> impl Future<Output = (Decision, Option<KeptPlace>)> + Send + use<> {
-        let (dispatcher, route, delivery) = (self.clone(), route.clone(), delivery.clone());
-        async move {
-            let Queue { room, settling, .. } = &*dispatcher.queue;
-            let entering = async {
-                let turn = waiting.await;
-                (turn, room.enter(delivery.body().len()).await)
-            };
-            match settling.stop.run_until_cancelled(entering).await {
-                // the turn may come from one that went back just now
-                Some((turn, place)) if !settling.stop.is_cancelled() => {
-                    let kept = dispatcher.keep(place, &delivery);
-                    drop(waiting_room);
-                    let decision = match &route.slots {
-                        None => within(route.deadline(), route.call(delivery)).await,
-                        Some(slots) => {
-                            dispatcher
-                                .when_there_is_a_slot(&route, slots, &delivery)
-                                .await
-                        }
-                    };
-                    drop(turn);
-                    (decision, Some(kept))
-                }
-                _ => (give_back(), None),
-            }
-        }
-    }
-
-    /// Runs a handler once it has a slot left. What has not begun when shutdown does goes back.
-    fn when_there_is_a_slot(
-        &self,
-        route: &Arc<Route>,
-        slots: &Arc<Semaphore>,
-        delivery: &Delivery,
-    ) -> impl Future<Output = Decision> + Send + use<> {
-        let slot = slots.clone().acquire_owned();
-        let stop = self.queue.settling.stop.clone();
-        let (route, delivery) = (route.clone(), delivery.clone());
-        async move {
-            match stop.run_until_cancelled(slot).await {
-                Some(Ok(slot)) => {
-                    let deadline = route.deadline();
-                    within(deadline, holding(slot, route.call(delivery))).await
-                }
-                _ => give_back(),
-            }
-        }
-    }
-
-    fn keep(&self, place: Place<'_>, delivery: &Delivery) -> KeptPlace {
-        place.keep();
-        KeptPlace {
-            queue: self.queue.clone(),
-            body_len: delivery.body().len(),
-        }
-    }
 }
 
 /// How long handlers that are cut off may take to come to a place where they can be dropped.
 const ABORT_TIME: Duration = Duration::from_secs(1);
-
-/// A delivery that is settled on a task of its own.
-struct Job {
-    handler: &'static str,
-    retry: Arc<Retry>,
-    delivery: Delivery,
-    tag: DeliveryTag,
-}
-
-impl Job {
-    fn of(route: &Route, delivery: Delivery, tag: DeliveryTag) -> Self {
-        Self {
-            handler: route.name,
-            retry: route.retry.clone(),
-            delivery,
-            tag,
-        }
-    }
-
-    fn refused(delivery: Delivery, tag: DeliveryTag) -> Self {
-        Self {
-            handler: "(no handler)",
-            retry: Arc::default(),
-            delivery,
-            tag,
-        }
-    }
-}
-
-fn give_back() -> Decision {
-    Decision::Result(Ok(Outcome::Requeue.into()))
-}
-
-/// The handler, dropped where it waits once its time is over.
-async fn within(deadline: Option<Deadline>, work: HandlerFuture) -> Decision {
-    Decision::Result(match deadline {
-        None => work.await,
-        // what a handler drops may panic, too
-        Some(Deadline { at, timeout }) => {
-            guard(async {
-                timeout_at(at, work)
-                    .await
-                    .unwrap_or_else(|_| Err(Failure::timed_out(timeout)))
-            })
-            .await
-        }
-    })
-}
-
-/// When the time of a handler is over.
-struct Deadline {
-    at: Instant,
-    timeout: Duration,
-}
-
-impl Route {
-    fn deadline(&self) -> Option<Deadline> {
-        let timeout = self.timeout?;
-        // one that the clock cannot count to never comes
-        let at = Instant::now().checked_add(timeout)?;
-        Some(Deadline { at, timeout })
-    }
-}
-
-/// The handler, and what the next one waits for.
-fn holding(held: impl Send + 'static, work: HandlerFuture) -> HandlerFuture {
-    HandlerFuture::new(async move {
-        let _held = held;
-        work.await
-    })
-}
-
-/// A delivery that is named when the deadline cuts it off, until this is dropped.
-struct Named {
-    id: u64,
-    dispatcher: Dispatcher,
-}
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        self.dispatcher.consumer.in_flight.leave(self.id);
-    }
-}
-
-/// A place among the handlers that may run at the same time, kept until it is dropped.
-struct KeptPlace {
-    queue: Arc<Queue>,
-    body_len: usize,
-}
-
-impl KeptPlace {
-    /// Keeps it until this is decided, and hands it on.
-    async fn until(self, decided: impl Future<Output = Decision>) -> (Decision, Option<Self>) {
-        (decided.await, Some(self))
-    }
-}
-
-impl Drop for KeptPlace {
-    fn drop(&mut self) {
-        self.queue.room.leave(self.body_len);
-    }
-}
 
 impl fmt::Debug for Dispatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

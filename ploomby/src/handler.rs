@@ -21,7 +21,7 @@ pub(crate) use self::{
     future::guard,
     receives::{NoKey, Replied},
     requirements::Given,
-    table::{Bare, Route, Table},
+    table::{Bare, Called, Route, Table},
 };
 use crate::delivery::Delivery;
 

@@ -75,25 +75,38 @@ impl KeyReader {
         }
     }
 
+    #[inline]
     pub(crate) fn read<'a>(&self, delivery: &'a Delivery) -> Result<Cow<'a, str>, KeyError> {
         match self {
             Self::Header(name) => match delivery.headers().key(name) {
                 Some(Ok(key)) => Ok(key),
-                Some(Err(found)) => Err(KeyError::Unreadable {
-                    place: format!("the header `{name}`"),
-                    found,
-                }),
-                None => Err(KeyError::Missing {
-                    place: format!("no header `{name}`"),
-                }),
+                Some(Err(found)) => Err(self.unreadable(found)),
+                None => Err(self.missing()),
             },
             Self::MessageType => match delivery.properties().get_message_type() {
                 Some(key) => Ok(Cow::Borrowed(key)),
-                None => Err(KeyError::Missing {
-                    place: "no property `type`".to_owned(),
-                }),
+                None => Err(self.missing()),
             },
             Self::RoutingKey => Ok(Cow::Borrowed(delivery.routing_key())),
+        }
+    }
+
+    #[cold]
+    fn missing(&self) -> KeyError {
+        KeyError::Missing {
+            place: match self {
+                Self::MessageType => "no property `type`".to_owned(),
+                Self::RoutingKey => "no routing key".to_owned(),
+                Self::Header(name) => format!("no header `{name}`"),
+            },
+        }
+    }
+
+    #[cold]
+    fn unreadable(&self, found: &'static str) -> KeyError {
+        KeyError::Unreadable {
+            place: self.source().to_string(),
+            found,
         }
     }
 }

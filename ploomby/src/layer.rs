@@ -12,7 +12,7 @@ use tower::{BoxError, Layer, Service, ServiceExt, timeout::error::Elapsed, util:
 
 use crate::{
     delivery::Delivery,
-    handler::{Bare, HandlerFuture},
+    handler::{Bare, HandlerFuture, start},
     outcome::{Answer, Outcome},
     settle::{Failure, Reason},
 };
@@ -139,13 +139,6 @@ enum Inner {
 }
 
 impl HandlerService {
-    /// Keeps the allocation of a handler that is done, for the next message.
-    pub(crate) fn recycle(&self, done: HandlerFuture) {
-        if let Inner::Bare(handler) = &self.0 {
-            handler.recycle(done);
-        }
-    }
-
     pub(crate) fn bare(handler: Bare) -> Self {
         Self(Inner::Bare(Arc::new(handler)))
     }
@@ -155,23 +148,28 @@ impl HandlerService {
         Self(Inner::Found)
     }
 
-    pub(crate) fn run(&self, mut delivery: Delivery) -> HandlerFuture {
+    pub(crate) fn run(
+        &self,
+        mut delivery: Delivery,
+        spare: Option<HandlerFuture>,
+    ) -> HandlerFuture {
         match &self.0 {
-            Inner::Bare(handler) => handler.call(delivery),
+            Inner::Bare(handler) => handler.call(delivery, spare),
             Inner::Found => match delivery.extensions_mut().remove::<Self>() {
-                Some(handler) => handler.run(delivery),
+                Some(handler) => handler.run(delivery, spare),
                 None => HandlerFuture::new(std::future::ready(Err(not_ours()))),
             },
             Inner::Layered { service, stop } => {
                 let (service, stop) = (service.clone(), stop.clone());
-                HandlerFuture::new(async move {
+                let work = async move {
                     let calling = call_when_ready(&service, delivery);
                     match stop.run_until_cancelled(calling).await {
                         Some(answering) => answering?.await.map_err(failure),
                         // what has not begun when shutdown does goes back
                         None => Ok(Outcome::Requeue.into()),
                     }
-                })
+                };
+                start(spare, work)
             }
         }
     }
@@ -202,7 +200,7 @@ impl Service<Delivery> for HandlerService {
     }
 
     fn call(&mut self, delivery: Delivery) -> Self::Future {
-        futures_util::TryFutureExt::map_err(self.run(delivery), HandlerError)
+        futures_util::TryFutureExt::map_err(self.run(delivery, None), HandlerError)
     }
 }
 

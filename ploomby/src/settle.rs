@@ -53,15 +53,30 @@ pub(crate) enum Decision {
     Recount(u32),
 }
 
-/// Whether settling takes no more than a word to the source, and no wait for a copy.
-pub(crate) fn is_settled_at_once(result: &Result<Answer, Failure>) -> bool {
-    result.as_ref().is_ok_and(|answer| {
-        let is_settled_by_a_word = matches!(
-            answer.outcome(),
-            Outcome::Ack | Outcome::Discard | Outcome::Requeue
-        );
-        is_settled_by_a_word && !answer.has_reply()
-    })
+/// All that the source is told of a message that nothing else has to be done for first.
+#[derive(Clone, Copy)]
+pub(crate) enum Word {
+    Ack,
+    Requeue,
+}
+
+impl Word {
+    /// None where a copy has to be kept first, or a reply sent.
+    pub(crate) fn of(result: &Result<Answer, Failure>) -> Option<Self> {
+        let answer = result.as_ref().ok().filter(|answer| !answer.has_reply())?;
+        match answer.outcome() {
+            Outcome::Ack | Outcome::Discard => Some(Self::Ack),
+            Outcome::Requeue => Some(Self::Requeue),
+            Outcome::DeadLetter | Outcome::Retry => None,
+        }
+    }
+
+    pub(crate) async fn tell<A: Acknowledger>(self, tag: DeliveryTag, acknowledger: &A) {
+        match self {
+            Self::Ack => acknowledger.ack(tag).await,
+            Self::Requeue => acknowledger.requeue(tag).await,
+        }
+    }
 }
 
 impl Settling {

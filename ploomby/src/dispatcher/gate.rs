@@ -26,14 +26,18 @@ impl Gate {
         }
     }
 
+    /// Takes a place, where there is one and nobody waits for it.
+    pub(super) fn try_enter(&self) -> bool {
+        self.waiting.load(SeqCst) == 0 && self.take()
+    }
+
     /// Waits for a place, which is taken until [`leave`](Self::leave).
     ///
     /// # Cancel safety
     ///
     /// Dropped, it takes none.
     pub(super) async fn enter(&self) {
-        // those who wait go first
-        if self.waiting.load(SeqCst) == 0 && self.try_enter() {
+        if self.try_enter() {
             return;
         }
         self.waiting.fetch_add(1, SeqCst);
@@ -42,7 +46,7 @@ impl Gate {
         loop {
             let left = self.left.notified();
             // one who leaves after this look wakes `left`, since it sees who waits
-            if self.try_enter() {
+            if self.take() {
                 return;
             }
             left.await;
@@ -57,7 +61,7 @@ impl Gate {
         }
     }
 
-    fn try_enter(&self) -> bool {
+    fn take(&self) -> bool {
         self.taken
             .fetch_update(SeqCst, SeqCst, |taken| {
                 (taken < self.places).then_some(taken + 1)

@@ -29,12 +29,8 @@ impl<'d> DeliveryPart<'d> for Publisher {
     const IS_OF_MESSAGE: bool = false;
 
     fn part(delivery: &'d Delivery) -> Result<Self, MissingState> {
-        let publisher: &Self = delivery.state().ok_or_else(MissingState::of::<Self>)?;
-        let publisher = publisher.clone();
-        Ok(match delivery.key_source() {
-            Some(key) => publisher.key(key),
-            None => publisher,
-        })
+        let publisher = delivery.publisher();
+        publisher.cloned().ok_or_else(MissingState::of::<Self>)
     }
 
     fn require(requirements: &mut Requirements) {

@@ -38,6 +38,7 @@ impl HandlerFuture {
 }
 
 /// Starts a handler, in the allocation of one that is done where there is such.
+#[inline]
 pub fn start(
     spare: Option<HandlerFuture>,
     handler: impl Future<Output = Result<Answer, Failure>> + Send + 'static,

@@ -1,6 +1,7 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -13,7 +14,9 @@ use crate::{
     delivery::Delivery,
     layer::HandlerService,
     order::{Entered, Order},
+    outcome::Answer,
     retry::Retry,
+    settle::Failure,
 };
 
 /// The handlers of one queue, by key, each with what holds for it there.
@@ -30,6 +33,8 @@ pub(crate) struct Route {
     handler: HandlerService,
     /// What is around all handlers of the queue.
     around: Option<HandlerService>,
+    /// The allocation of a call that is done, locked while a handler runs in it.
+    spare: Mutex<Option<HandlerFuture>>,
     pub(crate) retry: Arc<Retry>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) slots: Option<Arc<Semaphore>>,
@@ -39,28 +44,22 @@ pub(crate) struct Route {
 
 /// A handler without what is around it.
 pub(crate) enum Bare {
-    Single {
-        entry: Entry,
-        /// The allocation of a call that is done.
-        spare: Mutex<Option<HandlerFuture>>,
-    },
+    Single(Entry),
     Batch(Arc<Batcher>),
 }
 
-impl Bare {
-    pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
-        match self {
-            Self::Single { entry, spare } => {
-                let spare = spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-                entry.call(delivery, spare)
-            }
-            Self::Batch(batcher) => batcher.call(delivery),
-        }
-    }
+/// A handler that was called.
+pub(crate) enum Called {
+    /// It had nothing to wait for.
+    Done(Result<Answer, Failure>),
+    Waits(HandlerFuture),
+}
 
-    pub(crate) fn recycle(&self, done: HandlerFuture) {
-        if let Self::Single { spare, .. } = self {
-            *spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+impl Bare {
+    pub(crate) fn call(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
+        match self {
+            Self::Single(entry) => entry.call(delivery, spare),
+            Self::Batch(batcher) => batcher.call(delivery),
         }
     }
 }
@@ -133,20 +132,33 @@ impl Route {
         self.order.as_ref().map(|order| order.enter(delivery))
     }
 
-    /// Takes back the future of a call that is done.
-    pub(crate) fn recycle(&self, done: HandlerFuture) {
-        if self.around.is_none() {
-            self.handler.recycle(done);
+    /// Calls the handler, with what is around it, and goes as far as it comes without waiting.
+    pub(crate) fn call_at_once(&self, delivery: Delivery, cx: &mut Context<'_>) -> Called {
+        // where another consumer is at the same handler, it is an allocation more
+        let mut spare = self.spare.try_lock().ok();
+        let mut work = self.start(delivery, spare.as_mut().and_then(|spare| spare.take()));
+        match work.poll(cx) {
+            Poll::Ready(result) => {
+                if let Some(spare) = &mut spare {
+                    **spare = Some(work);
+                }
+                Called::Done(result)
+            }
+            Poll::Pending => Called::Waits(work),
         }
     }
 
-    /// Runs the handler, and what is around it.
-    pub(crate) fn call(&self, mut delivery: Delivery) -> HandlerFuture {
+    /// Calls the handler, with what is around it.
+    pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
+        self.start(delivery, None)
+    }
+
+    fn start(&self, mut delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
         match &self.around {
-            None => self.handler.run(delivery),
+            None => self.handler.run(delivery, spare),
             Some(around) => {
                 delivery.extensions_mut().insert(self.handler.clone());
-                around.run(delivery)
+                around.run(delivery, spare)
             }
         }
     }
@@ -163,10 +175,7 @@ impl Route {
             // its limits are for batches
             Some(batcher) => (Bare::Batch(batcher.clone()), None, None),
             None => (
-                Bare::Single {
-                    entry: entry.clone(),
-                    spare: Mutex::default(),
-                },
+                Bare::Single(entry.clone()),
                 options.timeout.or(policy.timeout),
                 options.slots(policy),
             ),
@@ -175,6 +184,7 @@ impl Route {
             name: entry.origin.name,
             handler: options.layers.around(HandlerService::bare(bare), stop),
             around: None,
+            spare: Mutex::default(),
             retry: Arc::new(
                 options
                     .retry

@@ -159,7 +159,8 @@ impl MemoryBroker {
     #[must_use]
     pub fn get(&self, queue: &str) -> Option<Message> {
         let entry = self.up_to_date(queue, Queue::get)??;
-        Some(Arc::unwrap_or_clone(entry.stored).message)
+        let stored = Arc::unwrap_or_clone(entry.stored);
+        Some(Arc::unwrap_or_clone(stored.message))
     }
 
     /// How many messages wait in the queue to be delivered; 0 where there is no such queue.

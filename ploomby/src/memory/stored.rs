@@ -16,7 +16,7 @@ const BCC: &str = "BCC";
 /// A message that was published, shared by the queues it was routed to.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
-    pub(super) message: Message,
+    pub(super) message: Arc<Message>,
     pub(super) routing_key: Arc<str>,
     /// What `CC` and `BCC` name.
     also: Vec<String>,
@@ -50,7 +50,7 @@ impl Stored {
             }
         }
         Ok(Self {
-            message,
+            message: Arc::new(message),
             routing_key: routing_key.into(),
             also,
             expiration,
@@ -79,7 +79,8 @@ impl Stored {
             cc = self.message.headers().contains(CC).then_some(CC);
         }
         if self.expiration.take().is_some() || cc.is_some() {
-            self.message.properties = without(&self.message, cc);
+            let properties = without(&self.message, cc);
+            Arc::make_mut(&mut self.message).properties = properties;
         }
         self
     }

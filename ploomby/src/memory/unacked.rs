@@ -41,12 +41,14 @@ impl Unacked {
     }
 
     pub(super) fn remove(&mut self, tag: u64) -> Option<Entry> {
-        let at = self.position(tag);
-        let (found, entry) = self.slots.get_mut(at)?;
-        if *found != tag {
-            return None;
-        }
-        let entry = entry.take()?;
+        let entry = match self.slots.front() {
+            Some((first, _)) if *first == tag => self.slots.pop_front()?.1,
+            _ => {
+                let at = self.position(tag);
+                let (_, entry) = self.slots.get_mut(at).filter(|(found, _)| *found == tag)?;
+                entry.take()
+            }
+        }?;
         self.len -= 1;
         while let Some((_, None)) = self.slots.front() {
             self.slots.pop_front();

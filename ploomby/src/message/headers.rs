@@ -75,20 +75,12 @@ impl<'a> Headers<'a> {
     /// The header that names a handler: what reads as text or as a number.
     ///
     /// `name` is made once a queue, so that no look-up allocates.
+    #[inline]
     pub(crate) fn key(&self, name: &FieldName) -> Option<Result<Cow<'a, str>, &'static str>> {
         let field = self.table.and_then(|table| find(table, name))?;
         Some(match field {
             FieldValue::S(text) => Ok(Cow::Borrowed(text.as_ref())),
-            field => match Value::from_field(field) {
-                // several clients send text as bytes
-                Value::Bytes(v) => String::from_utf8(v)
-                    .map(Cow::Owned)
-                    .map_err(|_| "bytes that are not UTF-8"),
-                other => other
-                    .number_text()
-                    .map(Cow::Owned)
-                    .ok_or_else(|| other.type_name()),
-            },
+            field => read_as_text(field).map(Cow::Owned),
         })
     }
 
@@ -99,6 +91,15 @@ impl<'a> Headers<'a> {
 
     pub(super) fn fields(&self) -> impl Iterator<Item = (&'a FieldName, &'a FieldValue)> + use<'a> {
         self.table.into_iter().flat_map(|table| table.as_ref())
+    }
+}
+
+#[cold]
+fn read_as_text(field: &FieldValue) -> Result<String, &'static str> {
+    match Value::from_field(field) {
+        // several clients send text as bytes
+        Value::Bytes(v) => String::from_utf8(v).map_err(|_| "bytes that are not UTF-8"),
+        other => other.number_text().ok_or_else(|| other.type_name()),
     }
 }
 

@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use amqprs::{
     BasicProperties, DELIVERY_MODE_PERSISTENT, DELIVERY_MODE_TRANSIENT, FieldName, FieldTable,
@@ -25,7 +25,7 @@ use super::{Headers, Value};
 /// # Ok::<(), ploomby::PropertyError>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Properties(Arc<BasicProperties>);
+pub struct Properties(BasicProperties);
 
 /// A property, a header or a name that AMQP cannot carry.
 #[derive(Debug, Error)]
@@ -66,7 +66,7 @@ macro_rules! texts {
         /// Text over 255 bytes.
         pub fn $name(mut self, text: &str) -> Result<Self, PropertyError> {
             check_short($what, text)?;
-            Arc::make_mut(&mut self.0).$with(text);
+            self.0.$with(text);
             Ok(self)
         }
 
@@ -106,7 +106,7 @@ impl Properties {
     /// How long the message may wait in a queue; RabbitMQ counts in milliseconds.
     #[must_use]
     pub fn expiration(mut self, after: std::time::Duration) -> Self {
-        Arc::make_mut(&mut self.0).with_expiration(&after.as_millis().to_string());
+        self.0.with_expiration(&after.as_millis().to_string());
         self
     }
 
@@ -118,7 +118,7 @@ impl Properties {
     /// The priority in queues that were declared with `x-max-priority`.
     #[must_use]
     pub fn priority(mut self, priority: u8) -> Self {
-        Arc::make_mut(&mut self.0).with_priority(priority);
+        self.0.with_priority(priority);
         self
     }
 
@@ -130,7 +130,7 @@ impl Properties {
     /// When it was sent, in seconds since 1970.
     #[must_use]
     pub fn timestamp(mut self, seconds: u64) -> Self {
-        Arc::make_mut(&mut self.0).with_timestamp(seconds);
+        self.0.with_timestamp(seconds);
         self
     }
 
@@ -143,14 +143,14 @@ impl Properties {
     /// [`Publisher`](crate::Publisher) does so by default.
     #[must_use]
     pub fn persistent(mut self) -> Self {
-        Arc::make_mut(&mut self.0).with_delivery_mode(DELIVERY_MODE_PERSISTENT);
+        self.0.with_delivery_mode(DELIVERY_MODE_PERSISTENT);
         self
     }
 
     /// Lets the message be lost when the broker restarts, which is faster.
     #[must_use]
     pub fn transient(mut self) -> Self {
-        Arc::make_mut(&mut self.0).with_delivery_mode(DELIVERY_MODE_TRANSIENT);
+        self.0.with_delivery_mode(DELIVERY_MODE_TRANSIENT);
         self
     }
 
@@ -189,16 +189,17 @@ impl Properties {
         // `insert` counts a replaced entry twice
         table.remove(&name);
         table.insert(name, value);
-        Arc::make_mut(&mut self.0).with_headers(table);
+        self.0.with_headers(table);
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn from_wire(properties: BasicProperties) -> Self {
-        Self(Arc::new(properties))
+        Self(properties)
     }
 
     pub(crate) fn into_wire(self) -> BasicProperties {
-        Arc::unwrap_or_clone(self.0)
+        self.0
     }
 
     /// The same properties with a table of headers that was built here.
@@ -208,7 +209,7 @@ impl Properties {
     pub(crate) fn rebuilt(mut self) -> Result<Self, PropertyError> {
         if !self.headers().is_empty() {
             let table = field_table(&self.headers().to_list())?;
-            Arc::make_mut(&mut self.0).with_headers(table);
+            self.0.with_headers(table);
         }
         Ok(self)
     }
@@ -221,7 +222,7 @@ impl Properties {
     ) -> Result<Self, PropertyError> {
         let table = field_table(headers)?;
         let old = &self.0;
-        Ok(Self(Arc::new(BasicProperties::new(
+        Ok(Self(BasicProperties::new(
             old.content_type().cloned(),
             old.content_encoding().cloned(),
             Some(table),
@@ -236,7 +237,7 @@ impl Properties {
             old.user_id().filter(|_| keep_user_id).cloned(),
             old.app_id().cloned(),
             old.cluster_id().cloned(),
-        ))))
+        )))
     }
 
     /// The size of all properties on the wire, at most.

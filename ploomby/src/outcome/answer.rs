@@ -28,11 +28,13 @@ impl Answer {
         value: &T,
         delivery: &Delivery,
     ) -> Result<Self, anyhow::Error> {
+        let reply = match delivery.properties().get_reply_to() {
+            None => None,
+            Some(_) => reply::to_value(value, delivery).map_err(anyhow::Error::from_boxed)?,
+        };
         Ok(Self {
             outcome: Outcome::Ack,
-            reply: reply::to_value(value, delivery)
-                .map_err(anyhow::Error::from_boxed)?
-                .map(Box::new),
+            reply: reply.map(Box::new),
         })
     }
 

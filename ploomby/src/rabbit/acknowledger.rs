@@ -154,8 +154,9 @@ impl Acknowledger for RabbitAcknowledger {
         }
     }
 
-    async fn requeue(&self, tag: DeliveryTag) {
-        self.give_up(tag, true).await;
+    fn requeue(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send {
+        // boxed, since each message would be as large
+        Box::pin(self.give_up(tag, true))
     }
 
     async fn retry(&self, copy: Message, delay: Duration) -> Result<(), ConsumerError> {

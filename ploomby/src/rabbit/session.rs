@@ -1,4 +1,7 @@
-use std::{pin::pin, sync::Arc};
+use std::{
+    pin::{Pin, pin},
+    sync::Arc,
+};
 
 use amqprs::{
     channel::{
@@ -6,8 +9,9 @@ use amqprs::{
     },
     connection::Connection,
 };
+use futures_util::future::poll_immediate;
 use tokio::{
-    sync::mpsc::{UnboundedReceiver, error::TryRecvError},
+    sync::mpsc::UnboundedReceiver,
     task::{JoinHandle, yield_now},
     time::timeout,
 };
@@ -43,6 +47,9 @@ pub(super) struct Session {
     /// The last delivery has come.
     drained: bool,
 }
+
+/// How many messages are taken from the client at a time.
+const BURST: usize = 32;
 
 /// What a session needs to know of its queue.
 #[derive(Debug)]
@@ -99,46 +106,53 @@ impl Session {
     ///
     /// A delivery that was taken and not started stays unsettled, as all that were not taken.
     pub(super) async fn run(&mut self, dispatcher: &Dispatcher) -> Lost {
+        let mut at_hand = Vec::with_capacity(BURST);
         let mut looked_again = false;
         loop {
-            // what is still at hand belongs to others by now
-            if self.events.is_ended() && !self.is_cancelled() {
-                return self.lost();
+            // converted in the same breath, since the client's message is large to carry along
+            for received in at_hand.drain(..).map(delivery) {
+                // what is still at hand belongs to others by now
+                if self.events.is_ended() && !self.is_cancelled() {
+                    return self.lost();
+                }
+                let Some(delivery) = received else {
+                    warn!("the client handed over half a message, opening the channel again");
+                    return self.lost();
+                };
+                if let Err(lost) = self.take(delivery, dispatcher).await {
+                    return lost;
+                }
             }
-            match self.deliveries.try_recv() {
-                Ok(message) => {
+            match poll_immediate(self.deliveries.recv_many(&mut at_hand, BURST)).await {
+                Some(0) if !self.is_cancelled() => return self.lost(),
+                Some(0) => self.drained = true,
+                Some(_) => {
                     looked_again = false;
-                    if let Err(lost) = self.take(message, dispatcher).await {
-                        return lost;
-                    }
                     continue;
                 }
-                Err(TryRecvError::Disconnected) if !self.is_cancelled() => return self.lost(),
-                Err(TryRecvError::Disconnected) => self.drained = true,
                 // in a burst the client's own tasks have more, which one acknowledgement can tell of: they
                 // get one turn of the runtime, and no time passes for a message that is alone
-                Err(TryRecvError::Empty) if !looked_again && self.acknowledger.holds_several() => {
+                None if !looked_again && self.acknowledger.holds_several() => {
                     looked_again = true;
                     yield_now().await;
                     continue;
                 }
-                Err(TryRecvError::Empty) => looked_again = false,
+                None => looked_again = false,
             }
             // nothing more is at hand, so nothing is held back
             if let Err(lost) = self.flush().await {
                 return lost;
             }
-            // cancel safety: a message that was received is dispatched before anything is awaited
+            // cancel safety: what was received is at hand in the same step
             tokio::select! {
-                received = self.deliveries.recv(), if !self.drained => match received {
-                    Some(message) => {
-                        if let Err(lost) = self.take(message, dispatcher).await {
-                            return lost;
+                count = self.deliveries.recv_many(&mut at_hand, BURST), if !self.drained => {
+                    if count == 0 {
+                        if !self.is_cancelled() {
+                            return self.lost();
                         }
+                        self.drained = true;
                     }
-                    None if self.is_cancelled() => self.drained = true,
-                    None => return self.lost(),
-                },
+                }
                 () = self.acknowledger.settled() => {
                     // here, not at the next turn: a delivery may come first, and wait for a slot
                     if let Err(lost) = self.flush().await {
@@ -152,46 +166,46 @@ impl Session {
 
     async fn take(
         &mut self,
-        message: ConsumerMessage,
+        (delivery, tag): (Delivery, DeliveryTag),
         dispatcher: &Dispatcher,
     ) -> Result<(), Lost> {
-        let Some((delivery, tag)) = delivery(message) else {
-            warn!("the client handed over half a message, opening the channel again");
-            return Err(self.lost());
-        };
         if self.is_cancelled() {
             self.acknowledger.requeue(tag).await;
             return Ok(());
         }
         let number = tag.get();
-        match self.dispatch(delivery, tag, dispatcher).await? {
-            Dispatched::Started if self.acknowledger.is_due() => self.flush().await,
-            Dispatched::Started => Ok(()),
-            Dispatched::Stopped => {
-                self.cancel();
-                self.acknowledger.requeue(DeliveryTag::new(number)).await;
-                Ok(())
-            }
+        let is_started = {
+            let mut dispatching = pin!(dispatcher.dispatch(delivery, tag, &self.acknowledger));
+            // as a rule it has nothing to wait for
+            let at_once = poll_immediate(dispatching.as_mut()).await;
+            at_once.is_some() || self.is_started(dispatching, dispatcher).await?
+        };
+        if is_started {
+            return match self.acknowledger.is_due() {
+                true => self.flush().await,
+                false => Ok(()),
+            };
         }
+        self.cancel();
+        self.acknowledger.requeue(DeliveryTag::new(number)).await;
+        Ok(())
     }
 
-    /// Dispatches one delivery. While that waits for a handler to finish, what is settled meanwhile
-    /// is acknowledged.
-    async fn dispatch(
+    /// While a dispatch waits for a handler to finish, what is settled meanwhile is acknowledged.
+    /// Says whether it is done, rather than stopped by the beginning of the shutdown.
+    async fn is_started(
         &self,
-        delivery: Delivery,
-        tag: DeliveryTag,
+        mut dispatching: Pin<&mut impl Future<Output = ()>>,
         dispatcher: &Dispatcher,
-    ) -> Result<Dispatched, Lost> {
-        let mut dispatching = pin!(dispatcher.dispatch(delivery, tag, &self.acknowledger));
+    ) -> Result<bool, Lost> {
         loop {
             // cancel safety: `dispatching` goes on, or was not started; the others lose nothing
             tokio::select! {
                 biased;
-                () = &mut dispatching => return Ok(Dispatched::Started),
+                () = &mut dispatching => return Ok(true),
                 () = self.acknowledger.settled() => self.flush().await?,
                 () = self.events.ended() => return Err(self.lost()),
-                () = dispatcher.stopped() => return Ok(Dispatched::Stopped),
+                () = dispatcher.stopped() => return Ok(false),
             }
         }
     }
@@ -258,14 +272,6 @@ impl Session {
     }
 }
 
-/// What became of a delivery.
-enum Dispatched {
-    /// It is with its handler, or settled.
-    Started,
-    /// Shutdown began before there was room for it.
-    Stopped,
-}
-
 /// Why a channel consumes no more.
 #[derive(Debug)]
 pub(super) struct Lost(pub(super) String);
@@ -282,16 +288,19 @@ async fn subscribe(
 }
 
 fn delivery(message: ConsumerMessage) -> Option<(Delivery, DeliveryTag)> {
-    let message = (
-        message.deliver?,
-        message.basic_properties?,
-        message.content?,
-    );
-    let (deliver, properties, content) = message;
+    let ConsumerMessage {
+        deliver: Some(deliver),
+        basic_properties: Some(properties),
+        content: Some(content),
+        ..
+    } = message
+    else {
+        return None;
+    };
+    let tag = DeliveryTag::new(deliver.delivery_tag());
     let message = Message {
         properties: Properties::from_wire(properties),
         body: content.into(),
     };
-    let tag = DeliveryTag::new(deliver.delivery_tag());
     Some((Delivery::from_wire(message, deliver), tag))
 }

@@ -43,7 +43,11 @@ impl Window {
 
     /// Notes an acknowledgement and returns how many the broker does not know of.
     pub(super) fn ack(&mut self, tag: u64) -> usize {
-        if let Some(index) = self.find(tag) {
+        if tag == self.next {
+            self.next += 1;
+            self.entries.push_back((tag, State::Acked));
+            self.untold += 1;
+        } else if let Some(index) = self.find(tag) {
             let (_, state) = &mut self.entries[index];
             if *state == State::Open {
                 *state = State::Acked;
@@ -63,9 +67,16 @@ impl Window {
             self.entries.push_back((self.next, State::Open));
             self.next += 1;
         }
-        self.entries
-            .binary_search_by_key(&tag, |(tag, _)| *tag)
-            .ok()
+        let (first, _) = self.entries.front()?;
+        // where all came in order, a tag tells its place
+        let place = usize::try_from(tag.checked_sub(*first)?).unwrap_or(usize::MAX);
+        match self.entries.get(place) {
+            Some((found, _)) if *found == tag => Some(place),
+            _ => self
+                .entries
+                .binary_search_by_key(&tag, |(tag, _)| *tag)
+                .ok(),
+        }
     }
 
     /// What the broker does not know of. It counts as told once [`told`](Self::told) says so.
@@ -88,10 +99,9 @@ impl Window {
 
     /// Notes that the broker was told of all up to this tag.
     pub(super) fn told_up_to(&mut self, tag: u64) {
-        while self.entries.front().is_some_and(|(first, _)| *first <= tag) {
-            self.entries.pop_front();
-            self.untold -= 1;
-        }
+        let told = self.entries.partition_point(|(entry, _)| *entry <= tag);
+        self.entries.drain(..told);
+        self.untold -= told;
     }
 
     /// Notes that the broker was told of this tag alone.

@@ -1,6 +1,9 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use amqprs::{
@@ -14,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Debug, Default)]
 pub(in crate::rabbit) struct ChannelEvents {
     ended: CancellationToken,
+    /// What `ended` says, for each message to look at without a lock.
+    is_ended: Arc<AtomicBool>,
     reason: Arc<Mutex<Option<Closed>>>,
 }
 
@@ -58,7 +63,7 @@ impl ChannelEvents {
 
     /// Whether nothing more will come.
     pub(in crate::rabbit) fn is_ended(&self) -> bool {
-        self.ended.is_cancelled()
+        self.is_ended.load(Ordering::Relaxed)
     }
 
     /// What the broker said, where it did.
@@ -71,6 +76,11 @@ impl ChannelEvents {
 
     fn end(&self, reason: Closed) {
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        self.set_ended();
+    }
+
+    fn set_ended(&self) {
+        self.is_ended.store(true, Ordering::Relaxed);
         self.ended.cancel();
     }
 }
@@ -81,7 +91,7 @@ struct Callback(ChannelEvents);
 
 impl Drop for Callback {
     fn drop(&mut self) {
-        self.0.ended.cancel();
+        self.0.set_ended();
     }
 }
 

@@ -1,0 +1,229 @@
+//! Handlers that go on while the next messages come: those that wait for something, and those whose
+//! message takes more than a word to settle.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+use super::{Dispatcher, Queue, room::Place};
+use crate::{
+    consumer::Acknowledger,
+    delivery::{Delivery, DeliveryTag},
+    handler::{HandlerFuture, Route, guard},
+    order::Waiting,
+    outcome::Outcome,
+    retry::Retry,
+    settle::{Decision, Failure},
+};
+
+impl Dispatcher {
+    /// Settles, on a task of its own, what `work` decides, and gives its place back.
+    pub(super) fn spawn<A: Acknowledger>(
+        &self,
+        job: Job,
+        work: impl Future<Output = (Decision, Option<KeptPlace>)> + Send + 'static,
+        acknowledger: &Arc<A>,
+    ) {
+        let Job {
+            handler,
+            retry,
+            delivery,
+            tag,
+        } = job;
+        let named = Named {
+            id: self.consumer.in_flight.enter(handler, delivery.clone()),
+            dispatcher: self.clone(),
+        };
+        let acknowledger = acknowledger.clone();
+        self.consumer.tasks.spawn(async move {
+            let Dispatcher { queue, consumer } = &named.dispatcher;
+            let work = async {
+                let (decision, _place) = work.await;
+                queue
+                    .settling
+                    .settle(&delivery, tag, decision, &retry, &*acknowledger)
+                    .await;
+            };
+            consumer.abort.run_until_cancelled(work).await;
+        });
+    }
+
+    /// Runs a handler once those before it in its lane are done. It takes a place only then. What has
+    /// not begun when shutdown does goes back.
+    pub(super) fn when_it_is_its_turn(
+        &self,
+        waiting: Waiting,
+        waiting_room: OwnedSemaphorePermit,
+        route: &Arc<Route>,
+        delivery: &Delivery,
+    ) -> impl Future<Output = (Decision, Option<KeptPlace>)> + Send + use<> {
+        let (dispatcher, route, delivery) = (self.clone(), route.clone(), delivery.clone());
+        async move {
+            let Queue { room, settling, .. } = &*dispatcher.queue;
+            let entering = async {
+                let turn = waiting.await;
+                (turn, room.enter(delivery.body().len()).await)
+            };
+            match settling.stop.run_until_cancelled(entering).await {
+                // the turn may come from one that went back just now
+                Some((turn, place)) if !settling.stop.is_cancelled() => {
+                    let kept = dispatcher.keep(place, &delivery);
+                    drop(waiting_room);
+                    let decision = match &route.slots {
+                        None => {
+                            within(
+                                route.timeout.and_then(Deadline::after),
+                                route.call(delivery),
+                            )
+                            .await
+                        }
+                        Some(slots) => {
+                            dispatcher
+                                .when_there_is_a_slot(&route, slots, &delivery)
+                                .await
+                        }
+                    };
+                    drop(turn);
+                    (decision, Some(kept))
+                }
+                _ => (give_back(), None),
+            }
+        }
+    }
+
+    /// Runs a handler once it has a slot left. What has not begun when shutdown does goes back.
+    pub(super) fn when_there_is_a_slot(
+        &self,
+        route: &Arc<Route>,
+        slots: &Arc<Semaphore>,
+        delivery: &Delivery,
+    ) -> impl Future<Output = Decision> + Send + use<> {
+        let slot = slots.clone().acquire_owned();
+        let stop = self.queue.settling.stop.clone();
+        let (route, delivery) = (route.clone(), delivery.clone());
+        async move {
+            match stop.run_until_cancelled(slot).await {
+                Some(Ok(slot)) => {
+                    let deadline = route.timeout.and_then(Deadline::after);
+                    within(deadline, holding(slot, route.call(delivery))).await
+                }
+                _ => give_back(),
+            }
+        }
+    }
+
+    pub(super) fn keep(&self, place: Place<'_>, delivery: &Delivery) -> KeptPlace {
+        place.keep();
+        KeptPlace {
+            queue: self.queue.clone(),
+            body_len: delivery.body().len(),
+        }
+    }
+}
+
+/// A delivery that is settled on a task of its own.
+pub(super) struct Job {
+    handler: &'static str,
+    retry: Arc<Retry>,
+    delivery: Delivery,
+    tag: DeliveryTag,
+}
+
+impl Job {
+    pub(super) fn of(route: &Route, delivery: Delivery, tag: DeliveryTag) -> Self {
+        Self {
+            handler: route.name,
+            retry: route.retry.clone(),
+            delivery,
+            tag,
+        }
+    }
+
+    pub(super) fn refused(delivery: Delivery, tag: DeliveryTag) -> Self {
+        Self {
+            handler: "(no handler)",
+            retry: Arc::default(),
+            delivery,
+            tag,
+        }
+    }
+}
+
+fn give_back() -> Decision {
+    Decision::Result(Ok(Outcome::Requeue.into()))
+}
+
+/// The handler, dropped where it waits once its time is over.
+pub(super) async fn within(deadline: Option<Deadline>, work: HandlerFuture) -> Decision {
+    Decision::Result(match deadline {
+        None => work.await,
+        // what a handler drops may panic, too
+        Some(Deadline { at, timeout }) => {
+            guard(async {
+                timeout_at(at, work)
+                    .await
+                    .unwrap_or_else(|_| Err(Failure::timed_out(timeout)))
+            })
+            .await
+        }
+    })
+}
+
+/// When the time of a handler is over.
+pub(super) struct Deadline {
+    at: Instant,
+    timeout: Duration,
+}
+
+impl Deadline {
+    pub(super) fn after(timeout: Duration) -> Option<Self> {
+        // one that the clock cannot count to never comes
+        let at = Instant::now().checked_add(timeout)?;
+        Some(Self { at, timeout })
+    }
+}
+
+/// The handler, and what the next one waits for.
+pub(super) fn holding(held: impl Send + 'static, work: HandlerFuture) -> HandlerFuture {
+    HandlerFuture::new(async move {
+        let _held = held;
+        work.await
+    })
+}
+
+/// A delivery that is named when the deadline cuts it off, until this is dropped.
+struct Named {
+    id: u64,
+    dispatcher: Dispatcher,
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        self.dispatcher.consumer.in_flight.leave(self.id);
+    }
+}
+
+/// A place among the handlers that may run at the same time, kept until it is dropped.
+pub(super) struct KeptPlace {
+    queue: Arc<Queue>,
+    body_len: usize,
+}
+
+impl KeptPlace {
+    /// Keeps it until this is decided, and hands it on.
+    pub(super) async fn until(
+        self,
+        decided: impl Future<Output = Decision>,
+    ) -> (Decision, Option<Self>) {
+        (decided.await, Some(self))
+    }
+}
+
+impl Drop for KeptPlace {
+    fn drop(&mut self) {
+        self.queue.room.leave(self.body_len);
+    }
+}
