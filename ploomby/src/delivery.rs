@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use amqprs::channel::ConsumerMessage;
 use http::Extensions;
 
 use crate::{
@@ -87,9 +88,17 @@ impl Delivery {
         Self::plain(Arc::new(message), Arc::default(), Arc::default(), false)
     }
 
-    #[inline]
-    pub(crate) fn from_wire(message: Message, deliver: amqprs::Deliver) -> Self {
-        Self::with_content(Content::Wire { message, deliver })
+    /// Takes out what the client has received, if it is whole, and its tag.
+    pub(crate) fn from_wire(received: &mut ConsumerMessage) -> Option<(Self, DeliveryTag)> {
+        let tag = received.deliver.as_ref()?.delivery_tag();
+        let delivery = Self::with_content(Content::Wire {
+            message: Message {
+                properties: Properties::from_wire(received.basic_properties.take()?),
+                body: received.content.take()?.into(),
+            },
+            deliver: received.deliver.take()?,
+        });
+        Some((delivery, DeliveryTag::new(tag)))
     }
 
     pub(crate) fn plain(

@@ -28,7 +28,6 @@ use crate::{
     consumer::Acknowledger,
     delivery::{Delivery, DeliveryTag},
     dispatcher::Dispatcher,
-    message::{Message, Properties},
 };
 
 pub(super) mod events;
@@ -109,13 +108,13 @@ impl Session {
         let mut at_hand = Vec::with_capacity(BURST);
         let mut looked_again = false;
         loop {
-            // converted in the same breath, since the client's message is large to carry along
-            for received in at_hand.drain(..).map(delivery) {
+            // not moved out: it is large to carry along
+            for message in &mut at_hand {
                 // what is still at hand belongs to others by now
                 if self.events.is_ended() && !self.is_cancelled() {
                     return self.lost();
                 }
-                let Some(delivery) = received else {
+                let Some(delivery) = Delivery::from_wire(message) else {
                     warn!("the client handed over half a message, opening the channel again");
                     return self.lost();
                 };
@@ -123,6 +122,7 @@ impl Session {
                     return lost;
                 }
             }
+            at_hand.clear();
             match poll_immediate(self.deliveries.recv_many(&mut at_hand, BURST)).await {
                 Some(0) if !self.is_cancelled() => return self.lost(),
                 Some(0) => self.drained = true,
@@ -285,22 +285,4 @@ async fn subscribe(
     // the broker chooses the consumer tag
     let consume = BasicConsumeArguments::new(&subscription.queue, "");
     channel.basic_consume_rx(consume).await
-}
-
-fn delivery(message: ConsumerMessage) -> Option<(Delivery, DeliveryTag)> {
-    let ConsumerMessage {
-        deliver: Some(deliver),
-        basic_properties: Some(properties),
-        content: Some(content),
-        ..
-    } = message
-    else {
-        return None;
-    };
-    let tag = DeliveryTag::new(deliver.delivery_tag());
-    let message = Message {
-        properties: Properties::from_wire(properties),
-        body: content.into(),
-    };
-    Some((Delivery::from_wire(message, deliver), tag))
 }
