@@ -1,13 +1,18 @@
 //! Messages through the broker inside the process: from its queue through a handler to the
 //! acknowledgement.
 
-use std::{fmt, hint::black_box, str::FromStr};
+use std::{fmt, hint::black_box, str::FromStr, time::Duration};
 
 use anyhow::{bail, ensure};
 use ploomby::{
     App, HandlerRegistry, KeySource, Message, Queue, extract::RawBody, memory::MemoryBroker,
 };
 use serde::Deserialize;
+use tower::{
+    layer::util::Identity,
+    limit::{ConcurrencyLimitLayer, RateLimitLayer},
+    timeout::TimeoutLayer,
+};
 
 use crate::{meter::Countdown, order::KEY_HEADER};
 
@@ -28,6 +33,21 @@ pub enum Case {
     Json,
     /// The same where so many handlers have a key each, and each gets as many messages.
     Keys(usize),
+    /// JSON, with a layer around all handlers.
+    Layer(Around),
+}
+
+/// A layer of `tower`'s. None of them ever has to act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Around {
+    /// One that does nothing.
+    Identity,
+    /// A limit of time.
+    Timeout,
+    /// A limit of calls at the same time.
+    Concurrency,
+    /// A limit of calls in a time.
+    Rate,
 }
 
 /// One round of a case.
@@ -79,12 +99,14 @@ impl Round {
     pub async fn run(&self) -> anyhow::Result<()> {
         self.broker.declare_queue(QUEUE, [])?;
         let mut app = App::new("memory://dispatch").queue(queue());
-        if let Case::Keys(_) = self.case {
-            app = app.handlers(self.handlers());
+        match self.case {
+            Case::Keys(_) => app = app.handlers(self.handlers()),
+            Case::Layer(around) => app = around.put(app),
+            Case::Publish | Case::Raw | Case::Json => {}
         }
         let running = match self.case {
             Case::Publish => None,
-            Case::Raw | Case::Json | Case::Keys(_) => Some(app.start().await?),
+            _ => Some(app.start().await?),
         };
         let mut keys = self.keys.iter().cycle();
         let mut left = self.messages;
@@ -118,6 +140,18 @@ impl Round {
     }
 }
 
+impl Around {
+    fn put(self, app: App) -> App {
+        const LONG: Duration = Duration::from_secs(60);
+        match self {
+            Self::Identity => app.layer(Identity::new()),
+            Self::Timeout => app.layer(TimeoutLayer::new(LONG)),
+            Self::Concurrency => app.layer(ConcurrencyLimitLayer::new(usize::from(WINDOW))),
+            Self::Rate => app.layer(RateLimitLayer::new(u64::MAX, LONG)),
+        }
+    }
+}
+
 fn queue() -> Queue {
     Queue::new(QUEUE)
         .key(KeySource::header(KEY_HEADER))
@@ -129,7 +163,7 @@ impl Case {
     fn keys(self) -> Vec<String> {
         match self {
             Self::Publish | Self::Raw => vec!["raw".to_owned()],
-            Self::Json => vec!["json".to_owned()],
+            Self::Json | Self::Layer(_) => vec!["json".to_owned()],
             Self::Keys(count) => (0..count).map(|number| format!("{number:04}")).collect(),
         }
     }
@@ -143,9 +177,16 @@ impl FromStr for Case {
             "publish" => Ok(Self::Publish),
             "raw" => Ok(Self::Raw),
             "json" => Ok(Self::Json),
+            "layer-identity" => Ok(Self::Layer(Around::Identity)),
+            "layer-timeout" => Ok(Self::Layer(Around::Timeout)),
+            "layer-concurrency" => Ok(Self::Layer(Around::Concurrency)),
+            "layer-rate" => Ok(Self::Layer(Around::Rate)),
             _ => match text.strip_prefix("keys-").map(str::parse) {
                 Some(Ok(count)) if count > 0 => Ok(Self::Keys(count)),
-                _ => bail!("CASE is publish, raw, json, or keys- with a number behind"),
+                _ => bail!(
+                    "CASE is publish, raw, json, keys- with a number behind, or layer- with identity, \
+                     timeout, concurrency or rate"
+                ),
             },
         }
     }
@@ -158,6 +199,10 @@ impl fmt::Display for Case {
             Self::Raw => f.write_str("raw"),
             Self::Json => f.write_str("json"),
             Self::Keys(count) => write!(f, "keys-{count}"),
+            Self::Layer(Around::Identity) => f.write_str("layer-identity"),
+            Self::Layer(Around::Timeout) => f.write_str("layer-timeout"),
+            Self::Layer(Around::Concurrency) => f.write_str("layer-concurrency"),
+            Self::Layer(Around::Rate) => f.write_str("layer-rate"),
         }
     }
 }

@@ -11,6 +11,7 @@ use http::Extensions;
 
 use crate::{
     codec::Decoding,
+    handler::Route,
     key::{KeyError, KeyReader},
     message::{Headers, Message, Properties},
     publisher::Publisher,
@@ -44,6 +45,8 @@ impl DeliveryTag {
 pub struct Delivery {
     inner: Arc<Inner>,
     extensions: Extensions,
+    /// The handler that was found, on its way through the layers of the queue.
+    route: Option<Arc<Route>>,
 }
 
 struct Inner {
@@ -125,6 +128,7 @@ impl Delivery {
                 decompressed: OnceLock::new(),
             }),
             extensions: Extensions::new(),
+            route: None,
         }
     }
 
@@ -150,6 +154,7 @@ impl Delivery {
     fn replaced(self, content: Content) -> Self {
         let mut replaced = Self::with_content(content);
         replaced.extensions = self.extensions;
+        replaced.route = self.route;
         if let Some(source) = &self.inner.source {
             replaced.set_source(source);
         }
@@ -315,6 +320,14 @@ impl Delivery {
         without
     }
 
+    pub(crate) fn set_route(&mut self, route: Arc<Route>) {
+        self.route = Some(route);
+    }
+
+    pub(crate) fn take_route(&mut self) -> Option<Arc<Route>> {
+        self.route.take()
+    }
+
     pub(crate) fn set_source(&mut self, source: &Arc<Source>) {
         match Arc::get_mut(&mut self.inner) {
             Some(inner) => inner.source = Some(source.clone()),
@@ -367,5 +380,33 @@ impl fmt::Debug for Delivery {
             .field("redelivered", &self.is_redelivered())
             .field("message", self.message())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_that_is_dispatched_leaves_its_clones_as_they_are() {
+        let source = Arc::new(Source {
+            queue: "q".to_owned(),
+            key: KeyReader::RoutingKey,
+            decoding: Decoding::default(),
+            reply_style: Style::default(),
+            state: Arc::default(),
+            publisher: OnceLock::new(),
+        });
+        let delivery = Delivery::new(Message::new("body"));
+        let mut delivery = delivery.routed("exchange", "key").redelivered();
+        delivery.extensions_mut().insert(7);
+        let clone = delivery.clone();
+        delivery.set_source(&source);
+        assert_eq!((delivery.queue(), clone.queue()), ("q", ""));
+        assert_eq!(delivery.key().as_deref(), Some("key"));
+        assert_eq!(delivery.exchange(), "exchange");
+        assert_eq!(delivery.body(), b"body");
+        assert!(delivery.came_back());
+        assert_eq!(delivery.extensions().get(), Some(&7));
     }
 }

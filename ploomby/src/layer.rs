@@ -155,8 +155,8 @@ impl HandlerService {
     ) -> HandlerFuture {
         match &self.0 {
             Inner::Bare(handler) => handler.call(delivery, spare),
-            Inner::Found => match delivery.extensions_mut().remove::<Self>() {
-                Some(handler) => handler.run(delivery, spare),
+            Inner::Found => match delivery.take_route() {
+                Some(route) => route.call_inside(delivery, spare),
                 None => HandlerFuture::new(std::future::ready(Err(not_ours()))),
             },
             Inner::Layered { service, stop } => {

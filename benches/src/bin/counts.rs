@@ -7,9 +7,21 @@
 use std::{env, fmt::Write, fs, process::ExitCode};
 
 use anyhow::Context;
-use ploomby_benches::{arguments::Arguments, counts::Cost, dispatch::Case, environment};
+use ploomby_benches::{
+    arguments::Arguments,
+    counts::Cost,
+    dispatch::{Around, Case},
+    environment,
+};
 
-const CASES: [Case; 2] = [Case::Raw, Case::Json];
+const CASES: [Case; 6] = [
+    Case::Raw,
+    Case::Json,
+    Case::Layer(Around::Identity),
+    Case::Layer(Around::Timeout),
+    Case::Layer(Around::Concurrency),
+    Case::Layer(Around::Rate),
+];
 
 const TOLERANCE: f64 = 1.03;
 
@@ -48,7 +60,7 @@ fn main() -> anyhow::Result<ExitCode> {
             allocations,
         } = cost;
         writeln!(new, "{case} {instructions:.0} {allocations:.2}")?;
-        println!("{case:<8}{instructions:>10.0} instructions{allocations:>8.2} allocations");
+        println!("{case:<18}{instructions:>10.0} instructions{allocations:>8.2} allocations");
         if records {
             continue;
         }

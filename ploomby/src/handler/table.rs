@@ -133,7 +133,11 @@ impl Route {
     }
 
     /// Calls the handler, with what is around it, and goes as far as it comes without waiting.
-    pub(crate) fn call_at_once(&self, delivery: Delivery, cx: &mut Context<'_>) -> Called {
+    pub(crate) fn call_at_once(
+        self: &Arc<Self>,
+        delivery: Delivery,
+        cx: &mut Context<'_>,
+    ) -> Called {
         // where another consumer is at the same handler, it is an allocation more
         let mut spare = self.spare.try_lock().ok();
         let mut work = self.start(delivery, spare.as_mut().and_then(|spare| spare.take()));
@@ -149,15 +153,28 @@ impl Route {
     }
 
     /// Calls the handler, with what is around it.
-    pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
+    pub(crate) fn call(self: &Arc<Self>, delivery: Delivery) -> HandlerFuture {
         self.start(delivery, None)
     }
 
-    fn start(&self, mut delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
+    /// Calls the handler, inside of what is around all of the queue.
+    pub(crate) fn call_inside(
+        &self,
+        delivery: Delivery,
+        spare: Option<HandlerFuture>,
+    ) -> HandlerFuture {
+        self.handler.run(delivery, spare)
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        mut delivery: Delivery,
+        spare: Option<HandlerFuture>,
+    ) -> HandlerFuture {
         match &self.around {
-            None => self.handler.run(delivery, spare),
+            None => self.call_inside(delivery, spare),
             Some(around) => {
-                delivery.extensions_mut().insert(self.handler.clone());
+                delivery.set_route(self.clone());
                 around.run(delivery, spare)
             }
         }

@@ -1,19 +1,32 @@
 //! Instructions and allocations of a message inside the process.
 
-use ploomby_benches::{counts::Cost, dispatch::Case};
+use ploomby_benches::{
+    counts::Cost,
+    dispatch::{Around, Case},
+};
 
 use crate::{
     plan::Plan,
     report::{Report, Section},
 };
 
-const CASES: [(Case, &str); 6] = [
+const CASES: [(Case, &str); 10] = [
     (Case::Raw, "the raw body"),
     (Case::Json, "JSON of two integers"),
     (Case::Keys(1), "the same, 1 key"),
     (Case::Keys(10), "the same, 10 keys"),
     (Case::Keys(1000), "the same, 1,000 keys"),
     (Case::Keys(10_000), "the same, 10,000 keys"),
+    (
+        Case::Layer(Around::Identity),
+        "JSON, in a layer that does nothing",
+    ),
+    (Case::Layer(Around::Timeout), "JSON, in tower's timeout"),
+    (
+        Case::Layer(Around::Concurrency),
+        "JSON, in tower's concurrency limit",
+    ),
+    (Case::Layer(Around::Rate), "JSON, in tower's rate limit"),
 ];
 
 pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
