@@ -72,6 +72,10 @@ pub(crate) struct Source {
 }
 
 /// The message, and how it came. The client's own frame is kept as it is, so that no text is copied.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is in one allocation with all else, and never moved"
+)]
 enum Content {
     Wire {
         message: Message,
