@@ -229,7 +229,10 @@ impl Dispatcher {
                 }
             }
             Called::Waits(work) => {
-                let work = holding((slot, turn), work);
+                let work = match (slot, turn) {
+                    (None, None) => work,
+                    held => holding(held, work),
+                };
                 Either::Right(within(deadline, work))
             }
         };
