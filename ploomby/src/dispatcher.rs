@@ -157,7 +157,8 @@ impl Dispatcher {
     ///
     /// # Cancel safety
     ///
-    /// A delivery whose `dispatch` is dropped was either not started or is with its handler.
+    /// A delivery whose `dispatch` is dropped was either not started or is with its handler, or its handler
+    /// is done and [`Acknowledger`] was not when it was told so: where that waits, let `dispatch` end.
     ///
     /// [`disconnect`]: crate::MessageConsumer::disconnect
     pub async fn dispatch<A: Acknowledger>(

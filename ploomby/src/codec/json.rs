@@ -18,14 +18,41 @@ pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failur
 /// It is the same code for all payloads.
 #[cold]
 fn unfit<'d>(body: &'d [u8], error: &Error, decode: fn(&'d [u8]) -> Option<Error>) -> Failure {
-    let place = format!("at line {} column {}", error.line(), error.column());
     // of what is no JSON the place says more
-    let path = error.is_data().then(|| {
-        fault::path(body, |end| {
-            decode(&body[..end]).is_some_and(|error| error.is_data())
-        })
-    });
-    undecodable(path.as_deref(), error, &place)
+    let path = error.is_data().then(|| path(body, error, decode)).flatten();
+    undecodable(path.as_deref(), error, &place(error))
+}
+
+fn path<'d>(
+    body: &'d [u8],
+    error: &Error,
+    decode: impl Fn(&'d [u8]) -> Option<Error>,
+) -> Option<String> {
+    let text = without_place(error);
+    fault::path(body, read_up_to(body, error), |end| {
+        // another error may tell in words of the payload's own that the beginning ends too early
+        decode(&body[..end]).is_some_and(|error| error.is_data() && without_place(&error) == text)
+    })
+}
+
+/// How many bytes were read.
+fn read_up_to(body: &[u8], error: &Error) -> usize {
+    let mut lines = body.split_inclusive(|&byte| byte == b'\n');
+    let before = error.line().saturating_sub(1);
+    let before: usize = lines.by_ref().take(before).map(<[u8]>::len).sum();
+    before + error.column()
+}
+
+fn place(error: &Error) -> String {
+    format!("at line {} column {}", error.line(), error.column())
+}
+
+fn without_place(error: &Error) -> String {
+    let text = error.to_string();
+    match text.strip_suffix(&place(error)) {
+        Some(text) => text.to_owned(),
+        None => text,
+    }
 }
 
 pub(super) fn read<'d, S: DeserializeSeed<'d>>(

@@ -69,7 +69,7 @@ impl Dispatcher {
             };
             match settling.stop.run_until_cancelled(entering).await {
                 // the turn may come from one that went back just now
-                Some((turn, place)) if !settling.stop.is_cancelled() => {
+                Some((turn, place)) if !dispatcher.is_stopped() => {
                     let kept = dispatcher.keep(place, &delivery);
                     drop(waiting_room);
                     let decision = match &route.slots {

@@ -5,6 +5,7 @@ use std::{
 };
 
 use tokio::time::{sleep, timeout};
+use tracing::warn;
 
 use super::{Addressed, PublishError};
 use crate::{
@@ -41,7 +42,15 @@ impl Delays {
         declared
             .map_err(RabbitPublishError::from)
             .and_then(|declared| declared)?;
-        self.lock().insert(waiting.name.clone());
+        let mut declared = self.lock();
+        if declared.len() == MOST {
+            warn!(
+                queue = waiting.name,
+                "delays of {MOST} lengths each have a queue in the broker: round them"
+            );
+            declared.clear();
+        }
+        declared.insert(waiting.name.clone());
         Ok(())
     }
 
@@ -54,6 +63,9 @@ impl Delays {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How many queues are remembered. To declare one again does no harm.
+const MOST: usize = 1024;
 
 /// How long a connection that is lost is left alone before the next try.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -8,8 +8,15 @@
 use std::{borrow::Cow, fmt::Write};
 
 /// The path of the value that a decoder cannot take, such as `items[3].name`, empty for the body
-/// itself. `fails` tells whether it takes a beginning of the body, but for its end.
-pub(super) fn path(body: &[u8], fails: impl Fn(usize) -> bool) -> String {
+/// itself. `fails` tells whether a beginning of the body holds the fault.
+///
+/// None where the decoder has read more than [`MOST`] before it found the fault.
+pub(super) fn path(body: &[u8], read: usize, fails: impl Fn(usize) -> bool) -> Option<String> {
+    if read > MOST {
+        return None;
+    }
+    // what is behind the fault was read by nobody; the one byte may close what is wrong
+    let body = &body[..body.len().min(read + 1)];
     let mut ends = Vec::new();
     Steps::of(body).each(|end, _| ends.push(end));
     let first = ends.partition_point(|&end| !fails(end));
@@ -21,8 +28,12 @@ pub(super) fn path(body: &[u8], fails: impl Fn(usize) -> bool) -> String {
             }
         });
     }
-    path
+    Some(path)
 }
+
+/// Of how many bytes it is looked for. It takes up to forty times as many, and a bad body must not keep the
+/// good ones waiting.
+const MOST: usize = 256 * 1024;
 
 /// What a decoder reads at once of a body, which is JSON as far as anyone has read it.
 struct Steps<'b> {
@@ -130,7 +141,10 @@ fn name(containers: &[Container<'_>]) -> String {
 mod tests {
     use std::collections::HashMap;
 
-    use serde::{Deserialize, de::DeserializeOwned};
+    use serde::{
+        Deserialize, Deserializer,
+        de::{DeserializeOwned, Error},
+    };
 
     use super::*;
 
@@ -186,11 +200,27 @@ mod tests {
         }
     }
 
+    /// It tells of the parts of its value in words of its own, also that they end too early.
+    #[derive(Deserialize)]
+    #[allow(dead_code, reason = "it is decoded and not read")]
+    struct Reworded {
+        #[serde(deserialize_with = "reworded")]
+        tags: HashMap<String, u8>,
+        id: u8,
+    }
+
+    fn reworded<'de, D: Deserializer<'de>>(decoder: D) -> Result<HashMap<String, u8>, D::Error> {
+        HashMap::deserialize(decoder).map_err(D::Error::custom)
+    }
+
+    fn searched<T: DeserializeOwned>(body: &str) -> Option<String> {
+        let decode = |body: &[u8]| serde_json::from_slice::<T>(body).err();
+        let error = decode(body.as_bytes()).expect("it does not fit");
+        super::super::path(body.as_bytes(), &error, decode)
+    }
+
     fn found<T: DeserializeOwned>(body: &str) -> String {
-        path(body.as_bytes(), |end| {
-            let error = serde_json::from_slice::<T>(&body.as_bytes()[..end]).err();
-            error.is_some_and(|error| error.is_data())
-        })
+        searched::<T>(body).expect("it is near the beginning")
     }
 
     fn tracked<T: DeserializeOwned>(body: &str) -> String {
@@ -231,6 +261,24 @@ mod tests {
             let (found, tracked) = (found::<Vec<(u8, u8)>>(body), tracked::<Vec<(u8, u8)>>(body));
             assert_eq!(found, tracked, "{body}");
         }
+    }
+
+    #[test]
+    fn what_says_in_its_own_words_that_it_ends_too_early_is_not_at_fault() {
+        let body = r#"{"tags": {"a": 1, "b": 2}, "id": "x"}"#;
+        assert_eq!(found::<Reworded>(body), "id");
+        let body = r#"{"tags": {"a": 1, "b": -2}, "id": "x"}"#;
+        assert_eq!(found::<Reworded>(body), "tags.b");
+    }
+
+    #[test]
+    fn only_what_was_read_up_to_the_fault_is_looked_at() {
+        let brackets = "[".repeat(1 << 24);
+        let body = format!(r#"{{"id": "x", "items": {brackets}"#);
+        assert_eq!(found::<Order>(&body), "id");
+        let items = "1,".repeat(MOST / 2);
+        let body = format!(r#"{{"id": 1, "items": [{items}"x"]}}"#);
+        assert_eq!(searched::<Order>(&body), None);
     }
 
     #[test]
