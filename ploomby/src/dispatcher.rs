@@ -19,7 +19,7 @@ use tracing::{error, info};
 
 pub use self::in_flight::CutOff;
 use self::{
-    background::{Deadline, Job, holding, within},
+    background::{Job, holding, within},
     in_flight::InFlight,
     room::Room,
 };
@@ -219,7 +219,7 @@ impl Dispatcher {
                 }
             },
         };
-        let deadline = route.timeout.and_then(Deadline::after);
+        let deadline = route.deadline();
         let called = poll_fn(|cx| Poll::Ready(route.call_at_once(delivery.clone(), cx)));
         let decided = match called.await {
             Called::Done(result) => {

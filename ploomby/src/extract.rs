@@ -152,9 +152,7 @@ where
     where
         'd: 'a,
     {
-        // a combinator and not an async block, for the reason that `Extracting` gives
-        let extracted = T::from_delivery(delivery);
-        Extracting::waiting(extracted.map(|result| place.fill(result.map_err(rejected))))
+        Extracting::extractor(T::from_delivery(delivery), place)
     }
 
     fn require(

@@ -73,13 +73,7 @@ impl Dispatcher {
                     let kept = dispatcher.keep(place, &delivery);
                     drop(waiting_room);
                     let decision = match &route.slots {
-                        None => {
-                            within(
-                                route.timeout.and_then(Deadline::after),
-                                route.call(delivery),
-                            )
-                            .await
-                        }
+                        None => within(route.deadline(), route.call(delivery)).await,
                         Some(slots) => {
                             dispatcher
                                 .when_there_is_a_slot(&route, slots, &delivery)
@@ -107,7 +101,7 @@ impl Dispatcher {
         async move {
             match stop.run_until_cancelled(slot).await {
                 Some(Ok(slot)) => {
-                    let deadline = route.timeout.and_then(Deadline::after);
+                    let deadline = route.deadline();
                     within(deadline, holding(slot, route.call(delivery))).await
                 }
                 _ => give_back(),
@@ -178,11 +172,12 @@ pub(super) struct Deadline {
     timeout: Duration,
 }
 
-impl Deadline {
-    pub(super) fn after(timeout: Duration) -> Option<Self> {
+impl Route {
+    pub(super) fn deadline(&self) -> Option<Deadline> {
+        let timeout = self.timeout?;
         // one that the clock cannot count to never comes
         let at = Instant::now().checked_add(timeout)?;
-        Some(Self { at, timeout })
+        Some(Deadline { at, timeout })
     }
 }
 

@@ -5,7 +5,9 @@ use std::{
     task::{Context, Poll},
 };
 
-use super::Place;
+use futures_util::FutureExt;
+
+use super::{Place, rejected};
 use crate::settle::Failure;
 
 /// An argument in the making, on its way to its [`Place`].
@@ -37,6 +39,19 @@ impl<'a> Extracting<'a> {
 
     pub(super) fn done(result: Result<(), Failure>) -> Self {
         Self(State::Ready(Some(result)))
+    }
+
+    /// What an extractor makes, or its rejection.
+    pub(super) fn extractor<T, R>(
+        extracted: impl Future<Output = Result<T, R>> + Send + 'a,
+        place: &'a mut Place<T>,
+    ) -> Self
+    where
+        T: Send,
+        R: Into<anyhow::Error>,
+    {
+        // a combinator and not an async block, for the reason that the type has a name
+        Self::waiting(extracted.map(|result| place.fill(result.map_err(rejected))))
     }
 
     pub(super) fn waiting(filling: impl Future<Output = Result<(), Failure>> + Send + 'a) -> Self {

@@ -44,8 +44,7 @@ where
     where
         'd: 'a,
     {
-        let extracted = T::optional(delivery);
-        Extracting::waiting(extracted.map(|result| place.fill(result.map_err(rejected))))
+        Extracting::extractor(T::optional(delivery), place)
     }
 
     fn require(

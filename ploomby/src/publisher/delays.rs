@@ -71,7 +71,7 @@ const MOST: usize = 1024;
 const PAUSE: Duration = Duration::from_millis(200);
 
 async fn declare(line: &Line, queue: &str, waiting: &Declared) -> Result<(), RabbitPublishError> {
-    // what waits for a queue that is not there would be lost
+    // what waits for a queue that is not there would wait for ever
     if !line.has_queue(queue).await? {
         return Err(RabbitPublishError::Unroutable(queue.to_owned()));
     }
