@@ -65,7 +65,7 @@ async fn a_retry_queue_that_is_deleted_between_two_retries_is_declared_again() {
         .await
         .run(async |bed| {
             let queue = bed.queue_name();
-            let waiting = format!("{queue}_retry_1500ms");
+            let waiting = format!("{queue}_retry_300ms");
             bed.remove_later(&waiting);
             let (seen, mut handled) = seen();
             let handlers = HandlerRegistry::new().register(
@@ -77,13 +77,13 @@ async fn a_retry_queue_that_is_deleted_between_two_retries_is_declared_again() {
             );
             let set_up = Queue::new(&queue)
                 .key(KeySource::header(KEY))
-                .retry(Retry::fixed(3, Duration::from_millis(1500)));
+                .retry(Retry::fixed(3, Duration::from_millis(300)));
             let app = bed.start_queue(set_up, handlers).await;
             bed.send(&queue, "fail", "1").await;
             assert_eq!(handled.next_note().await, "1");
             assert_eq!(handled.next_note().await, "2");
-            // with the message that waits there, and not while one is published to it, see `guarantees.md`
-            eventually(LONG, async || bed.ready_count(&waiting).await == 1).await;
+            // the second retry is published while its queue goes, or waits in it and goes with it; a second
+            // deletion, of the queue that was just declared anew, could hit RabbitMQ 3.10, see `guarantees.md`
             bed.delete(&waiting).await;
             bed.send(&queue, "fail", "2").await;
             let dead_letters = format!("{queue}_dlq");
