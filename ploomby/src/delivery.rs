@@ -6,9 +6,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use amqprs::channel::ConsumerMessage;
 use http::Extensions;
 
+pub(crate) use self::recycler::Recycler;
 use crate::{
     codec::Decoding,
     handler::Route,
@@ -18,6 +18,8 @@ use crate::{
     reply::Style,
     settle::headers,
 };
+
+mod recycler;
 
 /// Names one delivery to the consumer that made it (AMQP's delivery tag).
 ///
@@ -82,55 +84,41 @@ enum Content {
         deliver: amqprs::Deliver,
     },
     Plain {
-        message: Arc<Message>,
-        exchange: Arc<str>,
-        routing_key: Arc<str>,
+        published: Arc<Published>,
         redelivered: bool,
     },
+}
+
+/// A message, and where it was published to.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    pub(crate) message: Message,
+    pub(crate) exchange: String,
+    pub(crate) routing_key: String,
 }
 
 impl Delivery {
     /// A delivery of this message, from the default exchange, for the first time.
     pub fn new(message: Message) -> Self {
-        Self::plain(Arc::new(message), Arc::default(), Arc::default(), false)
-    }
-
-    /// Takes out what the client has received, if it is whole, and its tag.
-    pub(crate) fn from_wire(received: &mut ConsumerMessage) -> Option<(Self, DeliveryTag)> {
-        let tag = received.deliver.as_ref()?.delivery_tag();
-        let delivery = Self::with_content(Content::Wire {
-            message: Message {
-                properties: Properties::from_wire(received.basic_properties.take()?),
-                body: received.content.take()?.into(),
-            },
-            deliver: received.deliver.take()?,
-        });
-        Some((delivery, DeliveryTag::new(tag)))
-    }
-
-    pub(crate) fn plain(
-        message: Arc<Message>,
-        exchange: Arc<str>,
-        routing_key: Arc<str>,
-        redelivered: bool,
-    ) -> Self {
-        Self::with_content(Content::Plain {
+        let published = Arc::new(Published {
             message,
-            exchange,
-            routing_key,
-            redelivered,
+            exchange: String::new(),
+            routing_key: String::new(),
+        });
+        Self::with_content(Content::Plain {
+            published,
+            redelivered: false,
         })
     }
 
-    #[inline]
     fn with_content(content: Content) -> Self {
+        Self::of(Arc::new(Inner::new(content, None)))
+    }
+
+    #[inline]
+    fn of(inner: Arc<Inner>) -> Self {
         Self {
-            inner: Arc::new(Inner {
-                content,
-                source: None,
-                #[cfg(any(feature = "gzip", feature = "zstd"))]
-                decompressed: OnceLock::new(),
-            }),
+            inner,
             extensions: Extensions::new(),
             route: None,
         }
@@ -139,13 +127,16 @@ impl Delivery {
     /// Says through which exchange and with which routing key the message came.
     #[must_use]
     pub fn routed(self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Self {
-        let content = Content::Plain {
-            message: self.inner.content.to_shared(),
-            exchange: exchange.into().into(),
-            routing_key: routing_key.into().into(),
-            redelivered: self.came_back(),
+        let published = Published {
+            message: self.message().clone(),
+            exchange: exchange.into(),
+            routing_key: routing_key.into(),
         };
-        self.replaced(content)
+        let redelivered = self.came_back();
+        self.replaced(Content::Plain {
+            published: Arc::new(published),
+            redelivered,
+        })
     }
 
     /// Says that the message was delivered before and not settled.
@@ -169,7 +160,7 @@ impl Delivery {
     pub fn message(&self) -> &Message {
         match &self.inner.content {
             Content::Wire { message, .. } => message,
-            Content::Plain { message, .. } => message,
+            Content::Plain { published, .. } => &published.message,
         }
     }
 
@@ -332,15 +323,34 @@ impl Delivery {
         self.route.take()
     }
 
+    #[inline]
     pub(crate) fn set_source(&mut self, source: &Arc<Source>) {
+        let known = self.inner.source.as_ref();
+        if !known.is_some_and(|known| Arc::ptr_eq(known, source)) {
+            self.set_new_source(source);
+        }
+    }
+
+    fn set_new_source(&mut self, source: &Arc<Source>) {
         match Arc::get_mut(&mut self.inner) {
             Some(inner) => inner.source = Some(source.clone()),
             // its clones stay as they are
             None => {
                 let content = self.inner.content.to_plain(self.came_back());
                 *self = self.clone().replaced(content);
-                self.set_source(source);
+                self.set_new_source(source);
             }
+        }
+    }
+}
+
+impl Inner {
+    fn new(content: Content, source: Option<Arc<Source>>) -> Self {
+        Self {
+            content,
+            source,
+            #[cfg(any(feature = "gzip", feature = "zstd"))]
+            decompressed: OnceLock::new(),
         }
     }
 }
@@ -349,27 +359,21 @@ impl Content {
     fn address(&self) -> (&str, &str) {
         match self {
             Self::Wire { deliver, .. } => (deliver.exchange(), deliver.routing_key()),
-            Self::Plain {
-                exchange,
-                routing_key,
-                ..
-            } => (exchange, routing_key),
-        }
-    }
-
-    fn to_shared(&self) -> Arc<Message> {
-        match self {
-            Self::Wire { message, .. } => Arc::new(message.clone()),
-            Self::Plain { message, .. } => message.clone(),
+            Self::Plain { published, .. } => (&published.exchange, &published.routing_key),
         }
     }
 
     fn to_plain(&self, redelivered: bool) -> Self {
-        let (exchange, routing_key) = self.address();
+        let published = match self {
+            Self::Plain { published, .. } => published.clone(),
+            Self::Wire { message, deliver } => Arc::new(Published {
+                message: message.clone(),
+                exchange: deliver.exchange().clone(),
+                routing_key: deliver.routing_key().clone(),
+            }),
+        };
         Self::Plain {
-            message: self.to_shared(),
-            exchange: exchange.into(),
-            routing_key: routing_key.into(),
+            published,
             redelivered,
         }
     }

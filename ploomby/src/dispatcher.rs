@@ -25,7 +25,7 @@ use self::{
 };
 use crate::{
     consumer::{Acknowledger, policy::QueuePolicy},
-    delivery::{Delivery, DeliveryTag, Source},
+    delivery::{Delivery, DeliveryTag, Recycler, Source},
     handler::{Called, HandlerRegistry, Origin, Table},
     health::ConsumerHealth,
     key::KeyReader,
@@ -122,6 +122,11 @@ impl Dispatcher {
     /// The queue that is consumed.
     pub fn listen_for(&self) -> &str {
         &self.queue.source.queue
+    }
+
+    /// For the deliveries of one consumer.
+    pub(crate) fn recycler(&self) -> Recycler {
+        Recycler::new(self.queue.source.clone())
     }
 
     /// The delays of the handlers' retries, each once, shortest first: what [`Acknowledger::retry`]

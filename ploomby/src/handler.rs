@@ -52,6 +52,7 @@ pub(crate) enum Call {
 }
 
 impl Entry {
+    #[inline]
     pub(crate) fn call(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
         match &self.call {
             Call::Linked(call) => call(delivery, spare),

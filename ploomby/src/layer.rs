@@ -148,18 +148,28 @@ impl HandlerService {
         Self(Inner::Found)
     }
 
-    pub(crate) fn run(
+    #[inline]
+    pub(crate) fn run(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
+        match &self.0 {
+            Inner::Bare(handler) => handler.call(delivery, spare),
+            around => around.run(delivery, spare),
+        }
+    }
+}
+
+impl Inner {
+    fn run(
         &self,
         mut delivery: Delivery,
         spare: Option<HandlerFuture>,
     ) -> HandlerFuture {
-        match &self.0 {
-            Inner::Bare(handler) => handler.call(delivery, spare),
-            Inner::Found => match delivery.take_route() {
+        match self {
+            Self::Bare(handler) => handler.call(delivery, spare),
+            Self::Found => match delivery.take_route() {
                 Some(route) => route.call_inside(delivery, spare),
                 None => HandlerFuture::new(std::future::ready(Err(not_ours()))),
             },
-            Inner::Layered { service, stop } => {
+            Self::Layered { service, stop } => {
                 let (service, stop) = (service.clone(), stop.clone());
                 let work = async move {
                     let calling = call_when_ready(&service, delivery);

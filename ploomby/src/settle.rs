@@ -62,6 +62,7 @@ pub(crate) enum Word {
 
 impl Word {
     /// None where a copy has to be kept first, or a reply sent.
+    #[inline]
     pub(crate) fn of(result: &Result<Answer, Failure>) -> Option<Self> {
         let answer = result.as_ref().ok().filter(|answer| !answer.has_reply())?;
         match answer.outcome() {

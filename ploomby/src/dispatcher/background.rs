@@ -173,6 +173,7 @@ pub(super) struct Deadline {
 }
 
 impl Route {
+    #[inline]
     pub(super) fn deadline(&self) -> Option<Deadline> {
         let timeout = self.timeout?;
         // one that the clock cannot count to never comes

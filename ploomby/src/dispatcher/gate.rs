@@ -27,6 +27,7 @@ impl Gate {
     }
 
     /// Takes a place, where there is one and nobody waits for it.
+    #[inline]
     pub(super) fn try_enter(&self) -> bool {
         self.waiting.load(SeqCst) == 0 && self.take()
     }
@@ -54,6 +55,7 @@ impl Gate {
     }
 
     /// Gives a place back.
+    #[inline]
     pub(super) fn leave(&self) {
         self.taken.fetch_sub(1, SeqCst);
         if self.waiting.load(SeqCst) > 0 {
@@ -61,6 +63,7 @@ impl Gate {
         }
     }
 
+    #[inline]
     fn take(&self) -> bool {
         self.taken
             .fetch_update(SeqCst, SeqCst, |taken| {

@@ -40,6 +40,7 @@ impl Room {
     }
 
     /// A place, where there is one at once.
+    #[inline]
     pub(super) fn try_enter(&self) -> Option<Place<'_>> {
         // with a limit in bytes, a place is more than one of the gate's
         let has_entered = self.bytes.is_none() && self.handlers.try_enter();
@@ -95,6 +96,7 @@ const NEVER_CLOSED: &str = "the semaphore is never closed";
 struct Entered<'a>(Option<&'a Gate>);
 
 impl Drop for Entered<'_> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(gate) = self.0 {
             gate.leave();

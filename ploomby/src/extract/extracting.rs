@@ -25,6 +25,7 @@ enum State<'a> {
 
 impl<'a> Extracting<'a> {
     /// An argument that there is no waiting for.
+    #[inline]
     pub(super) fn ready<T>(argument: Result<T, Failure>, place: &mut Place<T>) -> Self {
         Self::done(place.fill(argument))
     }
@@ -37,6 +38,7 @@ impl<'a> Extracting<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn done(result: Result<(), Failure>) -> Self {
         Self(State::Ready(Some(result)))
     }
@@ -62,6 +64,7 @@ impl<'a> Extracting<'a> {
 impl Future for Extracting<'_> {
     type Output = Result<(), Failure>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.0 {
             State::Ready(result) => Poll::Ready(result.take().expect("polled once")),

@@ -56,6 +56,7 @@ pub(crate) enum Called {
 }
 
 impl Bare {
+    #[inline]
     pub(crate) fn call(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
         match self {
             Self::Single(entry) => entry.call(delivery, spare),
@@ -100,6 +101,7 @@ impl Table {
     }
 
     /// The function for a key, or the default one.
+    #[inline]
     pub(crate) fn get(&self, key: &str) -> Option<&Arc<Route>> {
         self.handlers.get(key).or(self.default.as_ref())
     }
@@ -128,11 +130,13 @@ impl Table {
 
 impl Route {
     /// Lines the message up, where messages are handled in order.
+    #[inline]
     pub(crate) fn line_up(&self, delivery: &Delivery) -> Option<Entered> {
         self.order.as_ref().map(|order| order.enter(delivery))
     }
 
     /// Calls the handler, with what is around it, and goes as far as it comes without waiting.
+    #[inline]
     pub(crate) fn call_at_once(
         self: &Arc<Self>,
         delivery: Delivery,
@@ -158,6 +162,7 @@ impl Route {
     }
 
     /// Calls the handler, inside of what is around all of the queue.
+    #[inline]
     pub(crate) fn call_inside(
         &self,
         delivery: Delivery,
@@ -166,6 +171,7 @@ impl Route {
         self.handler.run(delivery, spare)
     }
 
+    #[inline]
     fn start(
         self: &Arc<Self>,
         mut delivery: Delivery,

@@ -160,7 +160,7 @@ impl MemoryBroker {
     pub fn get(&self, queue: &str) -> Option<Message> {
         let entry = self.up_to_date(queue, Queue::get)??;
         let stored = Arc::unwrap_or_clone(entry.stored);
-        Some(Arc::unwrap_or_clone(stored.message))
+        Some(Arc::unwrap_or_clone(stored.published).message)
     }
 
     /// How many messages wait in the queue to be delivered; 0 where there is no such queue.

@@ -50,6 +50,7 @@ impl MemoryConsumer {
 
     async fn deliver(&mut self, dispatcher: &Dispatcher) {
         let mut fetched = Vec::with_capacity(self.prefetch);
+        let mut recycler = dispatcher.recycler();
         loop {
             let subscription = match self.subscription.take() {
                 Some(subscription) => subscription,
@@ -60,9 +61,10 @@ impl MemoryConsumer {
             let acknowledger = Arc::new(acknowledger);
             while subscription.fetch(&mut fetched).await.is_ok() {
                 for fetched in fetched.drain(..) {
-                    let (delivery, tag) = fetched.into();
+                    let (delivery, tag) = fetched.into_delivery(&mut recycler);
                     dispatcher.dispatch(delivery, tag, &acknowledger).await;
                 }
+                recycler.clear();
             }
             warn!(
                 queue = self.queue,

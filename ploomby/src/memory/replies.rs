@@ -1,7 +1,7 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{broker::MemoryBroker, state::Shared, stored::Stored};
-use crate::{message::Message, rpc::Calls};
+use crate::rpc::Calls;
 
 /// What the names of such addresses start with, in RabbitMQ as well.
 const PREFIX: &str = "amq.rabbitmq.reply-to.";
@@ -36,8 +36,8 @@ impl MemoryBroker {
 impl Replies {
     /// Delivers what is a reply.
     pub(super) fn deliver(&self, stored: &Stored) {
-        if let Some(calls) = self.calls.get(&*stored.routing_key) {
-            calls.answer(Message::clone(&stored.message));
+        if let Some(calls) = self.calls.get(stored.routing_key()) {
+            calls.answer(stored.published.message.clone());
         }
     }
 }

@@ -113,7 +113,7 @@ impl State {
         match full {
             Some(key) => Err(MemoryError::QueueFull(key)),
             None if is_routed => Ok(()),
-            None => Err(MemoryError::Unroutable(stored.routing_key.to_string())),
+            None => Err(MemoryError::Unroutable(stored.routing_key().to_owned())),
         }
     }
 

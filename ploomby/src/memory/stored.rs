@@ -1,7 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{arguments::MAX_TTL, error::MemoryError};
-use crate::message::{Message, Properties, Value, properties::short_str};
+use crate::{
+    delivery::Published,
+    message::{Message, Properties, Value, properties::short_str},
+};
 
 /// The largest body that RabbitMQ 4 takes by default (`max_message_size`).
 pub(super) const MAX_BODY: usize = 16 * 1024 * 1024;
@@ -16,8 +19,7 @@ const BCC: &str = "BCC";
 /// A message that was published, shared by the queues it was routed to.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
-    pub(super) message: Arc<Message>,
-    pub(super) routing_key: Arc<str>,
+    pub(super) published: Arc<Published>,
     /// What `CC` and `BCC` name.
     also: Vec<String>,
     pub(super) expiration: Option<Duration>,
@@ -50,18 +52,25 @@ impl Stored {
             }
         }
         Ok(Self {
-            message: Arc::new(message),
-            routing_key: routing_key.into(),
+            published: Arc::new(Published {
+                message,
+                exchange: String::new(),
+                routing_key: routing_key.to_owned(),
+            }),
             also,
             expiration,
             deaths: Vec::new(),
         })
     }
 
+    pub(super) fn routing_key(&self) -> &str {
+        &self.published.routing_key
+    }
+
     /// The queues that it is for, each once.
     pub(super) fn routes(&self) -> impl Iterator<Item = &str> {
         let also = || self.also.iter().map(String::as_str);
-        let keys = move || std::iter::once(&*self.routing_key).chain(also());
+        let keys = move || std::iter::once(self.routing_key()).chain(also());
         keys()
             .enumerate()
             .filter(move |(at, key)| !keys().take(*at).any(|earlier| earlier == *key))
@@ -74,15 +83,24 @@ impl Stored {
         self.deaths.push(queue.clone());
         let mut cc = None;
         if let Some(key) = key {
-            self.routing_key = key.into();
+            key.clone_into(&mut self.published_mut().routing_key);
             self.also.clear();
-            cc = self.message.headers().contains(CC).then_some(CC);
+            cc = self
+                .published
+                .message
+                .headers()
+                .contains(CC)
+                .then_some(CC);
         }
         if self.expiration.take().is_some() || cc.is_some() {
-            let properties = without(&self.message, cc);
-            Arc::make_mut(&mut self.message).properties = properties;
+            let message = &mut self.published_mut().message;
+            message.properties = without(message, cc);
         }
         self
+    }
+
+    fn published_mut(&mut self) -> &mut Published {
+        Arc::make_mut(&mut self.published)
     }
 
     /// A consumer rejected it: that ends no cycle, wherever it was before.

@@ -5,9 +5,8 @@ use tokio::sync::Notify;
 use super::{
     queue::Redelivered,
     state::{QueueId, Shared, State},
-    stored::Stored,
 };
-use crate::delivery::{Delivery, DeliveryTag};
+use crate::delivery::{Delivery, DeliveryTag, Published, Recycler};
 
 /// A consumer's hold on a queue. Dropped, what it has not settled goes back to the queue.
 #[derive(Debug)]
@@ -23,7 +22,7 @@ pub(super) struct Subscription {
 pub(super) struct Fetched {
     tag: u64,
     redelivered: Redelivered,
-    stored: Arc<Stored>,
+    published: Arc<Published>,
 }
 
 /// The queue was deleted, and with it the consumer.
@@ -77,7 +76,7 @@ impl Subscription {
         fetched.extend(consumer.fetch().map(|(tag, entry)| Fetched {
             tag,
             redelivered: entry.redelivered,
-            stored: entry.stored.clone(),
+            published: entry.stored.published.clone(),
         }));
         Ok(())
     }
@@ -93,20 +92,10 @@ impl Drop for Subscription {
     }
 }
 
-impl From<Fetched> for (Delivery, DeliveryTag) {
-    fn from(fetched: Fetched) -> Self {
-        let Stored {
-            message,
-            routing_key,
-            ..
-        } = &*fetched.stored;
-        let redelivered = fetched.redelivered == Redelivered::Yes;
-        let delivery = Delivery::plain(
-            message.clone(),
-            Arc::default(),
-            routing_key.clone(),
-            redelivered,
-        );
-        (delivery, DeliveryTag::new(fetched.tag))
+impl Fetched {
+    pub(super) fn into_delivery(self, recycler: &mut Recycler) -> (Delivery, DeliveryTag) {
+        let redelivered = self.redelivered == Redelivered::Yes;
+        let delivery = recycler.plain(self.published, redelivered);
+        (delivery, DeliveryTag::new(self.tag))
     }
 }

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, mem};
 
 use amqprs::{
     BasicProperties, DELIVERY_MODE_PERSISTENT, DELIVERY_MODE_TRANSIENT, FieldName, FieldTable,
@@ -196,6 +196,11 @@ impl Properties {
     #[inline]
     pub(crate) fn from_wire(properties: BasicProperties) -> Self {
         Self(properties)
+    }
+
+    /// Without a copy of them on the way.
+    pub(crate) fn swap_wire(&mut self, properties: &mut BasicProperties) {
+        mem::swap(&mut self.0, properties);
     }
 
     pub(crate) fn into_wire(self) -> BasicProperties {

@@ -24,6 +24,7 @@ impl Answer {
     /// # Errors
     ///
     /// The value cannot be encoded.
+    #[inline]
     pub fn reply<T: Serialize + ?Sized>(
         value: &T,
         delivery: &Delivery,

@@ -106,6 +106,7 @@ impl Session {
     /// A delivery that was taken and not started stays unsettled, as all that were not taken.
     pub(super) async fn run(&mut self, dispatcher: &Dispatcher) -> Lost {
         let mut at_hand = Vec::with_capacity(BURST);
+        let mut recycler = dispatcher.recycler();
         let mut looked_again = false;
         loop {
             // not moved out: it is large to carry along
@@ -114,7 +115,7 @@ impl Session {
                 if self.events.is_ended() && !self.is_cancelled() {
                     return self.lost();
                 }
-                let Some(delivery) = Delivery::from_wire(message) else {
+                let Some(delivery) = recycler.wire(message) else {
                     warn!("the client handed over half a message, opening the channel again");
                     return self.lost();
                 };
@@ -140,6 +141,7 @@ impl Session {
                 None => looked_again = false,
             }
             // nothing more is at hand, so nothing is held back
+            recycler.clear();
             if let Err(lost) = self.flush().await {
                 return lost;
             }

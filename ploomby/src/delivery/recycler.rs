@@ -1,0 +1,85 @@
+use std::{mem, sync::Arc};
+
+use amqprs::channel::ConsumerMessage;
+
+use super::{Content, Delivery, DeliveryTag, Inner, Published, Source};
+use crate::message::{Message, Properties};
+
+/// Makes the deliveries of one consumer, each in the memory of the one before where nothing holds that
+/// any more: most are done when the next one comes.
+pub(crate) struct Recycler {
+    source: Arc<Source>,
+    last: Option<Arc<Inner>>,
+}
+
+impl Recycler {
+    pub(crate) fn new(source: Arc<Source>) -> Self {
+        Self { source, last: None }
+    }
+
+    /// Takes out what the client has received, if it is whole, and its tag.
+    pub(crate) fn wire(
+        &mut self,
+        received: &mut ConsumerMessage,
+    ) -> Option<(Delivery, DeliveryTag)> {
+        let new = received.deliver.as_mut()?;
+        let properties = received.basic_properties.as_mut()?;
+        let body = received.content.take()?.into();
+        let tag = DeliveryTag::new(new.delivery_tag());
+        let delivery = match self.unused() {
+            // they are large, and copied once: the client drops what was in their place
+            Some(Content::Wire { message, deliver }) => {
+                message.properties.swap_wire(properties);
+                message.body = body;
+                mem::swap(deliver, new);
+                self.again()
+            }
+            _ => {
+                let message = Message {
+                    properties: Properties::from_wire(received.basic_properties.take()?),
+                    body,
+                };
+                let deliver = received.deliver.take()?;
+                self.anew(Content::Wire { message, deliver })
+            }
+        };
+        Some((delivery, tag))
+    }
+
+    pub(crate) fn plain(&mut self, published: Arc<Published>, redelivered: bool) -> Delivery {
+        let new = Content::Plain {
+            published,
+            redelivered,
+        };
+        match self.unused() {
+            Some(content) => {
+                *content = new;
+                self.again()
+            }
+            None => self.anew(new),
+        }
+    }
+
+    /// Lets go of the last message, when it may take long until the next one comes.
+    pub(crate) fn clear(&mut self) {
+        self.last = None;
+    }
+
+    /// What the last delivery held, where nothing holds it any more.
+    fn unused(&mut self) -> Option<&mut Content> {
+        let inner = Arc::get_mut(self.last.as_mut()?)?;
+        #[cfg(any(feature = "gzip", feature = "zstd"))]
+        inner.decompressed.take();
+        Some(&mut inner.content)
+    }
+
+    fn again(&self) -> Delivery {
+        let last = self.last.as_ref().expect("it is unused");
+        Delivery::of(last.clone())
+    }
+
+    fn anew(&mut self, content: Content) -> Delivery {
+        let inner = Inner::new(content, Some(self.source.clone()));
+        Delivery::of(self.last.insert(Arc::new(inner)).clone())
+    }
+}
