@@ -167,8 +167,7 @@ fn require(argument: &PatType, about: &Ident, room: &Ident) -> TokenStream {
 /// would tell more than what is wrong, and twice.
 fn call(function: &ItemFn) -> TokenStream {
     let name = &function.sig.ident;
-    let [delivery, spare, returned] =
-        ["delivery", "spare", "returned"].map(|name| local(name, Span::call_site()));
+    let [delivery, returned] = ["delivery", "returned"].map(|name| local(name, Span::call_site()));
     let [kind, into_failure, into_answer] =
         ["kind", "into_failure", "into_answer"].map(|name| local(name, Span::call_site()));
     let mut makes = Vec::new();
@@ -190,9 +189,8 @@ fn call(function: &ItemFn) -> TokenStream {
     quote! {
         fn __ploomby_call(
             #delivery: ::ploomby::__private::Delivery,
-            #spare: ::ploomby::__private::Option<::ploomby::__private::HandlerFuture>,
         ) -> ::ploomby::__private::HandlerFuture {
-            ::ploomby::__private::start(#spare, async move {
+            ::ploomby::__private::start(#delivery, |#delivery| async move {
                 #(#makes)*
                 let #returned = ::ploomby::__private::Returned(#handling);
                 let #into_failure: fn(_) -> _ = #into_failure_of_error;

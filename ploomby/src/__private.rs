@@ -1,7 +1,7 @@
 //! What the code that `#[handler]` writes calls. Not part of the public interface.
 
 use std::future::Future;
-pub use std::{marker::PhantomData, option::Option, result::Result};
+pub use std::{marker::PhantomData, result::Result};
 
 pub use inventory;
 

@@ -234,13 +234,7 @@ impl Dispatcher {
                     None => Either::Left(ready(Decision::Result(result))),
                 }
             }
-            Called::Waits(work) => {
-                let work = match (slot, turn) {
-                    (None, None) => work,
-                    held => holding(held, work),
-                };
-                Either::Right(within(deadline, work))
-            }
+            Called::Waits(work) => Either::Right(within(deadline, holding((slot, turn), work))),
         };
         let work = self.keep(place, &delivery).until(decided);
         self.spawn(Job::of(route, delivery, tag), work, acknowledger);

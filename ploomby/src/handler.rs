@@ -47,16 +47,15 @@ pub(crate) struct Entry {
 
 #[derive(Clone)]
 pub(crate) enum Call {
-    Linked(fn(Delivery, Option<HandlerFuture>) -> HandlerFuture),
-    ByHand(Arc<dyn Fn(Delivery, Option<HandlerFuture>) -> HandlerFuture + Send + Sync>),
+    Linked(fn(Delivery) -> HandlerFuture),
+    ByHand(Arc<dyn Fn(Delivery) -> HandlerFuture + Send + Sync>),
 }
 
 impl Entry {
-    #[inline]
-    pub(crate) fn call(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
+    pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
         match &self.call {
-            Call::Linked(call) => call(delivery, spare),
-            Call::ByHand(call) => call(delivery, spare),
+            Call::Linked(call) => call(delivery),
+            Call::ByHand(call) => call(delivery),
         }
     }
 }

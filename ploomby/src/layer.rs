@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::ready,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -148,38 +149,26 @@ impl HandlerService {
         Self(Inner::Found)
     }
 
-    #[inline]
-    pub(crate) fn run(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
+    pub(crate) fn run(&self, mut delivery: Delivery) -> HandlerFuture {
         match &self.0 {
-            Inner::Bare(handler) => handler.call(delivery, spare),
-            around => around.run(delivery, spare),
-        }
-    }
-}
-
-impl Inner {
-    fn run(
-        &self,
-        mut delivery: Delivery,
-        spare: Option<HandlerFuture>,
-    ) -> HandlerFuture {
-        match self {
-            Self::Bare(handler) => handler.call(delivery, spare),
-            Self::Found => match delivery.take_route() {
-                Some(route) => route.call_inside(delivery, spare),
-                None => HandlerFuture::new(std::future::ready(Err(not_ours()))),
+            Inner::Bare(handler) => handler.call(delivery),
+            Inner::Found => match delivery.take_route() {
+                Some(route) => route.call_inside(delivery),
+                None => start(delivery, |_| ready(Err(not_ours()))),
             },
-            Self::Layered { service, stop } => {
+            Inner::Layered { service, stop } => {
                 let (service, stop) = (service.clone(), stop.clone());
-                let work = async move {
-                    let calling = call_when_ready(&service, delivery);
-                    match stop.run_until_cancelled(calling).await {
-                        Some(answering) => answering?.await.map_err(failure),
-                        // what has not begun when shutdown does goes back
-                        None => Ok(Outcome::Requeue.into()),
+                start(delivery, move |delivery| {
+                    let (service, stop) = (service.clone(), stop.clone());
+                    async move {
+                        let calling = call_when_ready(&service, delivery);
+                        match stop.run_until_cancelled(calling).await {
+                            Some(answering) => answering?.await.map_err(failure),
+                            // what has not begun when shutdown does goes back
+                            None => Ok(Outcome::Requeue.into()),
+                        }
                     }
-                };
-                start(spare, work)
+                })
             }
         }
     }
@@ -210,7 +199,7 @@ impl Service<Delivery> for HandlerService {
     }
 
     fn call(&mut self, delivery: Delivery) -> Self::Future {
-        futures_util::TryFutureExt::map_err(self.run(delivery, None), HandlerError)
+        futures_util::TryFutureExt::map_err(self.run(delivery), HandlerError)
     }
 }
 

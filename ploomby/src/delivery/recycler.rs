@@ -7,14 +7,18 @@ use crate::message::{Message, Properties};
 
 /// Makes the deliveries of one consumer, each in the memory of the one before where nothing holds that
 /// any more: most are done when the next one comes.
+#[derive(Default)]
 pub(crate) struct Recycler {
-    source: Arc<Source>,
+    source: Option<Arc<Source>>,
     last: Option<Arc<Inner>>,
 }
 
 impl Recycler {
     pub(crate) fn new(source: Arc<Source>) -> Self {
-        Self { source, last: None }
+        Self {
+            source: Some(source),
+            last: None,
+        }
     }
 
     /// Takes out what the client has received, if it is whole, and its tag.
@@ -79,7 +83,46 @@ impl Recycler {
     }
 
     fn anew(&mut self, content: Content) -> Delivery {
-        let inner = Inner::new(content, Some(self.source.clone()));
+        let inner = Inner::new(content, self.source.clone());
         Delivery::of(self.last.insert(Arc::new(inner)).clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn published(body: &'static str) -> Arc<Published> {
+        Arc::new(Published {
+            message: Message::new(body),
+            exchange: String::new(),
+            routing_key: String::new(),
+        })
+    }
+
+    #[test]
+    fn a_delivery_that_is_held_stays_as_it_is() {
+        let mut recycler = Recycler::default();
+        let held = recycler.plain(published("1"), false);
+        let clone = held.clone();
+        let second = recycler.plain(published("2"), true);
+        assert_eq!((held.body(), second.body()), (&b"1"[..], &b"2"[..]));
+        drop((held, second));
+        let third = recycler.plain(published("3"), false);
+        assert_eq!((clone.body(), third.body()), (&b"1"[..], &b"3"[..]));
+        assert!(!third.came_back());
+    }
+
+    #[test]
+    fn one_that_is_done_leaves_its_memory_to_the_next() {
+        let mut recycler = Recycler::default();
+        let first = recycler.plain(published("1"), false);
+        let place = Arc::as_ptr(&first.inner);
+        drop(first);
+        let second = recycler.plain(published("2"), false);
+        assert_eq!(Arc::as_ptr(&second.inner), place);
+        drop(second);
+        recycler.clear();
+        assert!(recycler.last.is_none());
     }
 }

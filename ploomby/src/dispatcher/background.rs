@@ -14,7 +14,7 @@ use crate::{
     delivery::{Delivery, DeliveryTag},
     handler::{HandlerFuture, Route, guard},
     order::Waiting,
-    outcome::Outcome,
+    outcome::{Answer, Outcome},
     retry::Retry,
     settle::{Decision, Failure},
 };
@@ -151,7 +151,10 @@ fn give_back() -> Decision {
 }
 
 /// The handler, dropped where it waits once its time is over.
-pub(super) async fn within(deadline: Option<Deadline>, work: HandlerFuture) -> Decision {
+pub(super) async fn within(
+    deadline: Option<Deadline>,
+    work: impl Future<Output = Result<Answer, Failure>>,
+) -> Decision {
     Decision::Result(match deadline {
         None => work.await,
         // what a handler drops may panic, too
@@ -183,11 +186,9 @@ impl Route {
 }
 
 /// The handler, and what the next one waits for.
-pub(super) fn holding(held: impl Send + 'static, work: HandlerFuture) -> HandlerFuture {
-    HandlerFuture::new(async move {
-        let _held = held;
-        work.await
-    })
+pub(super) async fn holding(held: impl Send, work: HandlerFuture) -> Result<Answer, Failure> {
+    let _held = held;
+    work.await
 }
 
 /// A delivery that is named when the deadline cuts it off, until this is dropped.

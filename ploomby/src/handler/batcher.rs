@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Entry, HandlerFuture, Origin, guard};
+use super::{Entry, HandlerFuture, Origin, guard, start};
 use crate::{
     consumer::policy::QueuePolicy,
     delivery::Delivery,
@@ -98,13 +98,16 @@ impl Batcher {
 
     pub(super) fn call(self: &Arc<Self>, delivery: Delivery) -> HandlerFuture {
         let batcher = self.clone();
-        HandlerFuture::new(async move {
-            let (waiting, outcome) = oneshot::channel();
-            let _running = batcher.add(Item { delivery, waiting });
-            // the runtime is shut down, and the handler did not return
-            outcome
-                .await
-                .unwrap_or_else(|_| Ok(Outcome::Requeue.into()))
+        start(delivery, move |delivery| {
+            let batcher = batcher.clone();
+            async move {
+                let (waiting, outcome) = oneshot::channel();
+                let _running = batcher.add(Item { delivery, waiting });
+                // the runtime is shut down, and the handler did not return
+                outcome
+                    .await
+                    .unwrap_or_else(|_| Ok(Outcome::Requeue.into()))
+            }
         })
     }
 
@@ -198,7 +201,7 @@ impl Batcher {
         let mut delivery = first.without_message();
         let collected = Arc::new(Collected::new(deliveries));
         delivery.extensions_mut().insert(collected.clone());
-        let work = self.entry.call(delivery, None);
+        let work = self.entry.call(delivery);
         let result = match self.timeout {
             None => work.await,
             // what a handler drops may panic, too

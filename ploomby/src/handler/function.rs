@@ -22,7 +22,7 @@ use crate::{
 pub trait HandlerFunction<M>: Send + Sync + 'static {
     /// Decodes the arguments and calls the function.
     #[doc(hidden)]
-    fn call(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture;
+    fn call(&self, delivery: Delivery) -> HandlerFuture;
 
     /// What the arguments need from the program.
     #[doc(hidden)]
@@ -43,18 +43,21 @@ macro_rules! function {
                 $before: Slot<$kind, After = $after>,
             )*
         {
-            fn call(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
+            fn call(&self, delivery: Delivery) -> HandlerFuture {
                 let function = self.clone();
-                start(spare, async move {
-                    $(
-                        let mut place = Place::empty();
-                        $argument::extract(&delivery, &mut place).await?;
-                        let $argument = place.take();
-                    )*
-                    function($($argument),*)
-                        .await
-                        .into_answer(&delivery)
-                        .map_err(Failure::handler)
+                start(delivery, move |delivery| {
+                    let function = function.clone();
+                    async move {
+                        $(
+                            let mut place = Place::empty();
+                            $argument::extract(&delivery, &mut place).await?;
+                            let $argument = place.take();
+                        )*
+                        function($($argument),*)
+                            .await
+                            .into_answer(&delivery)
+                            .map_err(Failure::handler)
+                    }
                 })
             }
 

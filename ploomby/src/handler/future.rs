@@ -8,9 +8,10 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use tokio_util::sync::ReusableBoxFuture;
+use pin_project_lite::pin_project;
 
 use crate::{
+    delivery::Delivery,
     outcome::Answer,
     settle::{Failure, Reason},
 };
@@ -18,37 +19,66 @@ use crate::{
 /// A handler at work. Its panic is one failed message.
 ///
 /// It shares the delivery, so that the message is still there when the handler failed, panicked or was
-/// dropped. Its allocation serves one message after the other, where handlers are done without
-/// waiting.
-pub struct HandlerFuture(ReusableBoxFuture<'static, Result<Answer, Failure>>);
+/// dropped. Once it is done, it can begin with the next message, in the same memory.
+pub struct HandlerFuture(Pin<Box<dyn Work + Send>>);
 
-impl HandlerFuture {
-    pub(crate) fn new(
-        handler: impl Future<Output = Result<Answer, Failure>> + Send + 'static,
-    ) -> Self {
-        Self(ReusableBoxFuture::new(handler))
-    }
+/// What a handler does with a message.
+trait Work {
+    fn begin(self: Pin<&mut Self>, delivery: Delivery);
 
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
-        match catch_unwind(AssertUnwindSafe(|| self.0.poll(cx))) {
-            Ok(poll) => poll,
-            Err(panic) => Poll::Ready(Err(panicked(panic.as_ref()))),
-        }
+    fn go_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>>;
+}
+
+pin_project! {
+    struct Calls<F, W> {
+        call: F,
+        // a handler is put into its place as it is made, not copied there
+        #[pin]
+        work: Option<W>,
     }
 }
 
-/// Starts a handler, in the allocation of one that is done where there is such.
-#[inline]
-pub fn start(
-    spare: Option<HandlerFuture>,
-    handler: impl Future<Output = Result<Answer, Failure>> + Send + 'static,
-) -> HandlerFuture {
-    match spare {
-        Some(mut spare) => {
-            spare.0.set(handler);
-            spare
+impl<F, W> Work for Calls<F, W>
+where
+    F: Fn(Delivery) -> W,
+    W: Future<Output = Result<Answer, Failure>>,
+{
+    #[inline]
+    fn begin(self: Pin<&mut Self>, delivery: Delivery) {
+        let mut this = self.project();
+        this.work.set(Some((this.call)(delivery)));
+    }
+
+    #[inline]
+    fn go_on(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
+        let work = self.project().work.as_pin_mut();
+        work.expect("it begins before it goes on").poll(cx)
+    }
+}
+
+/// Calls a handler.
+pub fn start<W>(delivery: Delivery, call: impl Fn(Delivery) -> W + Send + 'static) -> HandlerFuture
+where
+    W: Future<Output = Result<Answer, Failure>> + Send + 'static,
+{
+    let mut work = HandlerFuture(Box::pin(Calls { call, work: None }));
+    work.begin(delivery);
+    work
+}
+
+impl HandlerFuture {
+    /// Calls the same handler once more. What is left of the last call is dropped.
+    #[inline]
+    pub(crate) fn begin(&mut self, delivery: Delivery) {
+        self.0.as_mut().begin(delivery);
+    }
+
+    #[inline]
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answer, Failure>> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().go_on(cx))) {
+            Ok(poll) => poll,
+            Err(panic) => Poll::Ready(Err(panicked(panic.as_ref()))),
         }
-        None => HandlerFuture::new(handler),
     }
 }
 

@@ -19,7 +19,7 @@ pub struct LinkedHandler {
     /// Says what else there is to say.
     pub describe: fn(&mut Description),
     /// Decodes the arguments and calls the function.
-    pub call: fn(Delivery, Option<HandlerFuture>) -> HandlerFuture,
+    pub call: fn(Delivery) -> HandlerFuture,
 }
 
 /// What the program learns of a handler when it starts.

@@ -263,9 +263,7 @@ where
     let mut requirements = Requirements::default();
     H::require(&mut requirements);
     Entry {
-        call: Call::ByHand(Arc::new(move |delivery, spare| {
-            handler.call(delivery, spare)
-        })),
+        call: Call::ByHand(Arc::new(move |delivery| handler.call(delivery))),
         requirements: Arc::new(requirements),
         options: Arc::new(options),
         origin: Origin {

@@ -33,7 +33,7 @@ pub(crate) struct Route {
     handler: HandlerService,
     /// What is around all handlers of the queue.
     around: Option<HandlerService>,
-    /// The allocation of a call that is done, locked while a handler runs in it.
+    /// A call that is done, locked while the handler is called again.
     spare: Mutex<Option<HandlerFuture>>,
     pub(crate) retry: Arc<Retry>,
     pub(crate) timeout: Option<Duration>,
@@ -56,10 +56,9 @@ pub(crate) enum Called {
 }
 
 impl Bare {
-    #[inline]
-    pub(crate) fn call(&self, delivery: Delivery, spare: Option<HandlerFuture>) -> HandlerFuture {
+    pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
         match self {
-            Self::Single(entry) => entry.call(delivery, spare),
+            Self::Single(entry) => entry.call(delivery),
             Self::Batch(batcher) => batcher.call(delivery),
         }
     }
@@ -144,7 +143,14 @@ impl Route {
     ) -> Called {
         // where another consumer is at the same handler, it is an allocation more
         let mut spare = self.spare.try_lock().ok();
-        let mut work = self.start(delivery, spare.as_mut().and_then(|spare| spare.take()));
+        let done = spare.as_mut().and_then(|spare| spare.take());
+        let mut work = match done {
+            Some(mut work) => {
+                work.begin(self.on_its_way(delivery));
+                work
+            }
+            None => self.call(delivery),
+        };
         match work.poll(cx) {
             Poll::Ready(result) => {
                 if let Some(spare) = &mut spare {
@@ -158,32 +164,25 @@ impl Route {
 
     /// Calls the handler, with what is around it.
     pub(crate) fn call(self: &Arc<Self>, delivery: Delivery) -> HandlerFuture {
-        self.start(delivery, None)
+        let delivery = self.on_its_way(delivery);
+        match &self.around {
+            None => self.call_inside(delivery),
+            Some(around) => around.run(delivery),
+        }
     }
 
     /// Calls the handler, inside of what is around all of the queue.
-    #[inline]
-    pub(crate) fn call_inside(
-        &self,
-        delivery: Delivery,
-        spare: Option<HandlerFuture>,
-    ) -> HandlerFuture {
-        self.handler.run(delivery, spare)
+    pub(crate) fn call_inside(&self, delivery: Delivery) -> HandlerFuture {
+        self.handler.run(delivery)
     }
 
+    /// What is around all of the queue finds the handler by its delivery.
     #[inline]
-    fn start(
-        self: &Arc<Self>,
-        mut delivery: Delivery,
-        spare: Option<HandlerFuture>,
-    ) -> HandlerFuture {
-        match &self.around {
-            None => self.call_inside(delivery, spare),
-            Some(around) => {
-                delivery.set_route(self.clone());
-                around.run(delivery, spare)
-            }
+    fn on_its_way(self: &Arc<Self>, mut delivery: Delivery) -> Delivery {
+        if self.around.is_some() {
+            delivery.set_route(self.clone());
         }
+        delivery
     }
 
     /// Without what it shares with the other handlers of the queue.

@@ -85,12 +85,7 @@ impl Stored {
         if let Some(key) = key {
             key.clone_into(&mut self.published_mut().routing_key);
             self.also.clear();
-            cc = self
-                .published
-                .message
-                .headers()
-                .contains(CC)
-                .then_some(CC);
+            cc = self.published.message.headers().contains(CC).then_some(CC);
         }
         if self.expiration.take().is_some() || cc.is_some() {
             let message = &mut self.published_mut().message;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     consumer::{Acknowledger, options::QueueOptions},
-    delivery::{Delivery, DeliveryTag},
+    delivery::{Delivery, DeliveryTag, Recycler},
     memory::{acknowledger::MemoryAcknowledger, subscription::Subscription},
 };
 
@@ -30,7 +30,11 @@ impl Manual {
     async fn deliveries(&self) -> Vec<(Delivery, DeliveryTag)> {
         let mut fetched = Vec::new();
         self.subscription.fetch(&mut fetched).await.unwrap();
-        fetched.into_iter().map(Into::into).collect()
+        let mut recycler = Recycler::default();
+        let fetched = fetched.into_iter();
+        fetched
+            .map(|fetched| fetched.into_delivery(&mut recycler))
+            .collect()
     }
 
     /// The bodies, a mark at those that are redelivered.
