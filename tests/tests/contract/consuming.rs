@@ -1,8 +1,11 @@
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ploomby::{HandlerRegistry, KeySource, Message, Properties, Queue, Value};
+use futures_util::{StreamExt, stream};
+use ploomby::extract::FromDelivery;
+use ploomby::{Delivery, HandlerRegistry, KeySource, Message, Properties, Queue, Value};
 use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -38,6 +41,74 @@ impl Gate {
 pub(crate) async fn handlers_run_concurrently_up_to_the_prefetch(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     most_that_run(&bed, queue_of(&queue).prefetch(4), &queue, 4).await;
+}
+
+/// Some are done at once, so that the next one can have their memory, and some are held meanwhile. Each second
+/// message has a property that the next one has not.
+pub(crate) async fn messages_of_a_burst_are_not_mixed_up(bed: Arc<Bed>) {
+    const MESSAGES: u32 = 200;
+
+    fn echo(delivery: &Delivery) -> String {
+        let id = delivery.properties().get_correlation_id().unwrap_or("none");
+        let header = delivery.headers().text("number");
+        let body = String::from_utf8_lossy(delivery.body());
+        format!("{body} {id} {header:?}")
+    }
+
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let handlers =
+        HandlerRegistry::new().register("work", move |Whole(delivery): Whole| async move {
+            let before = echo(&delivery);
+            if delivery.body().ends_with(b"0") {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert_eq!(echo(&delivery), before);
+            seen.note(before);
+        });
+    bed.declare(&queue, &[]).await;
+    stream::iter(0..MESSAGES)
+        .for_each_concurrent(None, |number| {
+            let mut properties = Properties::new();
+            if number % 2 == 0 {
+                properties = properties.correlation_id(&number.to_string()).unwrap();
+            }
+            let message = Message::new(number.to_string())
+                .with_properties(properties)
+                .with_header(KEY, "work")
+                .and_then(|message| message.with_header("number", number.to_string()));
+            bed.publish(&queue, message.unwrap())
+        })
+        .await;
+    let app = bed.start(&queue, handlers).await;
+    let mut notes = Vec::new();
+    for _ in 0..MESSAGES {
+        notes.push(handled.next_note().await);
+    }
+    app.shut_down().await.unwrap();
+    notes.sort_unstable();
+    let mut expected: Vec<_> = (0..MESSAGES)
+        .map(|number| {
+            let id = if number % 2 == 0 {
+                number.to_string()
+            } else {
+                "none".to_owned()
+            };
+            format!("{number} {id} {:?}", Some(number.to_string()))
+        })
+        .collect();
+    expected.sort_unstable();
+    assert_eq!(notes, expected);
+}
+
+struct Whole(Delivery);
+
+impl<'d> FromDelivery<'d> for Whole {
+    type Rejection = Infallible;
+
+    async fn from_delivery(delivery: &'d Delivery) -> Result<Self, Infallible> {
+        Ok(Self(delivery.clone()))
+    }
 }
 
 pub(crate) async fn what_exceeds_the_prefetch_stays_with_the_broker(bed: Arc<Bed>) {

@@ -94,6 +94,7 @@ contract! {
         a_requeued_message_comes_back_redelivered;
     consuming:
         handlers_run_concurrently_up_to_the_prefetch,
+        messages_of_a_burst_are_not_mixed_up,
         what_exceeds_the_prefetch_stays_with_the_broker,
         concurrency_limits_all_consumers_together,
         one_at_a_time_keeps_the_order,
