@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use amqprs::BasicProperties;
 use amqprs::channel::{
-    BasicGetArguments, BasicPublishArguments, Channel, QueueBindArguments, QueueDeclareArguments,
-    QueueDeleteArguments,
+    BasicAckArguments, BasicGetArguments, BasicPublishArguments, Channel, QueueBindArguments,
+    QueueDeclareArguments, QueueDeleteArguments,
 };
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use futures_util::{FutureExt, StreamExt, stream};
@@ -58,6 +58,37 @@ impl Control {
             None
         })
         .await
+    }
+
+    /// Takes messages that are ready, so many at most.
+    async fn take(&self, queue: &str, most: usize) -> Vec<Received> {
+        const TRIES: usize = 5;
+
+        let mut taken = Vec::new();
+        'again: for _ in 0..TRIES {
+            let channel = self.channel().await;
+            while taken.len() < most {
+                match channel.basic_get(BasicGetArguments::new(queue)).await {
+                    Ok(Some((got, properties, body))) => {
+                        let ack = BasicAckArguments::new(got.delivery_tag(), false);
+                        channel.basic_ack(ack).await.unwrap();
+                        taken.push(Received::from((properties, body)));
+                    }
+                    Ok(None) => break,
+                    // amqprs may get the answer before it expects one, and its channel dies: with the
+                    // connection, the message goes back
+                    Err(amqprs::error::Error::InternalChannelError(_)) => {
+                        let connection = self.connection.lock().await.take().unwrap();
+                        let _ = timeout(DEADLINE / 10, connection.close()).await;
+                        continue 'again;
+                    }
+                    Err(error) => panic!("{queue}: {error}"),
+                }
+            }
+            channel.close().await.unwrap();
+            return taken;
+        }
+        panic!("{queue}: the client lost its channel {TRIES} times");
     }
 }
 
@@ -211,23 +242,12 @@ impl Bed {
 
     /// Takes all messages that are ready.
     pub async fn take_all(&self, queue: &str) -> Vec<Received> {
-        let mut taken = Vec::new();
         match &self.broker {
-            Broker::Memory(broker) => {
-                taken.extend(std::iter::from_fn(|| broker.get(queue)).map(Received::from));
-            }
-            Broker::Rabbit(control) => {
-                let channel = control.channel().await;
-                let get = BasicGetArguments::new(queue).no_ack(true).finish();
-                while let Some((_, properties, body)) =
-                    channel.basic_get(get.clone()).await.unwrap()
-                {
-                    taken.push(Received::from((properties, body)));
-                }
-                channel.close().await.unwrap();
-            }
+            Broker::Memory(broker) => std::iter::from_fn(|| broker.get(queue))
+                .map(Received::from)
+                .collect(),
+            Broker::Rabbit(control) => control.take(queue, usize::MAX).await,
         }
-        taken
     }
 
     /// How many messages of a queue are ready.
@@ -385,16 +405,7 @@ impl Bed {
     pub async fn get(&self, queue: &str) -> Option<Received> {
         match &self.broker {
             Broker::Memory(broker) => broker.get(queue).map(Received::from),
-            Broker::Rabbit(control) => {
-                let channel = control.channel().await;
-                let got = channel
-                    .basic_get(BasicGetArguments::new(queue).no_ack(true).finish())
-                    .await
-                    .unwrap();
-                channel.close().await.unwrap();
-                let (_, properties, body) = got?;
-                Some(Received::from((properties, body)))
-            }
+            Broker::Rabbit(control) => control.take(queue, 1).await.pop(),
         }
     }
 
