@@ -76,7 +76,7 @@ pub(crate) struct Source {
 /// The message, and how it came. The client's own frame is kept as it is, so that no text is copied.
 #[expect(
     clippy::large_enum_variant,
-    reason = "it is in one allocation with all else, and never moved"
+    reason = "it is in one allocation with all else, and the large one is not moved"
 )]
 enum Content {
     Wire {
@@ -126,7 +126,13 @@ impl Delivery {
 
     /// Says through which exchange and with which routing key the message came.
     #[must_use]
-    pub fn routed(self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Self {
+    pub fn routed(mut self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Self {
+        if let Some(Content::Plain { published, .. }) = self.own_content() {
+            let published = Arc::make_mut(published);
+            published.exchange = exchange.into();
+            published.routing_key = routing_key.into();
+            return self;
+        }
         let published = Published {
             message: self.message().clone(),
             exchange: exchange.into(),
@@ -141,9 +147,18 @@ impl Delivery {
 
     /// Says that the message was delivered before and not settled.
     #[must_use]
-    pub fn redelivered(self) -> Self {
+    pub fn redelivered(mut self) -> Self {
+        if let Some(Content::Plain { redelivered, .. }) = self.own_content() {
+            *redelivered = true;
+            return self;
+        }
         let content = self.inner.content.to_plain(true);
         self.replaced(content)
+    }
+
+    /// What no clone shares.
+    fn own_content(&mut self) -> Option<&mut Content> {
+        Some(&mut Arc::get_mut(&mut self.inner)?.content)
     }
 
     fn replaced(self, content: Content) -> Self {

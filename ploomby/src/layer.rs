@@ -92,10 +92,10 @@ where
 {
     fn wrap(&self, service: HandlerService, stop: &CancellationToken) -> HandlerService {
         let service = self.layer(service).map_err(Into::into);
-        HandlerService(Inner::Layered {
-            service: Arc::new(Mutex::new(BoxService::new(service))),
+        HandlerService(Inner::Layered(Arc::new(Layered {
+            service: Mutex::new(BoxService::new(service)),
             stop: stop.clone(),
-        })
+        })))
     }
 }
 
@@ -132,11 +132,14 @@ enum Inner {
     Bare(Arc<Bare>),
     /// The handler that was found for the delivery.
     Found,
-    Layered {
-        service: Arc<Mutex<Layered>>,
-        /// Shutdown has begun.
-        stop: CancellationToken,
-    },
+    Layered(Arc<Layered>),
+}
+
+/// A layer's service.
+struct Layered {
+    service: Mutex<BoxService<Delivery, Answer, BoxError>>,
+    /// Shutdown has begun.
+    stop: CancellationToken,
 }
 
 impl HandlerService {
@@ -156,37 +159,28 @@ impl HandlerService {
                 Some(route) => route.call_inside(delivery),
                 None => start(delivery, |_| ready(Err(not_ours()))),
             },
-            Inner::Layered { service, stop } => {
-                let (service, stop) = (service.clone(), stop.clone());
-                start(delivery, move |delivery| {
-                    let (service, stop) = (service.clone(), stop.clone());
-                    async move {
-                        let calling = call_when_ready(&service, delivery);
-                        match stop.run_until_cancelled(calling).await {
-                            Some(answering) => answering?.await.map_err(failure),
-                            // what has not begun when shutdown does goes back
-                            None => Ok(Outcome::Requeue.into()),
-                        }
-                    }
-                })
+            Inner::Layered(layered) => {
+                let layered = layered.clone();
+                start(delivery, move |delivery| layered.clone().call(delivery))
             }
         }
     }
 }
 
-type Layered = BoxService<Delivery, Answer, BoxError>;
-
-/// The lock is held while the service becomes ready, not while it works.
-///
-/// # Cancel safety
-///
-/// Dropped, it has called nothing.
-async fn call_when_ready(
-    service: &Mutex<Layered>,
-    delivery: Delivery,
-) -> Result<<Layered as Service<Delivery>>::Future, Failure> {
-    let mut service = service.lock().await;
-    Ok(service.ready().await.map_err(failure)?.call(delivery))
+impl Layered {
+    async fn call(self: Arc<Self>, delivery: Delivery) -> Result<Answer, Failure> {
+        // cancel safety: dropped before it is called, it is told of nothing
+        let calling = async {
+            // locked while the service becomes ready, not while it works
+            let mut service = self.service.lock().await;
+            Ok(service.ready().await.map_err(failure)?.call(delivery))
+        };
+        match self.stop.run_until_cancelled(calling).await {
+            Some(answering) => answering?.await.map_err(failure),
+            // what has not begun when shutdown does goes back
+            None => Ok(Outcome::Requeue.into()),
+        }
+    }
 }
 
 impl Service<Delivery> for HandlerService {

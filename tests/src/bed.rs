@@ -65,6 +65,7 @@ impl Control {
         const TRIES: usize = 5;
 
         let mut taken = Vec::new();
+        let mut trouble = String::new();
         'again: for _ in 0..TRIES {
             let channel = self.channel().await;
             while taken.len() < most {
@@ -77,7 +78,8 @@ impl Control {
                     Ok(None) => break,
                     // amqprs may get the answer before it expects one, and its channel dies: with the
                     // connection, the message goes back
-                    Err(amqprs::error::Error::InternalChannelError(_)) => {
+                    Err(error @ amqprs::error::Error::InternalChannelError(_)) => {
+                        trouble = error.to_string();
                         let connection = self.connection.lock().await.take().unwrap();
                         let _ = timeout(DEADLINE / 10, connection.close()).await;
                         continue 'again;
@@ -88,7 +90,7 @@ impl Control {
             channel.close().await.unwrap();
             return taken;
         }
-        panic!("{queue}: the client lost its channel {TRIES} times");
+        panic!("{queue}: the client lost its channel {TRIES} times, at last by: {trouble}");
     }
 }
 

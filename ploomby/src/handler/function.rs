@@ -1,4 +1,4 @@
-use std::{future::Future, marker::PhantomData};
+use std::{future::Future, marker::PhantomData, sync::Arc};
 
 use super::{HandlerFuture, Requirements, start};
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 pub trait HandlerFunction<M>: Send + Sync + 'static {
     /// Decodes the arguments and calls the function.
     #[doc(hidden)]
-    fn call(&self, delivery: Delivery) -> HandlerFuture;
+    fn call(self: &Arc<Self>, delivery: Delivery) -> HandlerFuture;
 
     /// What the arguments need from the program.
     #[doc(hidden)]
@@ -43,7 +43,7 @@ macro_rules! function {
                 $before: Slot<$kind, After = $after>,
             )*
         {
-            fn call(&self, delivery: Delivery) -> HandlerFuture {
+            fn call(self: &Arc<Self>, delivery: Delivery) -> HandlerFuture {
                 let function = self.clone();
                 start(delivery, move |delivery| {
                     let function = function.clone();

@@ -262,6 +262,7 @@ where
 {
     let mut requirements = Requirements::default();
     H::require(&mut requirements);
+    let handler = Arc::new(handler);
     Entry {
         call: Call::ByHand(Arc::new(move |delivery| handler.call(delivery))),
         requirements: Arc::new(requirements),

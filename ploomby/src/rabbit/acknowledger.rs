@@ -7,6 +7,7 @@ use std::{
 };
 
 use amqprs::channel::{BasicAckArguments, BasicNackArguments, Channel};
+use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tracing::debug;
 
@@ -84,6 +85,8 @@ impl RabbitAcknowledger {
     ///
     /// Dropped halfway, the next call sends the rest.
     pub(super) async fn flush(&self) -> Result<(), amqprs::error::Error> {
+        // what is held back by now goes out with this, and its wake-up would hold up the one who writes it
+        let _ = self.settled.notified().now_or_never();
         let untold = self.window().untold();
         if !self.is_open() {
             return Ok(());

@@ -10,6 +10,8 @@ use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
+use crate::payloads::gzip;
+
 fn queue_of(name: &str) -> Queue {
     Queue::new(name).key(KeySource::header(KEY))
 }
@@ -44,39 +46,48 @@ pub(crate) async fn handlers_run_concurrently_up_to_the_prefetch(bed: Arc<Bed>) 
 }
 
 /// Some are done at once, so that the next one can have their memory, and some are held meanwhile. Each second
-/// message has a property that the next one has not.
+/// message has a property that the next one has not, and each third one is compressed.
 pub(crate) async fn messages_of_a_burst_are_not_mixed_up(bed: Arc<Bed>) {
     const MESSAGES: u32 = 200;
 
-    fn echo(delivery: &Delivery) -> String {
-        let id = delivery.properties().get_correlation_id().unwrap_or("none");
-        let header = delivery.headers().text("number");
-        let body = String::from_utf8_lossy(delivery.body());
-        format!("{body} {id} {header:?}")
+    fn id(number: u32) -> Option<String> {
+        (number % 2 == 0).then(|| number.to_string())
     }
 
     let queue = bed.queue_name();
     let (seen, mut handled) = seen();
-    let handlers =
-        HandlerRegistry::new().register("work", move |Whole(delivery): Whole| async move {
-            let before = echo(&delivery);
-            if delivery.body().ends_with(b"0") {
+    let handlers = HandlerRegistry::new().register(
+        "work",
+        move |number: u32, Whole(delivery): Whole| async move {
+            let echo = || {
+                let id = delivery.properties().get_correlation_id();
+                format!("{number} {id:?} {:?}", delivery.headers().text("number"))
+            };
+            let before = echo();
+            if number % 10 == 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            assert_eq!(echo(&delivery), before);
+            assert_eq!(echo(), before);
             seen.note(before);
-        });
+        },
+    );
     bed.declare(&queue, &[]).await;
     stream::iter(0..MESSAGES)
         .for_each_concurrent(None, |number| {
+            let text = number.to_string();
             let mut properties = Properties::new();
-            if number % 2 == 0 {
-                properties = properties.correlation_id(&number.to_string()).unwrap();
+            if let Some(id) = id(number) {
+                properties = properties.correlation_id(&id).unwrap();
             }
-            let message = Message::new(number.to_string())
+            let mut body = text.clone().into_bytes();
+            if number % 3 == 0 {
+                body = gzip(&body);
+                properties = properties.content_encoding("gzip").unwrap();
+            }
+            let message = Message::new(body)
                 .with_properties(properties)
                 .with_header(KEY, "work")
-                .and_then(|message| message.with_header("number", number.to_string()));
+                .and_then(|message| message.with_header("number", text));
             bed.publish(&queue, message.unwrap())
         })
         .await;
@@ -89,12 +100,8 @@ pub(crate) async fn messages_of_a_burst_are_not_mixed_up(bed: Arc<Bed>) {
     notes.sort_unstable();
     let mut expected: Vec<_> = (0..MESSAGES)
         .map(|number| {
-            let id = if number % 2 == 0 {
-                number.to_string()
-            } else {
-                "none".to_owned()
-            };
-            format!("{number} {id} {:?}", Some(number.to_string()))
+            let text = number.to_string();
+            format!("{number} {:?} {:?}", id(number).as_deref(), Some(&*text))
         })
         .collect();
     expected.sort_unstable();

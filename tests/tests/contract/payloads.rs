@@ -68,7 +68,7 @@ fn cbor(value: &impl Serialize) -> Vec<u8> {
     serde_cbor_2::to_vec(value).unwrap()
 }
 
-fn gzip(body: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(body).unwrap();
     encoder.finish().unwrap()

@@ -87,7 +87,12 @@ async fn a_retry_queue_that_is_deleted_between_two_retries_is_declared_again() {
             bed.delete(&waiting).await;
             bed.send(&queue, "fail", "2").await;
             let dead_letters = format!("{queue}_dlq");
-            eventually(LONG, async || bed.ready_count(&dead_letters).await > 0).await;
+            // the one that was published after the deletion, and so waited in the queue that was declared anew
+            eventually(LONG, async || {
+                let dead = bed.take_all(&dead_letters).await;
+                dead.iter().any(|message| message.body == b"2")
+            })
+            .await;
             app.shut_down().await.unwrap();
         })
         .await;

@@ -2,6 +2,7 @@
 //! rules.
 
 mod channels;
+mod consuming;
 mod dead_letters;
 mod health;
 mod publisher;

@@ -1,0 +1,53 @@
+use std::convert::Infallible;
+
+use ploomby::extract::FromDelivery;
+use ploomby::{Delivery, HandlerRegistry, KeySource, Message, Queue};
+use ploomby_tests::{Bed, rabbit, seen};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_message_of_a_burst_is_handled_by_its_own_routing_key() {
+    const MESSAGES: usize = 60;
+
+    Bed::on(rabbit().await)
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let keys = [format!("{queue}.even"), format!("{queue}.odd")];
+            bed.declare(&queue, &[]).await;
+            for number in 0..MESSAGES {
+                let message = Message::new(number.to_string());
+                let key = &keys[number % 2];
+                bed.publish_through("amq.topic", key, &queue, message).await;
+            }
+            let (seen, mut handled) = seen();
+            let mut handlers = HandlerRegistry::new();
+            for (rest, key) in keys.iter().enumerate() {
+                let (seen, expected) = (seen.clone(), key.clone());
+                handlers =
+                    handlers.register(key, move |number: usize, Address(address): Address| {
+                        assert_eq!(address, ["amq.topic", &expected]);
+                        assert_eq!(number % 2, rest);
+                        seen.note(number.to_string());
+                        async {}
+                    });
+            }
+            let set_up = Queue::new(&queue).key(KeySource::RoutingKey);
+            let app = bed.start_queue(set_up, handlers).await;
+            for number in 0..MESSAGES {
+                assert_eq!(handled.next_note().await, number.to_string());
+            }
+            app.shut_down().await.unwrap();
+        })
+        .await;
+}
+
+struct Address([String; 2]);
+
+impl<'d> FromDelivery<'d> for Address {
+    type Rejection = Infallible;
+
+    async fn from_delivery(delivery: &'d Delivery) -> Result<Self, Infallible> {
+        let address = [delivery.exchange(), delivery.routing_key()];
+        Ok(Self(address.map(str::to_owned)))
+    }
+}
