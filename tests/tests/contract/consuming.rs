@@ -51,7 +51,7 @@ pub(crate) async fn messages_of_a_burst_are_not_mixed_up(bed: Arc<Bed>) {
     const MESSAGES: u32 = 200;
 
     fn id(number: u32) -> Option<String> {
-        (number % 2 == 0).then(|| number.to_string())
+        number.is_multiple_of(2).then(|| number.to_string())
     }
 
     let queue = bed.queue_name();
@@ -64,7 +64,7 @@ pub(crate) async fn messages_of_a_burst_are_not_mixed_up(bed: Arc<Bed>) {
                 format!("{number} {id:?} {:?}", delivery.headers().text("number"))
             };
             let before = echo();
-            if number % 10 == 0 {
+            if number.is_multiple_of(10) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             assert_eq!(echo(), before);
@@ -80,7 +80,7 @@ pub(crate) async fn messages_of_a_burst_are_not_mixed_up(bed: Arc<Bed>) {
                 properties = properties.correlation_id(&id).unwrap();
             }
             let mut body = text.clone().into_bytes();
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 body = gzip(&body);
                 properties = properties.content_encoding("gzip").unwrap();
             }
