@@ -22,7 +22,7 @@ async fn each_message_of_a_burst_is_handled_by_its_own_routing_key() {
             let (seen, mut handled) = seen();
             let mut handlers = HandlerRegistry::new();
             for (rest, key) in keys.iter().enumerate() {
-                let (seen, expected) = (seen.clone(), key.clone());
+                let expected = key.clone();
                 handlers =
                     handlers.register(key, move |number: usize, Address(address): Address| {
                         assert_eq!(address, ["amq.topic", &expected]);
