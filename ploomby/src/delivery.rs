@@ -97,16 +97,22 @@ pub(crate) struct Published {
     pub(crate) routing_key: String,
 }
 
+impl Published {
+    /// Through the default exchange.
+    pub(crate) fn by_default(message: Message, routing_key: &str) -> Self {
+        Self {
+            message,
+            exchange: String::new(),
+            routing_key: routing_key.to_owned(),
+        }
+    }
+}
+
 impl Delivery {
     /// A delivery of this message, from the default exchange, for the first time.
     pub fn new(message: Message) -> Self {
-        let published = Arc::new(Published {
-            message,
-            exchange: String::new(),
-            routing_key: String::new(),
-        });
         Self::with_content(Content::Plain {
-            published,
+            published: Arc::new(Published::by_default(message, "")),
             redelivered: false,
         })
     }

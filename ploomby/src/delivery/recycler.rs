@@ -93,11 +93,7 @@ mod tests {
     use super::*;
 
     fn published(body: &'static str) -> Arc<Published> {
-        Arc::new(Published {
-            message: Message::new(body),
-            exchange: String::new(),
-            routing_key: String::new(),
-        })
+        Arc::new(Published::by_default(Message::new(body), ""))
     }
 
     #[test]

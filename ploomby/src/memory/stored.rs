@@ -52,11 +52,7 @@ impl Stored {
             }
         }
         Ok(Self {
-            published: Arc::new(Published {
-                message,
-                exchange: String::new(),
-                routing_key: routing_key.to_owned(),
-            }),
+            published: Arc::new(Published::by_default(message, routing_key)),
             also,
             expiration,
             deaths: Vec::new(),

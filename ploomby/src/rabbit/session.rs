@@ -141,10 +141,10 @@ impl Session {
                 None => looked_again = false,
             }
             // nothing more is at hand, so nothing is held back
-            recycler.clear();
             if let Err(lost) = self.flush().await {
                 return lost;
             }
+            recycler.clear();
             // cancel safety: what was received is at hand in the same step
             tokio::select! {
                 count = self.deliveries.recv_many(&mut at_hand, BURST), if !self.drained => {
