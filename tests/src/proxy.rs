@@ -111,6 +111,11 @@ impl Proxy {
         self.connections.wake();
     }
 
+    /// [Swallows](Self::swallow), once, from when what the [`Cut`] names comes by. Resolves when that is so.
+    pub fn swallow_when(&self, cut: Cut) -> impl Future<Output = ()> + use<> {
+        self.cut_when(cut.swallow())
+    }
+
     /// Lets new connections and those that are not [stalled](Self::stall) go on.
     pub fn go_on(&self) {
         self.rules.set_swallowing(false);

@@ -4,6 +4,7 @@ use std::{
 };
 
 use amqprs::{
+    FieldTable,
     channel::{
         BasicCancelArguments, BasicConsumeArguments, BasicQosArguments, Channel, ConsumerMessage,
     },
@@ -108,6 +109,8 @@ impl Session {
         let mut at_hand = Vec::with_capacity(BURST);
         let mut recycler = dispatcher.recycler();
         let mut looked_again = false;
+        let events = self.events.clone();
+        let mut ended = pin!(events.ended());
         loop {
             // not moved out: it is large to carry along
             for message in &mut at_hand {
@@ -161,6 +164,9 @@ impl Session {
                         return lost;
                     }
                 }
+                // amqprs does not end the deliveries where the broker cancels the consumer before amqprs has
+                // them registered, as it does when the queue is deleted right behind the subscription
+                () = &mut ended, if !self.is_cancelled() => return self.lost(),
                 () = dispatcher.stopped(), if !self.is_cancelled() => self.cancel(),
             }
         }
@@ -285,6 +291,20 @@ async fn subscribe(
     let qos = BasicQosArguments::new(0, subscription.prefetch, false);
     channel.basic_qos(qos).await?;
     // the broker chooses the consumer tag
-    let consume = BasicConsumeArguments::new(&subscription.queue, "");
+    let mut consume = BasicConsumeArguments::new(&subscription.queue, "");
+    consume.arguments(always_cancelled());
     channel.basic_consume_rx(consume).await
+}
+
+/// Has the broker say that the queue is gone also where there is another of its name by then. RabbitMQ 3 else
+/// subscribes to that one without a word, and drops what comes from there. RabbitMQ 4 always says it.
+///
+/// Source: `queue_down_consumer_action` in [rabbit_channel].
+///
+/// [rabbit_channel]: https://github.com/rabbitmq/rabbitmq-server/blob/v3.10.8/deps/rabbit/src/rabbit_channel.erl
+fn always_cancelled() -> FieldTable {
+    let mut arguments = FieldTable::new();
+    let name = "x-cancel-on-ha-failover".try_into();
+    arguments.insert(name.expect("it is short"), true.into());
+    arguments
 }

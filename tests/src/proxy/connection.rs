@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::frames::Frames;
-use super::rules::{Direction, Due, Rules};
+use super::rules::{Direction, Fault, Rules};
 use super::time_of;
 
 /// So much is read at a time.
@@ -108,34 +108,53 @@ impl Pump {
         let mut piece = vec![0; PIECE];
         loop {
             // an error is the end of the connection, which is all that a proxy has to know
-            let read = from.read(&mut piece).await.unwrap_or(0);
+            let mut read = from.read(&mut piece).await.unwrap_or(0);
             // nor does the end of one side come through where nothing does
-            self.let_through().await;
+            if self.let_through().await && read > 0 {
+                // what has come meanwhile goes on in one piece
+                read += from.try_read(&mut piece[read..]).unwrap_or(0);
+            }
             if read == 0 {
                 // what the other side still has to say gets through
                 let _ = to.shutdown().await;
                 return;
             }
             let methods = frames.read(&piece[..read]);
+            let mut piece = &piece[..read];
             if let Some(due) = self.rules.due(self.direction, read, &methods) {
-                let _ = to.write_all(&piece[..due.at.min(read)]).await;
-                return self.cut(due);
+                let (before, behind) = piece.split_at(due.at.min(read));
+                let _ = to.write_all(before).await;
+                match due.fault {
+                    Fault::Swallow => self.rules.set_swallowing(true),
+                    Fault::CutOne => self.connection.cut.cancel(),
+                    Fault::CutAll => self.cut_all(),
+                }
+                // the test may not wait for it
+                let _ = due.done.send(());
+                if self.connection.cut.is_cancelled() {
+                    return;
+                }
+                self.let_through().await;
+                piece = behind;
             }
-            if self.write(&mut to, &piece[..read]).await.is_err() {
+            if self.write(&mut to, piece).await.is_err() {
                 // the other side is gone
                 return self.connection.cut.cancel();
             }
         }
     }
 
-    async fn let_through(&self) {
+    /// Waits until bytes may go on, and says whether it had to.
+    async fn let_through(&self) -> bool {
+        let mut has_waited = false;
         loop {
             let mut changed = std::pin::pin!(self.connection.changed.notified());
             changed.as_mut().enable();
             let stalled = self.connection.stalled(self.direction);
             if !stalled.load(Ordering::Relaxed) && !self.rules.swallows() {
-                return;
+                return has_waited;
             }
+            has_waited = true;
             changed.await;
         }
     }
@@ -154,12 +173,10 @@ impl Pump {
         to.write_all(piece).await
     }
 
-    fn cut(&self, due: Due) {
+    fn cut_all(&self) {
         match self.all.upgrade() {
-            Some(all) if !due.only_one => all.cut_all(),
-            _ => self.connection.cut.cancel(),
+            Some(all) => all.cut_all(),
+            None => self.connection.cut.cancel(),
         }
-        // the test may not wait for it
-        let _ = due.done.send(());
     }
 }

@@ -28,7 +28,15 @@ impl Direction {
 pub struct Cut {
     direction: Direction,
     trigger: Trigger,
-    only_one: bool,
+    fault: Fault,
+}
+
+/// What to do there.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    CutAll,
+    CutOne,
+    Swallow,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +69,7 @@ impl Cut {
         Self {
             direction,
             trigger,
-            only_one: false,
+            fault: Fault::CutAll,
         }
     }
 
@@ -75,7 +83,13 @@ impl Cut {
 
     /// Cuts the connection that it comes by on, and lets the others be.
     pub fn only_that_one(mut self) -> Self {
-        self.only_one = true;
+        self.fault = Fault::CutOne;
+        self
+    }
+
+    /// Cuts nothing, and has nothing go on from there.
+    pub(super) fn swallow(mut self) -> Self {
+        self.fault = Fault::Swallow;
         self
     }
 }
@@ -94,7 +108,7 @@ pub(super) struct Rules {
 pub(super) struct Due {
     /// So many bytes are let through before.
     pub(super) at: usize,
-    pub(super) only_one: bool,
+    pub(super) fault: Fault,
     pub(super) done: oneshot::Sender<()>,
 }
 
@@ -118,10 +132,10 @@ impl Rules {
             if !cut.direction.covers(direction) {
                 continue;
             }
-            let only_one = cut.only_one;
+            let fault = cut.fault;
             if let Some(at) = cut.trigger.place(len, methods) {
                 let (_, done) = armed.swap_remove(index);
-                return Some(Due { at, only_one, done });
+                return Some(Due { at, fault, done });
             }
         }
         None

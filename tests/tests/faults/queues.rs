@@ -98,3 +98,33 @@ async fn a_queue_with_other_arguments_is_used_as_it_is_also_after_a_cut() {
         })
         .await;
 }
+
+/// RabbitMQ 3 moves a consumer in silence to the queue that has the name of the deleted one by the time that it
+/// notices the deletion, and then does not bring it what that queue delivers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_another_declares_again_before_the_deletion_is_noticed_is_consumed_again() {
+    let rabbit = shared().await;
+    Bed::on(rabbit)
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let ledger = Ledger::new();
+            let app = bed.start(&queue, noting(ledger)).await;
+            let find_channel = format!(
+                "[Channel] = [proplists:get_value(channel_pid, Consumer)
+                     || Consumer <- rabbit_amqqueue:consumers_all(<<\"/\">>),
+                        {{resource, _, _, <<\"{queue}\">>}} <- [proplists:get_value(queue_name, Consumer)]],
+                 register('{queue}', Channel),
+                 sys:suspend(Channel)."
+            );
+            rabbit.ctl(&["eval", &find_channel]).await;
+            bed.delete(&queue).await;
+            bed.declare(&queue, &[]).await;
+            rabbit.ctl(&["eval", &format!("sys:resume('{queue}').")]).await;
+            bed.send(&queue, "work", "1").await;
+            ledger.until(1, LONG).await;
+            app.shut_down().await.unwrap();
+            assert!(bed.is_empty(&queue).await);
+        })
+        .await;
+}

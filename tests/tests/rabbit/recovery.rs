@@ -6,7 +6,7 @@ use std::time::Duration;
 use ploomby::extract::Batch;
 use ploomby::rabbit::Reconnect;
 use ploomby::{App, Error, HandlerOptions, HandlerRegistry, KeySource, OrderBy, Queue, RunError};
-use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
+use ploomby_tests::{Bed, Cut, DEADLINE, Direction, KEY, Method, eventually, seen};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
@@ -179,6 +179,35 @@ async fn no_message_is_lost_when_connections_are_cut_all_the_time() {
             assert!(bed.is_empty(&queue).await, "all were acknowledged");
             let duplicates = CALLS.load(Ordering::Relaxed) - MESSAGES;
             println!("{duplicates} of {MESSAGES} messages were handled twice");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_deleted_right_behind_the_subscription_is_consumed_again() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let queue = bed.queue_name();
+            let (seen, mut handled) = seen();
+            let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
+                seen.note(number.to_string())
+            });
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY));
+            let app = Bed::start_at(&url, set_up, handlers).await;
+            let subscribed = proxy.swallow_when(Cut::behind(Direction::ToBroker, Method::CONSUME));
+            bed.delete(&queue).await;
+            subscribed.await;
+            eventually(DEADLINE, async || bed.consumer_count(&queue).await == 1).await;
+            bed.delete(&queue).await;
+            // the broker's answer to the subscription and its end come in one piece
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            proxy.go_on();
+            bed.until_exists(&queue).await;
+            bed.send(&queue, "work", "1").await;
+            assert_eq!(handled.next_note().await, "1");
+            app.shut_down().await.unwrap();
         })
         .await;
 }
