@@ -66,6 +66,11 @@ impl RabbitAcknowledger {
         self.untold.load(Ordering::Relaxed) > 1
     }
 
+    /// Whether none up to this tag is with its handler.
+    pub(super) fn has_settled_all_up_to(&self, tag: u64) -> bool {
+        self.window().has_settled_all_up_to(tag)
+    }
+
     /// Resolves when an acknowledgement is held back that was not yet flushed.
     ///
     /// # Cancel safety

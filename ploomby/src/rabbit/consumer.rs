@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::{
     connection::SharedConnection,
@@ -12,7 +12,7 @@ use super::{
     options::{RabbitOptions, Reconnect},
     publisher::ConfirmedPublisher,
     quarantine,
-    session::{Lost, Session, Subscription},
+    session::{Lost, Session, Subscription, is_refusal_to_tell},
     topology::{self, TopologyError},
     url::{RabbitUrl, UrlError},
 };
@@ -139,6 +139,7 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
             subscription: Subscription {
                 queue: listen_for.to_owned(),
                 prefetch: options.prefetch,
+                is_told: true,
             },
             reconnect: self.reconnect,
             attempt: 0,
@@ -188,8 +189,28 @@ impl RabbitConsumer {
         Ok(())
     }
 
-    async fn open(&self) -> Result<Session, TopologyError> {
-        Session::open(&self.connection, &self.subscription, &self.copies).await
+    async fn open(&mut self) -> Result<Session, TopologyError> {
+        let opened = Session::open(&self.connection, &self.subscription, &self.copies).await;
+        match opened {
+            Err(error) if self.subscription.is_told && is_refusal_to_tell(&error) => {
+                self.subscription.is_told = false;
+                Session::open(&self.connection, &self.subscription, &self.copies).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// Puts a new session in the place of one that may have been lost in silence.
+    async fn renew(&mut self) {
+        match self.open().await {
+            Ok(new) => {
+                if let Some(old) = self.session.replace(new) {
+                    old.close().await;
+                }
+            }
+            // the old one is still there, or hears what happened by itself
+            Err(error) => debug!(queue = self.subscription.queue, %error, "not subscribed anew"),
+        }
     }
 
     /// Moves messages that amqprs cannot read out of the way, and says how many, where it could
@@ -308,7 +329,10 @@ impl MessageConsumer for RabbitConsumer {
             }
             let session = self.session.as_mut().expect("there is one");
             let opened = Instant::now();
-            let Lost(reason) = session.run(&dispatcher).await;
+            let Err(Lost(reason)) = session.run(&dispatcher).await else {
+                self.renew().await;
+                continue;
+            };
             if opened.elapsed() >= GOOD_LIFE {
                 self.attempt = 0;
                 self.deaths = 0;

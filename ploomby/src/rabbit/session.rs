@@ -1,6 +1,7 @@
 use std::{
     pin::{Pin, pin},
     sync::Arc,
+    time::Duration,
 };
 
 use amqprs::{
@@ -14,7 +15,7 @@ use futures_util::future::poll_immediate;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     task::{JoinHandle, yield_now},
-    time::timeout,
+    time::{interval, timeout},
 };
 use tracing::{debug, warn};
 
@@ -42,6 +43,10 @@ pub(super) struct Session {
     /// Bounded by the prefetch.
     deliveries: UnboundedReceiver<ConsumerMessage>,
     acknowledger: Arc<RabbitAcknowledger>,
+    /// The last delivery that came.
+    last: u64,
+    /// The broker says when the queue is deleted.
+    is_told: bool,
     /// Asks the broker to send nothing more, once shutdown has begun.
     cancelling: Option<JoinHandle<()>>,
     /// The last delivery has come.
@@ -56,7 +61,21 @@ const BURST: usize = 32;
 pub(super) struct Subscription {
     pub(super) queue: String,
     pub(super) prefetch: u16,
+    /// The broker says in any case when the queue is deleted.
+    pub(super) is_told: bool,
 }
+
+/// With this argument RabbitMQ 3 cancels the consumers of a deleted queue in any case. Else it moves a consumer in
+/// silence to another queue that has the name by then, and drops what that one delivers. It refuses the
+/// argument for quorum queues. RabbitMQ 4 always cancels, and ignores it.
+///
+/// Source: `queue_down_consumer_action` in [rabbit_channel].
+///
+/// [rabbit_channel]: https://github.com/rabbitmq/rabbitmq-server/blob/v3.10.8/deps/rabbit/src/rabbit_channel.erl
+const ALWAYS_CANCEL: &str = "x-cancel-on-ha-failover";
+
+/// How long nothing comes before it is done anew, where the broker may have lost the consumer in silence.
+const STALE: Duration = Duration::from_secs(15);
 
 impl Session {
     /// Opens a channel and subscribes: deliveries come from here on.
@@ -94,21 +113,26 @@ impl Session {
             consumer_tag,
             deliveries,
             acknowledger: Arc::new(acknowledger),
+            last: 0,
+            is_told: subscription.is_told,
             cancelling: None,
             drained: false,
         })
     }
 
-    /// Dispatches and acknowledges until the channel is lost, and says why it was. Once shutdown
-    /// has begun, what was not started goes back to the queue.
+    /// Dispatches and acknowledges until the channel is lost, and says why it was. It ends well where nothing
+    /// comes, and that may be since the broker has lost the consumer. Once shutdown has begun, what was not
+    /// started goes back to the queue.
     ///
     /// # Cancel safety
     ///
     /// A delivery that was taken and not started stays unsettled, as all that were not taken.
-    pub(super) async fn run(&mut self, dispatcher: &Dispatcher) -> Lost {
+    pub(super) async fn run(&mut self, dispatcher: &Dispatcher) -> Result<(), Lost> {
         let mut at_hand = Vec::with_capacity(BURST);
         let mut recycler = dispatcher.recycler();
         let mut looked_again = false;
+        let mut stale = interval(STALE);
+        let mut last_then = None;
         let events = self.events.clone();
         let mut ended = pin!(events.ended());
         loop {
@@ -116,19 +140,17 @@ impl Session {
             for message in &mut at_hand {
                 // what is still at hand belongs to others by now
                 if self.events.is_ended() && !self.is_cancelled() {
-                    return self.lost();
+                    return Err(self.lost());
                 }
                 let Some(delivery) = recycler.wire(message) else {
                     warn!("the client handed over half a message, opening the channel again");
-                    return self.lost();
+                    return Err(self.lost());
                 };
-                if let Err(lost) = self.take(delivery, dispatcher).await {
-                    return lost;
-                }
+                self.take(delivery, dispatcher).await?;
             }
             at_hand.clear();
             match poll_immediate(self.deliveries.recv_many(&mut at_hand, BURST)).await {
-                Some(0) if !self.is_cancelled() => return self.lost(),
+                Some(0) if !self.is_cancelled() => return Err(self.lost()),
                 Some(0) => self.drained = true,
                 Some(_) => {
                     looked_again = false;
@@ -144,30 +166,30 @@ impl Session {
                 None => looked_again = false,
             }
             // nothing more is at hand, so nothing is held back
-            if let Err(lost) = self.flush().await {
-                return lost;
-            }
+            self.flush().await?;
             recycler.clear();
             // cancel safety: what was received is at hand in the same step
             tokio::select! {
                 count = self.deliveries.recv_many(&mut at_hand, BURST), if !self.drained => {
                     if count == 0 {
                         if !self.is_cancelled() {
-                            return self.lost();
+                            return Err(self.lost());
                         }
                         self.drained = true;
                     }
                 }
-                () = self.acknowledger.settled() => {
-                    // here, not at the next turn: a delivery may come first, and wait for a slot
-                    if let Err(lost) = self.flush().await {
-                        return lost;
+                // here, not at the next turn: a delivery may come first, and wait for a slot
+                () = self.acknowledger.settled() => self.flush().await?,
+                // amqprs does not end the deliveries where the broker cancels the consumer before amqprs has
+                // it registered, as it does when the queue is deleted right behind the subscription
+                () = &mut ended, if !self.is_cancelled() => return Err(self.lost()),
+                () = dispatcher.stopped(), if !self.is_cancelled() => self.cancel(),
+                _ = stale.tick(), if !self.is_told => {
+                    let last = last_then.replace(self.last);
+                    if last == last_then && self.is_done() {
+                        return Ok(());
                     }
                 }
-                // amqprs does not end the deliveries where the broker cancels the consumer before amqprs has
-                // them registered, as it does when the queue is deleted right behind the subscription
-                () = &mut ended, if !self.is_cancelled() => return self.lost(),
-                () = dispatcher.stopped(), if !self.is_cancelled() => self.cancel(),
             }
         }
     }
@@ -182,6 +204,7 @@ impl Session {
             return Ok(());
         }
         let number = tag.get();
+        self.last = number;
         let is_started = {
             let mut dispatching = pin!(dispatcher.dispatch(delivery, tag, &self.acknowledger));
             // as a rule it has nothing to wait for
@@ -244,6 +267,11 @@ impl Session {
         }));
     }
 
+    /// Whether nothing that came is with its handler, and more may come.
+    fn is_done(&self) -> bool {
+        !self.is_cancelled() && self.acknowledger.has_settled_all_up_to(self.last)
+    }
+
     fn is_cancelled(&self) -> bool {
         self.cancelling.is_some()
     }
@@ -292,19 +320,16 @@ async fn subscribe(
     channel.basic_qos(qos).await?;
     // the broker chooses the consumer tag
     let mut consume = BasicConsumeArguments::new(&subscription.queue, "");
-    consume.arguments(always_cancelled());
+    if subscription.is_told {
+        let name = ALWAYS_CANCEL.try_into().expect("it is short");
+        let mut arguments = FieldTable::new();
+        arguments.insert(name, true.into());
+        consume.arguments(arguments);
+    }
     channel.basic_consume_rx(consume).await
 }
 
-/// Has the broker say that the queue is gone also where there is another of its name by then. RabbitMQ 3 else
-/// subscribes to that one without a word, and drops what comes from there. RabbitMQ 4 always says it.
-///
-/// Source: `queue_down_consumer_action` in [rabbit_channel].
-///
-/// [rabbit_channel]: https://github.com/rabbitmq/rabbitmq-server/blob/v3.10.8/deps/rabbit/src/rabbit_channel.erl
-fn always_cancelled() -> FieldTable {
-    let mut arguments = FieldTable::new();
-    let name = "x-cancel-on-ha-failover".try_into();
-    arguments.insert(name.expect("it is short"), true.into());
-    arguments
+/// Whether the broker did not subscribe, since it does not say when this queue is deleted.
+pub(super) fn is_refusal_to_tell(error: &TopologyError) -> bool {
+    matches!(error, TopologyError::Queue { closed, .. } if closed.text.contains(ALWAYS_CANCEL))
 }

@@ -62,6 +62,11 @@ impl Window {
         self.untold
     }
 
+    /// Whether none up to this tag is open.
+    pub(super) fn has_settled_all_up_to(&self, tag: u64) -> bool {
+        self.next > tag && self.entries.len() == self.untold
+    }
+
     fn find(&mut self, tag: u64) -> Option<usize> {
         while self.next <= tag {
             self.entries.push_back((self.next, State::Open));
@@ -192,6 +197,17 @@ mod tests {
         assert_eq!(window.untold(), untold(None, &[3]));
         window.told(3);
         assert_eq!(window.untold(), untold(None, &[]));
+    }
+
+    #[test]
+    fn all_are_settled_once_none_is_open() {
+        let mut window = Window::new();
+        assert!(window.has_settled_all_up_to(0));
+        window.ack(2);
+        assert!(!window.has_settled_all_up_to(2));
+        window.told(1);
+        assert!(window.has_settled_all_up_to(2));
+        assert!(!window.has_settled_all_up_to(3));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use ploomby::{HandlerRegistry, KeySource, PublishError, Publisher, Queue};
+use ploomby::{HandlerRegistry, KeySource, PublishError, Publisher, Queue, Value};
 use ploomby_tests::{Bed, KEY, eventually};
 
 use crate::ledger::Ledger;
@@ -101,13 +101,13 @@ async fn a_queue_with_other_arguments_is_used_as_it_is_also_after_a_cut() {
 
 /// RabbitMQ 3 moves a consumer in silence to the queue that has the name of the deleted one by the time that it
 /// notices the deletion, and then does not bring it what that queue delivers.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_that_another_declares_again_before_the_deletion_is_noticed_is_consumed_again() {
+async fn declared_again_before_the_deletion_is_noticed(arguments: &[(&str, Value)]) {
     let rabbit = shared().await;
     Bed::on(rabbit)
         .await
         .run(async |bed| {
             let queue = bed.queue_name();
+            bed.declare(&queue, arguments).await;
             let ledger = Ledger::new();
             let app = bed.start(&queue, noting(ledger)).await;
             let find_channel = format!(
@@ -119,12 +119,26 @@ async fn a_queue_that_another_declares_again_before_the_deletion_is_noticed_is_c
             );
             rabbit.ctl(&["eval", &find_channel]).await;
             bed.delete(&queue).await;
-            bed.declare(&queue, &[]).await;
-            rabbit.ctl(&["eval", &format!("sys:resume('{queue}').")]).await;
+            bed.declare(&queue, arguments).await;
+            rabbit
+                .ctl(&["eval", &format!("sys:resume('{queue}').")])
+                .await;
             bed.send(&queue, "work", "1").await;
             ledger.until(1, LONG).await;
+            bed.send_numbers(&queue, "work", 2..100).await;
+            ledger.until(99, LONG).await;
             app.shut_down().await.unwrap();
             assert!(bed.is_empty(&queue).await);
         })
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_deleted_and_there_again_unnoticed_is_consumed_again() {
+    declared_again_before_the_deletion_is_noticed(&[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quorum_queue_that_is_deleted_and_there_again_unnoticed_is_consumed_again() {
+    declared_again_before_the_deletion_is_noticed(&[("x-queue-type", "quorum".into())]).await;
 }

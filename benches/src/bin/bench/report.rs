@@ -74,6 +74,7 @@ impl Report {
     }
 
     pub(crate) fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        fs::create_dir_all(folder)?;
         let mut text = self.head.clone();
         if !self.charts.is_empty() {
             fs::write(folder.join("results.svg"), plot::svg(&self.charts))?;
