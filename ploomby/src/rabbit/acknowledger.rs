@@ -24,7 +24,7 @@ use crate::{
 /// that its late acknowledgement never reaches the next channel.
 ///
 /// Acknowledgements are noted here and sent by the channel's session: when half the prefetch is
-/// settled, or as soon as there is nothing more to do.
+/// settled, or when there is nothing more to do.
 pub(super) struct RabbitAcknowledger {
     channel: Channel,
     events: ChannelEvents,
@@ -58,12 +58,12 @@ impl RabbitAcknowledger {
 
     /// Whether so many acknowledgements are held back that the broker should be told.
     pub(super) fn is_due(&self) -> bool {
-        self.untold.load(Ordering::Relaxed) >= self.half
+        self.held() >= self.half
     }
 
-    /// Whether one acknowledgement could tell of more than one message.
-    pub(super) fn holds_several(&self) -> bool {
-        self.untold.load(Ordering::Relaxed) > 1
+    /// How many acknowledgements are held back, as far as this thread has seen.
+    pub(super) fn held(&self) -> usize {
+        self.untold.load(Ordering::Relaxed)
     }
 
     /// Whether none up to this tag is with its handler.

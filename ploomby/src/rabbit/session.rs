@@ -19,7 +19,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use self::events::ChannelEvents;
+use self::{events::ChannelEvents, pace::Pace};
 use super::{
     acknowledger::RabbitAcknowledger,
     connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel, SharedConnection},
@@ -33,6 +33,7 @@ use crate::{
 };
 
 pub(super) mod events;
+mod pace;
 
 /// One channel that consumes, from its opening to its end, with all that is only good for it.
 pub(super) struct Session {
@@ -131,6 +132,7 @@ impl Session {
         let mut at_hand = Vec::with_capacity(BURST);
         let mut recycler = dispatcher.recycler();
         let mut looked_again = false;
+        let mut pace = Pace::new();
         let mut stale = interval(STALE);
         let mut last_then = None;
         let events = self.events.clone();
@@ -158,16 +160,18 @@ impl Session {
                 }
                 // in a burst the client's own tasks have more, which one acknowledgement can tell of: they
                 // get one turn of the runtime, and no time passes for a message that is alone
-                None if !looked_again && self.acknowledger.holds_several() => {
+                None if !looked_again && self.acknowledger.held() > 1 => {
                     looked_again = true;
                     yield_now().await;
                     continue;
                 }
                 None => looked_again = false,
             }
-            // nothing more is at hand, so nothing is held back
-            self.flush().await?;
-            recycler.clear();
+            // nothing more is at hand
+            if !pace.holds(self.acknowledger.held(), || self.is_done()) {
+                self.flush().await?;
+                recycler.clear();
+            }
             // cancel safety: what was received is at hand in the same step
             tokio::select! {
                 count = self.deliveries.recv_many(&mut at_hand, BURST), if !self.drained => {
@@ -179,7 +183,8 @@ impl Session {
                     }
                 }
                 // here, not at the next turn: a delivery may come first, and wait for a slot
-                () = self.acknowledger.settled() => self.flush().await?,
+                () = self.acknowledger.settled(), if !pace.is_holding() => self.flush().await?,
+                () = pace.over(), if pace.is_holding() => {}
                 // amqprs does not end the deliveries where the broker cancels the consumer before amqprs has
                 // it registered, as it does when the queue is deleted right behind the subscription
                 () = &mut ended, if !self.is_cancelled() => return Err(self.lost()),
