@@ -4,7 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{debug, error, warn};
+use tracing::{error, warn};
 
 use super::{
     connection::SharedConnection,
@@ -200,17 +200,15 @@ impl RabbitConsumer {
         }
     }
 
-    /// Puts a new session in the place of one that may have been lost in silence.
-    async fn renew(&mut self) {
-        match self.open().await {
-            Ok(new) => {
-                if let Some(old) = self.session.replace(new) {
-                    old.close().await;
-                }
-            }
-            // the old one is still there, or hears what happened by itself
-            Err(error) => debug!(queue = self.subscription.queue, %error, "not subscribed anew"),
+    /// Puts a new session in the place of one that the broker may have lost in silence. Where that does not
+    /// succeed there is none.
+    async fn renew(&mut self) -> Result<(), TopologyError> {
+        // first, since two at the same time would overtake each other
+        if let Some(old) = self.session.take() {
+            old.close().await;
         }
+        self.session = Some(self.open().await?);
+        Ok(())
     }
 
     /// Moves messages that amqprs cannot read out of the way, and says how many, where it could
@@ -320,17 +318,20 @@ impl MessageConsumer for RabbitConsumer {
     }
 
     async fn consume(&mut self, dispatcher: Dispatcher) -> Result<(), ConsumerError> {
+        let mut opened = Instant::now();
         loop {
             if self.session.is_none() {
                 match self.reopen(&dispatcher).await? {
                     Some(session) => self.session = Some(session),
                     None => return Ok(()),
                 }
+                opened = Instant::now();
             }
             let session = self.session.as_mut().expect("there is one");
-            let opened = Instant::now();
             let Err(Lost(reason)) = session.run(&dispatcher).await else {
-                self.renew().await;
+                if let Err(error) = self.renew().await {
+                    dispatcher.not_consuming(&error);
+                }
                 continue;
             };
             if opened.elapsed() >= GOOD_LIFE {

@@ -15,7 +15,7 @@ use futures_util::future::poll_immediate;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     task::{JoinHandle, yield_now},
-    time::{interval, timeout},
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tracing::{debug, warn};
 
@@ -75,7 +75,8 @@ pub(super) struct Subscription {
 /// [rabbit_channel]: https://github.com/rabbitmq/rabbitmq-server/blob/v3.10.8/deps/rabbit/src/rabbit_channel.erl
 const ALWAYS_CANCEL: &str = "x-cancel-on-ha-failover";
 
-/// How long nothing comes before it is done anew, where the broker may have lost the consumer in silence.
+/// How long nothing comes before a consumer subscribes anew that the broker may have lost in silence, and up to
+/// twice as long.
 const STALE: Duration = Duration::from_secs(15);
 
 impl Session {
@@ -121,9 +122,10 @@ impl Session {
         })
     }
 
-    /// Dispatches and acknowledges until the channel is lost, and says why it was. It ends well where nothing
-    /// comes, and that may be since the broker has lost the consumer. Once shutdown has begun, what was not
-    /// started goes back to the queue.
+    /// Dispatches and acknowledges until the channel is lost, and says why it was. Once shutdown has begun, what
+    /// was not started goes back to the queue.
+    ///
+    /// `Ok` means that nothing has come for a while, and that the broker may have lost the consumer.
     ///
     /// # Cancel safety
     ///
@@ -134,7 +136,9 @@ impl Session {
         let mut looked_again = false;
         let mut pace = Pace::new();
         let mut stale = interval(STALE);
-        let mut last_then = None;
+        // after a busy time, each time is as long all the same
+        stale.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_at_tick = None;
         let events = self.events.clone();
         let mut ended = pin!(events.ended());
         loop {
@@ -168,13 +172,14 @@ impl Session {
                 None => looked_again = false,
             }
             // nothing more is at hand
-            if !pace.holds(self.acknowledger.held(), || self.is_done()) {
+            if !pace.holds(self.last, || self.can_wait()) {
                 self.flush().await?;
                 recycler.clear();
             }
             // cancel safety: what was received is at hand in the same step
             tokio::select! {
                 count = self.deliveries.recv_many(&mut at_hand, BURST), if !self.drained => {
+                    pace.begins(self.last);
                     if count == 0 {
                         if !self.is_cancelled() {
                             return Err(self.lost());
@@ -190,8 +195,8 @@ impl Session {
                 () = &mut ended, if !self.is_cancelled() => return Err(self.lost()),
                 () = dispatcher.stopped(), if !self.is_cancelled() => self.cancel(),
                 _ = stale.tick(), if !self.is_told => {
-                    let last = last_then.replace(self.last);
-                    if last == last_then && self.is_done() {
+                    let last = last_at_tick.replace(self.last);
+                    if last == last_at_tick && self.is_done() && self.deliveries.is_empty() {
                         return Ok(());
                     }
                 }
@@ -275,6 +280,11 @@ impl Session {
     /// Whether nothing that came is with its handler, and more may come.
     fn is_done(&self) -> bool {
         !self.is_cancelled() && self.acknowledger.has_settled_all_up_to(self.last)
+    }
+
+    /// Whether there is something to acknowledge that the broker can deliver on without.
+    fn can_wait(&self) -> bool {
+        self.acknowledger.held() > 0 && !self.acknowledger.is_due() && self.is_done()
     }
 
     fn is_cancelled(&self) -> bool {

@@ -123,9 +123,13 @@ impl Pump {
             let mut piece = &piece[..read];
             if let Some(due) = self.rules.due(self.direction, read, &methods) {
                 let (before, behind) = piece.split_at(due.at.min(read));
+                if matches!(due.fault, Fault::Swallow) {
+                    // before an answer can come
+                    self.rules.set_swallowing(true);
+                }
                 let _ = to.write_all(before).await;
                 match due.fault {
-                    Fault::Swallow => self.rules.set_swallowing(true),
+                    Fault::Swallow => {}
                     Fault::CutOne => self.connection.cut.cancel(),
                     Fault::CutAll => self.cut_all(),
                 }
@@ -161,14 +165,14 @@ impl Pump {
 
     async fn write(&self, to: &mut OwnedWriteHalf, mut piece: &[u8]) -> std::io::Result<()> {
         while let Some(bytes_per_second) = self.rules.throttle() {
+            if piece.is_empty() {
+                return Ok(());
+            }
             // ten times a second, or a byte
             let now = (bytes_per_second as usize / 10).clamp(1, piece.len());
             to.write_all(&piece[..now]).await?;
             tokio::time::sleep(time_of(now, bytes_per_second)).await;
             piece = &piece[now..];
-            if piece.is_empty() {
-                return Ok(());
-            }
         }
         to.write_all(piece).await
     }

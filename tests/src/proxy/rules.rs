@@ -22,9 +22,9 @@ impl Direction {
     }
 }
 
-/// When to cut, to the byte.
+/// When to cut, or to let nothing through, to the byte.
 #[derive(Clone, Copy, Debug)]
-#[must_use = "give it to `Proxy::cut_when`"]
+#[must_use = "give it to `Proxy::cut_when` or `Proxy::swallow_when`"]
 pub struct Cut {
     direction: Direction,
     trigger: Trigger,

@@ -73,6 +73,8 @@ async fn calls_of_a_program_that_is_killed_end_and_none_gets_the_reply_to_anothe
             let killing = async {
                 for kills in 0..KILLS {
                     let child = answering(&bed, &queue).await;
+                    let before = answered.load(Ordering::Relaxed);
+                    eventually(LONG, async || answered.load(Ordering::Relaxed) > before).await;
                     let half = kills * CALLS + CALLS / 2;
                     eventually(LONG, async || ended.load(Ordering::Relaxed) >= half).await;
                     kill(&bed, &queue, child, &client).await;
@@ -83,7 +85,6 @@ async fn calls_of_a_program_that_is_killed_end_and_none_gets_the_reply_to_anothe
             assert_eq!(calls, (KILLS * CALLS) as usize);
             let answered = answered.into_inner();
             eprintln!("{answered} of {calls} calls were answered");
-            assert!(answered > 0);
 
             // nobody starts it again
             let client = client.timeout(Duration::from_secs(1));

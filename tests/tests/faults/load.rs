@@ -3,7 +3,8 @@ use std::time::Instant;
 
 use ploomby::extract::Key;
 use ploomby::{HandlerRegistry, KeySource, Queue};
-use ploomby_tests::{Bed, KEY};
+use ploomby_tests::{Bed, KEY, eventually};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::Ledger;
@@ -97,6 +98,47 @@ async fn a_slow_handler_beside_a_fast_one_keeps_to_the_limit_and_holds_nothing_u
                 LIMIT / 2
             );
             assert!((LIMIT / 2..=LIMIT).contains(&most), "{most}");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_acknowledged_together_does_not_wait_for_the_next_message() {
+    let rabbit = shared().await;
+    Bed::on(rabbit)
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let unacknowledged = async || {
+                let list = ["-q", "list_queues", "name", "messages_unacknowledged"];
+                let list = rabbit.ctl(&list).await;
+                let line = list.lines().find_map(|line| line.strip_prefix(&*queue));
+                line.unwrap().trim().parse::<u32>().unwrap()
+            };
+            let ledger = Ledger::new();
+            let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
+            let handlers = HandlerRegistry::new()
+                .register(
+                    "work",
+                    move |number: u32| async move { ledger.note(number) },
+                )
+                .register("wait", move |number: u32| async move {
+                    gate.acquire().await.unwrap().forget();
+                    ledger.note(number);
+                });
+            bed.declare(&queue, &[]).await;
+            bed.send_numbers(&queue, "work", 0..40).await;
+            let app = bed.start(&queue, handlers).await;
+            ledger.until(40, LONG).await;
+            eventually(LONG, async || unacknowledged().await == 0).await;
+            bed.send(&queue, "wait", "40").await;
+            bed.send_numbers(&queue, "work", 41..81).await;
+            ledger.until(80, LONG).await;
+            eventually(LONG, async || unacknowledged().await == 1).await;
+            gate.add_permits(1);
+            eventually(LONG, async || unacknowledged().await == 0).await;
+            app.shut_down().await.unwrap();
+            assert_eq!(ledger.duplicates(), 0);
         })
         .await;
 }

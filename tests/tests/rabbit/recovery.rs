@@ -196,17 +196,20 @@ async fn a_queue_that_is_deleted_right_behind_the_subscription_is_consumed_again
             });
             let set_up = Queue::new(&queue).key(KeySource::header(KEY));
             let app = Bed::start_at(&url, set_up, handlers).await;
-            let subscribed = proxy.swallow_when(Cut::behind(Direction::ToBroker, Method::CONSUME));
-            bed.delete(&queue).await;
-            subscribed.await;
-            eventually(DEADLINE, async || bed.consumer_count(&queue).await == 1).await;
-            bed.delete(&queue).await;
-            // the broker's answer to the subscription and its end come in one piece
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            proxy.go_on();
-            bed.until_exists(&queue).await;
-            bed.send(&queue, "work", "1").await;
-            assert_eq!(handled.next_note().await, "1");
+            for turn in 0..3 {
+                let subscribed =
+                    proxy.swallow_when(Cut::behind(Direction::ToBroker, Method::CONSUME));
+                bed.delete(&queue).await;
+                subscribed.await;
+                eventually(DEADLINE, async || bed.consumer_count(&queue).await == 1).await;
+                bed.delete(&queue).await;
+                // time for the end of the subscription to come, so that it goes on in one piece with its begin
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                proxy.go_on();
+                bed.until_exists(&queue).await;
+                bed.send(&queue, "work", turn.to_string()).await;
+                assert_eq!(handled.next_note().await, turn.to_string());
+            }
             app.shut_down().await.unwrap();
         })
         .await;

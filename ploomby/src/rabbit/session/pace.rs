@@ -5,48 +5,56 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// When acknowledgements are sent, though there is room for more in one.
 ///
 /// Each is work for the broker, most of all in a quorum queue. So where messages come one close behind the
-/// other, they are held back over the moments in which none is there. What is alone never waits.
+/// other, they are held back over the moments in which none is there. What is alone never waits, nor do the
+/// first of many.
 pub(super) struct Pace {
-    /// When there was nothing left to do.
-    idle: Option<Instant>,
-    /// Until when they are held back.
+    /// When there was no message at hand, last.
+    idle: Instant,
+    /// The last delivery before those that came close behind one another.
+    before: u64,
+    /// Until when acknowledgements are held back.
     until: Option<Instant>,
     sleep: Pin<Box<Sleep>>,
 }
 
-/// A message that comes this soon after there was nothing left to do is not alone.
+/// A message that comes this soon after there was none at hand is close behind the last one.
 const CLOSE: Duration = Duration::from_micros(200);
+
+/// So many in a row are no accident: a moment in which the machine did something else brings a few.
+const MANY: u64 = 16;
 
 /// How long acknowledgements are held back; tokio's clock may take one millisecond more.
 const HOLD: Duration = Duration::from_millis(1);
 
 impl Pace {
     pub(super) fn new() -> Self {
+        let now = Instant::now();
         Self {
-            idle: None,
+            idle: now,
+            before: 0,
             until: None,
-            sleep: Box::pin(sleep_until(Instant::now())),
+            sleep: Box::pin(sleep_until(now)),
         }
     }
 
-    /// Whether to hold back so many acknowledgements, now that there is no message at hand.
+    /// Messages have come after none was at hand, the first of them behind this one.
+    pub(super) fn begins(&mut self, last: u64) {
+        if self.idle.elapsed() >= CLOSE {
+            self.before = last;
+        }
+    }
+
+    /// Whether to hold back what there is to acknowledge up to this delivery, now that none is at hand.
     ///
-    /// `is_done` says whether none is with its handler: the broker may deliver no more before these are
-    /// acknowledged.
-    pub(super) fn holds(
-        &mut self,
-        acknowledgements: usize,
-        is_done: impl FnOnce() -> bool,
-    ) -> bool {
+    /// `can_wait` says whether there is something, and the broker can deliver on without it.
+    pub(super) fn holds(&mut self, last: u64, can_wait: impl FnOnce() -> bool) -> bool {
         let now = Instant::now();
-        let may_hold = match (acknowledgements, self.until) {
-            (0, _) => false,
-            (_, Some(until)) => now < until,
-            (1, None) => self.idle.is_some_and(|idle| now - idle < CLOSE),
-            (_, None) => true,
+        self.idle = now;
+        let may_hold = match self.until {
+            Some(until) => now < until,
+            None => last - self.before >= MANY,
         };
-        if !may_hold || !is_done() {
-            self.idle = Some(now);
+        if !may_hold || !can_wait() {
             self.until = None;
             return false;
         }
@@ -82,36 +90,39 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_alone_never_waits() {
         let mut pace = Pace::new();
-        for _ in 0..3 {
-            assert!(!pace.holds(1, || true));
+        for last in 0..MANY * 2 {
             advance(CLOSE).await;
+            pace.begins(last);
+            assert!(!pace.holds(last + 1, || true));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_close_behind_waits_for_a_moment_together() {
+    async fn many_that_come_close_behind_one_another_wait_for_a_moment_together() {
         let mut pace = Pace::new();
-        assert!(!pace.holds(1, || true));
-        let start = Instant::now();
-        for held in 1..4 {
+        for last in 0..MANY - 1 {
             advance(CLOSE / 2).await;
-            assert!(pace.holds(held, || true));
+            pace.begins(last);
+            assert!(!pace.holds(last + 1, || true), "{last} is one of a few");
         }
+        let start = Instant::now();
+        assert!(pace.holds(MANY, || true));
+        advance(CLOSE / 2).await;
+        pace.begins(MANY);
+        assert!(pace.holds(MANY + 1, || true));
         pace.over().await;
         let took = start.elapsed();
-        assert!(HOLD < took && took < 3 * HOLD, "{took:?}");
-        assert!(!pace.holds(3, || true));
+        assert!(HOLD <= took && took < 3 * HOLD, "{took:?}");
+        assert!(!pace.holds(MANY + 1, || true));
         assert!(!pace.is_holding());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn several_wait_unless_a_handler_runs_or_the_broker_knows() {
+    async fn nothing_waits_that_the_broker_waits_for() {
         let mut pace = Pace::new();
-        assert!(!pace.holds(2, || false));
-        assert!(pace.holds(2, || true));
-        assert!(!pace.holds(2, || false));
-        assert!(pace.holds(2, || true));
-        assert!(!pace.holds(0, || true));
+        assert!(!pace.holds(MANY, || false));
+        assert!(pace.holds(MANY, || true));
+        assert!(!pace.holds(MANY, || false));
         assert!(!pace.is_holding());
     }
 }
