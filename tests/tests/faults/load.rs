@@ -112,8 +112,9 @@ async fn what_is_acknowledged_together_does_not_wait_for_the_next_message() {
             let unacknowledged = async || {
                 let list = ["-q", "list_queues", "name", "messages_unacknowledged"];
                 let list = rabbit.ctl(&list).await;
-                let line = list.lines().find_map(|line| line.strip_prefix(&*queue));
-                line.unwrap().trim().parse::<u32>().unwrap()
+                let mut lines = list.lines().filter_map(|line| line.split_once('\t'));
+                let (_, count) = lines.find(|(name, _)| *name == queue).unwrap();
+                count.parse::<u32>().unwrap()
             };
             let ledger = Ledger::new();
             let gate: &'static Semaphore = Box::leak(Box::new(Semaphore::new(0)));
