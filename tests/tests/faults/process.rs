@@ -159,23 +159,28 @@ async fn sigterm_while_the_broker_is_down_ends_the_process_on_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_is_killed_loses_nothing() {
-    const MESSAGES: u32 = 2_000;
+    const KILLED: u32 = 4;
+    /// Each worker says two lines for each, and may have handled all of them before it is killed.
+    const EACH: u32 = 400;
+    const MESSAGES: u32 = (KILLED + 1) * EACH;
 
     Bed::on(shared().await)
         .await
         .run(async |bed| {
             let queue = declared(&bed, &[]).await;
-            bed.send_numbers(&queue, "quick", 0..MESSAGES).await;
             let mut done = Vec::new();
-            for _ in 0..4 {
+            for first in (0..KILLED).map(|round| round * EACH) {
+                bed.send_numbers(&queue, "quick", first..first + EACH).await;
                 let mut worker = Worker::start(bed.url(), &queue, 10);
-                for _ in 0..500 {
+                for _ in 0..EACH {
                     assert!(worker.listen().await);
                 }
                 worker.signal("-KILL").await;
                 worker.end().await;
                 done.append(&mut worker.done);
             }
+            let last = KILLED * EACH..MESSAGES;
+            bed.send_numbers(&queue, "quick", last).await;
             let mut worker = Worker::start(bed.url(), &queue, 10);
             let mut all: BTreeSet<u32> = done.iter().copied().collect();
             while all.len() < MESSAGES as usize {
