@@ -1,6 +1,14 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
+};
+
 use amqprs::channel::QueueDeclareArguments;
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::{
+    sync::{Mutex as AsyncMutex, OwnedMutexGuard},
+    time::timeout,
+};
 
 use super::{
     connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
@@ -59,6 +67,7 @@ pub(super) async fn declare(
 ) -> Result<(), TopologyError> {
     let mut declare = QueueDeclareArguments::durable_client_named(&declared.name);
     declare.arguments(field_table(&declared.arguments)?);
+    let _alone = alone(&declared.name).await;
     ask(connection, declare).await.map_err(|fault| {
         fault.told(|closed| match closed.is_home_down() {
             true => TopologyError::queue(&declared.name, closed),
@@ -68,6 +77,27 @@ pub(super) async fn declare(
             },
         })
     })
+}
+
+/// Waits until nothing else in this process declares a queue of this name.
+///
+/// RabbitMQ answers a second declaration of a quorum queue while the first is under way. What is published by
+/// then gets no time to live: it never leaves the queue, nor does what stands behind it.
+async fn alone(queue: &str) -> OwnedMutexGuard<()> {
+    type Locks = HashMap<String, Weak<AsyncMutex<()>>>;
+    static LOCKS: LazyLock<Mutex<Locks>> = LazyLock::new(Mutex::default);
+
+    let lock = {
+        let mut locks = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let known = locks.get(queue).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let new = Arc::default();
+            locks.insert(queue.to_owned(), Arc::downgrade(&new));
+            new
+        })
+    };
+    lock.lock_owned().await
 }
 
 /// Declares on a channel of its own.

@@ -1,8 +1,11 @@
 use std::time::Duration;
 
 use anyhow::anyhow;
+use futures_util::future::join_all;
 use ploomby::extract::Attempt;
-use ploomby::{HandlerRegistry, KeySource, Message, Outcome, Queue, Reason, Retry, Value};
+use ploomby::{
+    HandlerRegistry, KeySource, Message, Outcome, Publisher, Queue, Reason, Retry, Value,
+};
 use ploomby_tests::{Bed, KEY, seen};
 
 const DELAY: Duration = Duration::from_millis(100);
@@ -178,4 +181,39 @@ async fn a_message_that_died_in_the_queue_before_is_not_dropped_on_its_way_back(
         app.shut_down().await.unwrap();
     })
     .await;
+}
+
+/// The broker answers a second declaration of a quorum queue before the first one is done, and what is published
+/// by then would never leave it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_that_wait_in_a_queue_which_many_declare_at_once_all_come() {
+    const PUBLISHERS: usize = 8;
+    const DELAY: Duration = Duration::from_millis(200);
+
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let mut publishers = Vec::new();
+            for _ in 0..PUBLISHERS {
+                publishers.push(Publisher::connect(bed.url()).await.unwrap());
+            }
+            for _ in 0..5 {
+                let queue = bed.queue_name();
+                bed.remove_later(&format!("{queue}_delay_200ms"));
+                bed.declare(&queue, &[]).await;
+                let sends = publishers
+                    .iter()
+                    .map(|publisher| publisher.to(&queue).payload(&1).delay(DELAY).send());
+                for sent in join_all(sends).await {
+                    sent.unwrap();
+                }
+                for _ in 0..PUBLISHERS {
+                    bed.next(&queue).await;
+                }
+            }
+            for publisher in publishers {
+                publisher.close().await;
+            }
+        })
+        .await;
 }
