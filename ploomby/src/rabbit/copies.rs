@@ -4,6 +4,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::sync::Mutex as AsyncMutex;
+
 use super::publisher::{ConfirmedPublisher, RabbitPublishError};
 use crate::{consumer::companions::Companions, message::Message};
 
@@ -15,6 +17,7 @@ pub(super) struct Copies {
     publisher: Arc<ConfirmedPublisher>,
     /// The delays whose retry queue was declared.
     declared: Mutex<HashSet<Duration>>,
+    declaring: AsyncMutex<()>,
 }
 
 impl Copies {
@@ -28,6 +31,7 @@ impl Copies {
             companions,
             publisher,
             declared: Mutex::default(),
+            declaring: AsyncMutex::default(),
         }
     }
 
@@ -53,8 +57,12 @@ impl Copies {
             return self.publisher.put_back(&self.queue, copy).await;
         };
         if !self.is_declared(delay) {
-            self.publisher.declare(&queue).await?;
-            self.declared(&[delay]);
+            // many may come at once: one of them declares for all
+            let _alone = self.declaring.lock().await;
+            if !self.is_declared(delay) {
+                self.publisher.declare(&queue).await?;
+                self.declared(&[delay]);
+            }
         }
         self.publisher.keep(&queue, copy).await
     }
