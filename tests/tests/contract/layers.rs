@@ -625,8 +625,9 @@ async fn one_of_three_begins(bed: &Bed, of_handler: HandlerOptions, of_queue: fn
     let app = App::new(bed.url())
         .handlers(handlers)
         .queue(of_queue(queue_of(&queue)))
-        .layer(outside)
+        // inside, so that what is in passes the one outside on its way back
         .layer(noting(seen, "in"))
+        .layer(outside)
         .start()
         .await
         .unwrap();
