@@ -4,7 +4,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Mutex as AsyncMutex,
+    time::{sleep, timeout},
+};
 use tracing::warn;
 
 use super::{Addressed, PublishError};
@@ -16,7 +19,10 @@ use crate::{
 
 /// The queues of delayed messages that were declared.
 #[derive(Debug, Default)]
-pub(super) struct Delays(Mutex<HashSet<String>>);
+pub(super) struct Delays {
+    declared: Mutex<HashSet<String>>,
+    declaring: AsyncMutex<()>,
+}
 
 impl Delays {
     /// Declares the queue that a message for `queue` waits in, once.
@@ -31,27 +37,36 @@ impl Delays {
             return Ok(());
         }
         let declaring = async {
+            // many may come at once: one of them declares for all
+            let _alone = self.declaring.lock().await;
+            if self.lock().contains(&waiting.name) {
+                return Ok(());
+            }
             loop {
                 match declare(line, queue, waiting).await {
                     Err(error) if error.is_out_of_reach() => sleep(PAUSE).await,
-                    declared => return declared,
+                    declared => break declared?,
                 }
             }
+            self.note(&waiting.name);
+            Ok(())
         };
         let declared = timeout(within, declaring).await;
-        declared
+        Ok(declared
             .map_err(RabbitPublishError::from)
-            .and_then(|declared| declared)?;
+            .and_then(|declared| declared)?)
+    }
+
+    fn note(&self, waiting: &str) {
         let mut declared = self.lock();
         if declared.len() == MOST {
             warn!(
-                queue = waiting.name,
+                queue = waiting,
                 "delays of {MOST} lengths each have a queue in the broker: round them"
             );
             declared.clear();
         }
-        declared.insert(waiting.name.clone());
-        Ok(())
+        declared.insert(waiting.to_owned());
     }
 
     /// It was deleted.
@@ -60,7 +75,7 @@ impl Delays {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.declared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
