@@ -1,3 +1,5 @@
+use std::str;
+
 use serde::{Deserialize, de::DeserializeSeed};
 use serde_json::Error;
 
@@ -7,7 +9,13 @@ use crate::settle::Failure;
 mod fault;
 
 pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failure> {
-    match serde_json::from_slice(body) {
+    // the whole is checked faster than each text within
+    let payload = match str::from_utf8(body) {
+        Ok(body) => serde_json::from_str(body),
+        // it may be in what the payload does not read
+        Err(_) => serde_json::from_slice(body),
+    };
+    match payload {
         Ok(payload) => Ok(payload),
         Err(error) => Err(unfit(body, &error, |body| {
             serde_json::from_slice::<T>(body).err()
@@ -60,4 +68,22 @@ pub(super) fn read<'d, S: DeserializeSeed<'d>>(
     body: &'d [u8],
 ) -> Result<S::Value, serde_json::Error> {
     seed.deserialize(&mut serde_json::Deserializer::from_slice(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    struct City {
+        name: String,
+    }
+
+    #[test]
+    fn what_is_no_utf_8_matters_where_the_payload_reads_it() {
+        let city: City = decode(b"{\"name\": \"Bern\", \"note\": \"caf\xe9\"}").unwrap();
+        assert_eq!(city.name, "Bern");
+        let failure = decode::<City>(b"{\"name\": \"Gen\xe8ve\"}").unwrap_err();
+        assert!(failure.text.contains("invalid unicode"), "{}", failure.text);
+    }
 }
