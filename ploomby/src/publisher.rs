@@ -10,8 +10,8 @@ use std::{fmt, future::ready, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, TryFutureExt, future::Either};
 use serde::Serialize;
+use tokio::time::{Instant, sleep_until};
 
-use self::delays::Delays;
 pub(crate) use self::{
     addressed::{Addressed, Routing},
     draft::{Draft, Settings, draft_setters},
@@ -21,8 +21,13 @@ pub use self::{
     outgoing::Outgoing,
 };
 use crate::{
-    app::broker_url::BrokerUrl, codec::Codec, handler::Receives, key::KeySource,
-    memory::MemoryBroker, message::Message, rabbit::Line,
+    app::broker_url::BrokerUrl,
+    codec::Codec,
+    handler::Receives,
+    key::KeySource,
+    memory::MemoryBroker,
+    message::Message,
+    rabbit::{Declarations, Line},
 };
 
 mod addressed;
@@ -105,7 +110,11 @@ pub struct Publisher {
 
 #[derive(Clone)]
 enum Broker {
-    Rabbit { line: Line, delays: Arc<Delays> },
+    Rabbit {
+        line: Line,
+        /// The queues of delayed messages.
+        delays: Arc<Declarations>,
+    },
     Memory(MemoryBroker),
 }
 
@@ -272,12 +281,22 @@ impl Publisher {
             })
             .unzip();
         let mut messages = Vec::with_capacity(drafts.len());
+        let mut all_ready = None;
         for (at, draft) in drafts.into_iter().enumerate() {
-            let prepared = match draft {
-                Ok(addressed) => self.prepare(addressed, delays[at]).await,
-                Err(error) => Err(error),
+            let prepared = match (draft, delays[at]) {
+                (Ok(addressed), Some(delay)) => {
+                    let prepared = self.prepare(addressed, delay).await;
+                    prepared.map(|(addressed, ready)| {
+                        all_ready = all_ready.max(Some(ready));
+                        addressed
+                    })
+                }
+                (draft, _) => draft,
             };
             messages.push(prepared.map_err(|error| PublishAllError::at(at, error))?);
+        }
+        if let Some(ready) = all_ready {
+            sleep_until(ready).await;
         }
         let results: Vec<_> = match &self.broker {
             Broker::Rabbit { line, delays } => line
@@ -333,12 +352,13 @@ impl Publisher {
     }
 
     async fn deliver_later(&self, message: Addressed, delay: Duration) -> Result<(), PublishError> {
-        let waiting = self.prepare(message.clone(), Some(delay)).await?;
+        let waiting = self.prepare_and_wait(message.clone(), delay).await?;
         let queue = waiting.routing_key.clone();
         match (self.post(waiting).await, &self.broker) {
             (Err(PublishError::Unroutable(_)), Broker::Rabbit { delays, .. }) => {
                 delays.forget(&queue);
-                self.post(self.prepare(message, Some(delay)).await?).await
+                self.post(self.prepare_and_wait(message, delay).await?)
+                    .await
             }
             (posted, _) => posted,
         }
@@ -357,28 +377,38 @@ impl Publisher {
         }
     }
 
-    /// Sends a delayed message to where it waits.
+    /// Sends a delayed message to where it waits, which takes messages from the moment on that is returned.
     async fn prepare(
         &self,
         message: Addressed,
-        delay: Option<Duration>,
-    ) -> Result<Addressed, PublishError> {
-        let Some(delay) = delay else {
-            return Ok(message);
-        };
+        delay: Duration,
+    ) -> Result<(Addressed, Instant), PublishError> {
         let waiting = delays::waiting_queue(&message, delay)?;
-        match &self.broker {
+        let ready = match &self.broker {
             Broker::Rabbit { line, delays } => {
-                delays
-                    .declare(line, &message.routing_key, &waiting, self.timeout)
-                    .await?;
+                delays::declare(delays, line, &message.routing_key, &waiting, self.timeout).await?
             }
-            Broker::Memory(broker) => broker.declare_waiting(&message.routing_key, &waiting)?,
-        }
-        Ok(Addressed {
+            Broker::Memory(broker) => {
+                broker.declare_waiting(&message.routing_key, &waiting)?;
+                Instant::now()
+            }
+        };
+        let message = Addressed {
             routing_key: waiting.name,
             ..message
-        })
+        };
+        Ok((message, ready))
+    }
+
+    /// The same, once it takes messages.
+    async fn prepare_and_wait(
+        &self,
+        message: Addressed,
+        delay: Duration,
+    ) -> Result<Addressed, PublishError> {
+        let (message, ready) = self.prepare(message, delay).await?;
+        sleep_until(ready).await;
+        Ok(message)
     }
 }
 

@@ -48,12 +48,15 @@ pub use self::{
     options::{RabbitOptions, Reconnect},
     url::UrlError,
 };
-pub(crate) use self::{line::Line, publisher::RabbitPublishError, url::RabbitUrl};
+pub(crate) use self::{
+    declarations::Declarations, line::Line, publisher::RabbitPublishError, url::RabbitUrl,
+};
 
 mod acknowledger;
 mod connection;
 mod consumer;
 mod copies;
+mod declarations;
 mod line;
 mod options;
 mod publisher;

@@ -185,7 +185,7 @@ impl RabbitConsumer {
             &beside,
         )
         .await?;
-        self.copies.declared(&self.retry_delays);
+        self.copies.declared(&beside);
         Ok(())
     }
 

@@ -1,13 +1,15 @@
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::sleep_until;
+
+use super::{
+    declarations::Declarations,
+    publisher::{ConfirmedPublisher, RabbitPublishError},
 };
-
-use tokio::sync::Mutex as AsyncMutex;
-
-use super::publisher::{ConfirmedPublisher, RabbitPublishError};
-use crate::{consumer::companions::Companions, message::Message};
+use crate::{
+    consumer::companions::{Companions, Declared},
+    message::Message,
+};
 
 /// Where the copies of one queue's messages go.
 #[derive(Debug)]
@@ -15,9 +17,8 @@ pub(super) struct Copies {
     queue: String,
     companions: Companions,
     publisher: Arc<ConfirmedPublisher>,
-    /// The delays whose retry queue was declared.
-    declared: Mutex<HashSet<Duration>>,
-    declaring: AsyncMutex<()>,
+    /// The retry queues that were declared.
+    declarations: Declarations,
 }
 
 impl Copies {
@@ -30,8 +31,7 @@ impl Copies {
             queue: queue.to_owned(),
             companions,
             publisher,
-            declared: Mutex::default(),
-            declaring: AsyncMutex::default(),
+            declarations: Declarations::default(),
         }
     }
 
@@ -56,14 +56,9 @@ impl Copies {
         let Some(queue) = self.companions.waiting_queue(delay) else {
             return self.publisher.put_back(&self.queue, copy).await;
         };
-        if !self.is_declared(delay) {
-            // many may come at once: one of them declares for all
-            let _alone = self.declaring.lock().await;
-            if !self.is_declared(delay) {
-                self.publisher.declare(&queue).await?;
-                self.declared(&[delay]);
-            }
-        }
+        let declare = self.publisher.declare(&queue);
+        let ready = self.declarations.once(&queue.name, declare).await?;
+        sleep_until(ready).await;
         self.publisher.keep(&queue, copy).await
     }
 
@@ -76,14 +71,10 @@ impl Copies {
         self.publisher.put_back(reply_to, reply).await
     }
 
-    /// Notes that the retry queues for these delays are there.
-    pub(super) fn declared(&self, delays: &[Duration]) {
-        let mut declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        declared.extend(delays);
-    }
-
-    fn is_declared(&self, delay: Duration) -> bool {
-        let declared = self.declared.lock().unwrap_or_else(PoisonError::into_inner);
-        declared.contains(&delay)
+    /// Notes that these queues were just declared.
+    pub(super) fn declared(&self, queues: &[Declared]) {
+        for queue in queues {
+            self.declarations.note(&queue.name);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 use thiserror::Error;
 use tokio::{
     sync::Mutex,
-    time::{error::Elapsed, timeout},
+    time::{error::Elapsed, sleep, timeout},
 };
 use tracing::{info, warn};
 
@@ -17,6 +17,7 @@ pub(super) use self::{
 };
 use super::{
     connection::{ConnectError, SharedConnection},
+    declarations::SETTLING,
     topology::{self, TopologyError},
     url::RabbitUrl,
 };
@@ -123,6 +124,7 @@ impl ConfirmedPublisher {
             Err(RabbitPublishError::Unroutable(_)) => {
                 warn!(queue = queue.name, "the queue is gone, declaring it again");
                 self.declare(queue).await?;
+                sleep(SETTLING).await;
                 self.publish(&queue.name, copy).await
             }
             published => published,
