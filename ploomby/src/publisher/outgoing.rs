@@ -67,7 +67,8 @@ impl<'p> Outgoing<'p> {
     /// [a few minutes late](https://github.com/ploomby/ploomby/blob/main/docs/guarantees.md).
     ///
     /// Each delay has a queue of its own, which stays until you delete it: choose from a few, and round what
-    /// you compute, such as to minutes. The queue that the message is for has to be there when it is sent.
+    /// you compute, such as to minutes. The first message that a publisher sends with a delay takes a quarter of a
+    /// second longer to send. The queue that the message is for has to be there when it is sent.
     ///
     /// Only for a message to a queue that does not expire.
     pub fn delay(mut self, delay: Duration) -> Self {

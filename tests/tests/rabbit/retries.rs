@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use futures_util::future::join_all;
@@ -214,6 +214,47 @@ async fn messages_that_wait_in_a_queue_which_many_declare_at_once_all_come() {
             for publisher in publishers {
                 publisher.close().await;
             }
+        })
+        .await;
+}
+
+/// Another program may be declaring it at the same time, and what is published by then would never leave it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_in_which_messages_wait_is_left_alone_after_its_declaration() {
+    const DELAY: Duration = Duration::from_millis(10);
+    const LEFT_ALONE: Duration = Duration::from_millis(250);
+
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            for kind in ["retry", "delay"] {
+                bed.remove_later(&format!("{queue}_{kind}_10ms"));
+            }
+            let (seen, mut tried) = seen();
+            let handlers = HandlerRegistry::new().register("fail", move |Attempt(attempt)| {
+                seen.note(attempt.to_string());
+                async { Err::<(), _>(anyhow!("no")) }
+            });
+            let start = Instant::now();
+            let set_up = quorum(&queue).retry(Retry::fixed(2, DELAY));
+            let app = bed.start_queue(set_up, handlers).await;
+            bed.send(&queue, "fail", "").await;
+            assert_eq!(tried.next_note().await, "1");
+            assert_eq!(tried.next_note().await, "2");
+            assert!(start.elapsed() >= LEFT_ALONE);
+            app.shut_down().await.unwrap();
+
+            let publisher = Publisher::connect(bed.url()).await.unwrap();
+            let send = || publisher.to(&queue).payload(&1).delay(DELAY);
+            let start = Instant::now();
+            send().send().await.unwrap();
+            assert!(start.elapsed() >= LEFT_ALONE);
+            bed.delete(&format!("{queue}_delay_10ms")).await;
+            let start = Instant::now();
+            send().send().await.unwrap();
+            assert!(start.elapsed() >= LEFT_ALONE, "it is declared again");
+            publisher.close().await;
         })
         .await;
 }
