@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep_until;
+use tracing::warn;
 
 use super::{
     declarations::Declarations,
@@ -42,7 +43,7 @@ impl Copies {
     /// Keeps what cannot be handled.
     pub(super) async fn dead_letter(&self, copy: Message) -> Result<(), RabbitPublishError> {
         match &self.companions.dead_letters {
-            Some(queue) => self.publisher.keep(queue, copy).await,
+            Some(queue) => self.keep(queue, copy).await,
             None => Err(RabbitPublishError::NoDeadLetterQueue),
         }
     }
@@ -54,12 +55,10 @@ impl Copies {
         delay: Duration,
     ) -> Result<(), RabbitPublishError> {
         let Some(queue) = self.companions.waiting_queue(delay) else {
-            return self.publisher.put_back(&self.queue, copy).await;
+            return self.publisher.keep(&self.queue, copy).await;
         };
-        let declare = self.publisher.declare(&queue);
-        let ready = self.declarations.once(&queue.name, declare).await?;
-        sleep_until(ready).await;
-        self.publisher.keep(&queue, copy).await
+        self.make_sure(&queue).await?;
+        self.keep(&queue, copy).await
     }
 
     /// Sends the reply to a message that was handled.
@@ -68,7 +67,28 @@ impl Copies {
         reply_to: &str,
         reply: Message,
     ) -> Result<(), RabbitPublishError> {
-        self.publisher.put_back(reply_to, reply).await
+        self.publisher.keep(reply_to, reply).await
+    }
+
+    /// Publishes a copy, and declares the queue again where it is gone.
+    async fn keep(&self, queue: &Declared, copy: Message) -> Result<(), RabbitPublishError> {
+        match self.publisher.keep(&queue.name, copy.clone()).await {
+            Err(RabbitPublishError::Unroutable(_)) => {
+                warn!(queue = queue.name, "the queue is gone, declaring it again");
+                self.declarations.forget(&queue.name);
+                self.make_sure(queue).await?;
+                self.publisher.keep(&queue.name, copy).await
+            }
+            kept => kept,
+        }
+    }
+
+    /// Declares a queue, unless that was done before, and waits until it takes messages.
+    async fn make_sure(&self, queue: &Declared) -> Result<(), RabbitPublishError> {
+        let declare = self.publisher.declare(queue);
+        let ready = self.declarations.once(&queue.name, declare).await?;
+        sleep_until(ready).await;
+        Ok(())
     }
 
     /// Notes that these queues were just declared.

@@ -15,12 +15,10 @@ pub(crate) struct Declarations {
     declaring: AsyncMutex<()>,
 }
 
-/// How long a queue is left alone that was just declared.
-///
-/// RabbitMQ answers a second declaration of a quorum queue while the first is under way, which may be that of
-/// another program. What is published by then gets no time to live: it never leaves the queue, nor does what
-/// stands behind it. Where this was seen, the first was done some milliseconds later.
-pub(super) const SETTLING: Duration = Duration::from_millis(250);
+/// How long a queue is left alone that was just declared: another program may be declaring it at the same time,
+/// which is what [`topology`](super::topology) keeps from happening within this one. Where it was seen, the first
+/// declaration was done some milliseconds after the second was answered.
+const SETTLING: Duration = Duration::from_millis(250);
 
 /// How many queues are remembered. To declare one again does no harm.
 const MOST: usize = 1024;

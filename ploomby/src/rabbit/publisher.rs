@@ -7,7 +7,7 @@ use std::{
 use thiserror::Error;
 use tokio::{
     sync::Mutex,
-    time::{error::Elapsed, sleep, timeout},
+    time::{error::Elapsed, timeout},
 };
 use tracing::{info, warn};
 
@@ -17,7 +17,6 @@ pub(super) use self::{
 };
 use super::{
     connection::{ConnectError, SharedConnection},
-    declarations::SETTLING,
     topology::{self, TopologyError},
     url::RabbitUrl,
 };
@@ -113,30 +112,8 @@ impl ConfirmedPublisher {
         }
     }
 
-    /// Publishes the copy of a consumed message, and declares the queue again where it is gone.
-    pub(super) async fn keep(
-        &self,
-        queue: &Declared,
-        copy: Message,
-    ) -> Result<(), RabbitPublishError> {
-        let copy = self.own(copy)?;
-        match self.publish(&queue.name, copy.clone()).await {
-            Err(RabbitPublishError::Unroutable(_)) => {
-                warn!(queue = queue.name, "the queue is gone, declaring it again");
-                self.declare(queue).await?;
-                sleep(SETTLING).await;
-                self.publish(&queue.name, copy).await
-            }
-            published => published,
-        }
-    }
-
-    /// Publishes the copy of a consumed message to the queue that it came from.
-    pub(super) async fn put_back(
-        &self,
-        queue: &str,
-        copy: Message,
-    ) -> Result<(), RabbitPublishError> {
+    /// Publishes the copy of a consumed message.
+    pub(super) async fn keep(&self, queue: &str, copy: Message) -> Result<(), RabbitPublishError> {
         self.publish(queue, self.own(copy)?).await
     }
 
