@@ -2,16 +2,20 @@
 
 use std::{
     fmt,
-    future::{poll_fn, ready},
+    future::{pending, poll_fn, ready},
+    pin::pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, Ordering::AcqRel},
+        atomic::{
+            AtomicBool,
+            Ordering::{AcqRel, Acquire},
+        },
     },
     task::Poll,
     time::Duration,
 };
 
-use futures_util::future::Either;
+use futures_util::future::{Either, poll_immediate};
 use http::Extensions;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -173,17 +177,47 @@ impl Dispatcher {
         acknowledger: &Arc<A>,
     ) {
         delivery.set_source(&self.queue.source);
-        let admitted = self.queue.admit(&delivery);
+        let enter = || {
+            // taken before `stop` is looked at, so that `drain` misses nothing
+            let token = self.consumer.tasks.token();
+            (!self.is_stopped()).then_some(token)
+        };
+        self.handle(&delivery, tag, acknowledger, enter).await;
+    }
+
+    /// [`dispatch`](Self::dispatch) of a delivery that the [`recycler`](Self::recycler) made, for what runs
+    /// within [`consume`](crate::MessageConsumer::consume) itself.
+    ///
+    /// That is polled by the task that drains. So no handler is at work while [`drain`](Self::drain) looks,
+    /// other than those that wait, and the beginning of the shutdown is seen without a token.
+    pub(crate) async fn dispatch_in_consume<A: Acknowledger>(
+        &self,
+        delivery: &Delivery,
+        tag: DeliveryTag,
+        acknowledger: &Arc<A>,
+    ) {
+        let enter = || (!self.queue.is_stopped.load(Acquire)).then_some(());
+        self.handle(delivery, tag, acknowledger, enter).await;
+    }
+
+    /// `enter` gives nothing once shutdown has begun, and else what is held while the handler is at work here.
+    async fn handle<A: Acknowledger, T>(
+        &self,
+        delivery: &Delivery,
+        tag: DeliveryTag,
+        acknowledger: &Arc<A>,
+        enter: impl Fn() -> Option<T>,
+    ) {
+        let admitted = self.queue.admit(delivery);
         let turn = match &admitted {
-            Ok(route) => match route.line_up(&delivery) {
+            Ok(route) => match route.line_up(delivery) {
                 Some(Entered::Behind(waiting)) => {
                     let room = self.queue.room.wait().await;
-                    let work = self.when_it_is_its_turn(waiting, room, route, &delivery);
-                    let token = self.consumer.tasks.token();
-                    if self.is_stopped() {
-                        drop((token, work));
-                        return std::future::pending().await;
-                    }
+                    let work = self.when_it_is_its_turn(waiting, room, route, delivery);
+                    let Some(_entered) = enter() else {
+                        drop(work);
+                        return pending().await;
+                    };
                     return self.spawn(Job::of(route, delivery, tag), work, acknowledger);
                 }
                 Some(Entered::AtOnce(turn)) => Some(turn),
@@ -197,16 +231,14 @@ impl Dispatcher {
             // boxed, since each message would be as large
             None => Box::pin(room.enter(delivery.body().len())).await,
         };
-        // taken before `stop` is looked at, so that `drain` misses nothing
-        let token = self.consumer.tasks.token();
-        if self.is_stopped() {
-            drop((token, place, turn));
-            return std::future::pending().await;
-        }
+        let Some(_entered) = enter() else {
+            drop((place, turn));
+            return pending().await;
+        };
         let route = match admitted {
             Ok(route) => route,
             Err(decision) => {
-                let work = self.keep(place, &delivery).until(ready(decision));
+                let work = self.keep(place, delivery).until(ready(decision));
                 return self.spawn(Job::refused(delivery, tag), work, acknowledger);
             }
         };
@@ -215,8 +247,8 @@ impl Dispatcher {
             Some(slots) => match slots.clone().try_acquire_owned() {
                 Ok(slot) => Some(slot),
                 Err(_) => {
-                    let work = self.when_there_is_a_slot(route, slots, &delivery);
-                    let work = self.keep(place, &delivery).until(async move {
+                    let work = self.when_there_is_a_slot(route, slots, delivery);
+                    let work = self.keep(place, delivery).until(async move {
                         let _turn = turn;
                         work.await
                     });
@@ -230,13 +262,21 @@ impl Dispatcher {
             Called::Done(result) => {
                 drop((slot, turn));
                 match Word::of(&result) {
-                    Some(word) => return word.tell(tag, &**acknowledger).await,
+                    Some(word) => {
+                        let mut telling = pin!(word.tell(tag, &**acknowledger));
+                        // as a rule there is nothing to wait for
+                        if poll_immediate(telling.as_mut()).await.is_none() {
+                            let _token = self.consumer.tasks.token();
+                            telling.await;
+                        }
+                        return;
+                    }
                     None => Either::Left(ready(Decision::Result(result))),
                 }
             }
             Called::Waits(work) => Either::Right(within(deadline, holding((slot, turn), work))),
         };
-        let work = self.keep(place, &delivery).until(decided);
+        let work = self.keep(place, delivery).until(decided);
         self.spawn(Job::of(route, delivery, tag), work, acknowledger);
     }
 

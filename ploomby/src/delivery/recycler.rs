@@ -10,7 +10,7 @@ use crate::message::{Message, Properties};
 #[derive(Default)]
 pub(crate) struct Recycler {
     source: Option<Arc<Source>>,
-    last: Option<Arc<Inner>>,
+    last: Option<Delivery>,
 }
 
 impl Recycler {
@@ -25,7 +25,7 @@ impl Recycler {
     pub(crate) fn wire(
         &mut self,
         received: &mut ConsumerMessage,
-    ) -> Option<(Delivery, DeliveryTag)> {
+    ) -> Option<(&Delivery, DeliveryTag)> {
         let new = received.deliver.as_mut()?;
         let properties = received.basic_properties.as_mut()?;
         let body = received.content.take()?.into();
@@ -50,7 +50,7 @@ impl Recycler {
         Some((delivery, tag))
     }
 
-    pub(crate) fn plain(&mut self, published: Arc<Published>, redelivered: bool) -> Delivery {
+    pub(crate) fn plain(&mut self, published: Arc<Published>, redelivered: bool) -> &Delivery {
         let new = Content::Plain {
             published,
             redelivered,
@@ -71,20 +71,19 @@ impl Recycler {
 
     /// What the last delivery held, where nothing holds it any more.
     fn unused(&mut self) -> Option<&mut Content> {
-        let inner = Arc::get_mut(self.last.as_mut()?)?;
+        let inner = Arc::get_mut(&mut self.last.as_mut()?.inner)?;
         #[cfg(any(feature = "gzip", feature = "zstd"))]
         inner.decompressed.take();
         Some(&mut inner.content)
     }
 
-    fn again(&self) -> Delivery {
-        let last = self.last.as_ref().expect("it is unused");
-        Delivery::of(last.clone())
+    fn again(&self) -> &Delivery {
+        self.last.as_ref().expect("it is unused")
     }
 
-    fn anew(&mut self, content: Content) -> Delivery {
+    fn anew(&mut self, content: Content) -> &Delivery {
         let inner = Inner::new(content, self.source.clone());
-        Delivery::of(self.last.insert(Arc::new(inner)).clone())
+        self.last.insert(Delivery::of(Arc::new(inner)))
     }
 }
 
@@ -99,13 +98,11 @@ mod tests {
     #[test]
     fn a_delivery_that_is_held_stays_as_it_is() {
         let mut recycler = Recycler::default();
-        let held = recycler.plain(published("1"), false);
-        let clone = held.clone();
+        let held = recycler.plain(published("1"), false).clone();
         let second = recycler.plain(published("2"), true);
         assert_eq!((held.body(), second.body()), (&b"1"[..], &b"2"[..]));
-        drop((held, second));
         let third = recycler.plain(published("3"), false);
-        assert_eq!((clone.body(), third.body()), (&b"1"[..], &b"3"[..]));
+        assert_eq!((held.body(), third.body()), (&b"1"[..], &b"3"[..]));
         assert!(!third.came_back());
     }
 
@@ -114,10 +111,8 @@ mod tests {
         let mut recycler = Recycler::default();
         let first = recycler.plain(published("1"), false);
         let place = Arc::as_ptr(&first.inner);
-        drop(first);
         let second = recycler.plain(published("2"), false);
         assert_eq!(Arc::as_ptr(&second.inner), place);
-        drop(second);
         recycler.clear();
         assert!(recycler.last.is_none());
     }

@@ -127,20 +127,20 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn of(route: &Route, delivery: Delivery, tag: DeliveryTag) -> Self {
+    pub(super) fn of(route: &Route, delivery: &Delivery, tag: DeliveryTag) -> Self {
         Self {
             handler: route.name,
             retry: route.retry.clone(),
-            delivery,
+            delivery: delivery.clone(),
             tag,
         }
     }
 
-    pub(super) fn refused(delivery: Delivery, tag: DeliveryTag) -> Self {
+    pub(super) fn refused(delivery: &Delivery, tag: DeliveryTag) -> Self {
         Self {
             handler: "(no handler)",
             retry: Arc::default(),
-            delivery,
+            delivery: delivery.clone(),
             tag,
         }
     }

@@ -62,7 +62,9 @@ impl MemoryConsumer {
             while subscription.fetch(&mut fetched).await.is_ok() {
                 for fetched in fetched.drain(..) {
                     let (delivery, tag) = fetched.into_delivery(&mut recycler);
-                    dispatcher.dispatch(delivery, tag, &acknowledger).await;
+                    dispatcher
+                        .dispatch_in_consume(delivery, tag, &acknowledger)
+                        .await;
                 }
                 recycler.clear();
             }

@@ -93,7 +93,7 @@ impl Drop for Subscription {
 }
 
 impl Fetched {
-    pub(super) fn into_delivery(self, recycler: &mut Recycler) -> (Delivery, DeliveryTag) {
+    pub(super) fn into_delivery(self, recycler: &mut Recycler) -> (&Delivery, DeliveryTag) {
         let redelivered = self.redelivered == Redelivered::Yes;
         let delivery = recycler.plain(self.published, redelivered);
         (delivery, DeliveryTag::new(self.tag))

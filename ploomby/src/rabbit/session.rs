@@ -206,7 +206,7 @@ impl Session {
 
     async fn take(
         &mut self,
-        (delivery, tag): (Delivery, DeliveryTag),
+        (delivery, tag): (&Delivery, DeliveryTag),
         dispatcher: &Dispatcher,
     ) -> Result<(), Lost> {
         if self.is_cancelled() {
@@ -216,7 +216,8 @@ impl Session {
         let number = tag.get();
         self.last = number;
         let is_started = {
-            let mut dispatching = pin!(dispatcher.dispatch(delivery, tag, &self.acknowledger));
+            let mut dispatching =
+                pin!(dispatcher.dispatch_in_consume(delivery, tag, &self.acknowledger));
             // as a rule it has nothing to wait for
             let at_once = poll_immediate(dispatching.as_mut()).await;
             at_once.is_some() || self.is_started(dispatching, dispatcher).await?

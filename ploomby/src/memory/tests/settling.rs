@@ -33,7 +33,10 @@ impl Manual {
         let mut recycler = Recycler::default();
         let fetched = fetched.into_iter();
         fetched
-            .map(|fetched| fetched.into_delivery(&mut recycler))
+            .map(|fetched| {
+                let (delivery, tag) = fetched.into_delivery(&mut recycler);
+                (delivery.clone(), tag)
+            })
             .collect()
     }
 
