@@ -4,7 +4,7 @@ use ploomby_benches::{environment, order::SMALL, samples::Samples};
 
 use crate::{
     manner::{EACH, HELD, Manner, PLOOMBY, SOCKET},
-    plan::Plan,
+    plan::{Plan, order},
     process::Process,
     rabbit::{QueueType, Rabbit},
     report::{Report, Section, columns, thousands},
@@ -35,8 +35,7 @@ async fn drain(
     let manners: Vec<_> = plan.manners().filter(|m| m.id != SOCKET).collect();
     let mut rates = vec![Vec::new(); manners.len()];
     for round in 0..plan.rounds() {
-        for turn in 0..manners.len() {
-            let at = (round + turn) % manners.len();
+        for at in order(round, manners.len()) {
             let manner = manners[at];
             eprintln!("{what}, round {}: {}", round + 1, manner.name);
             let queue = format!("ploomby-bench-{}", std::process::id());

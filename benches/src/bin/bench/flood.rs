@@ -6,7 +6,7 @@ use ploomby_benches::{order::SMALL, samples::Samples};
 
 use crate::{
     manner::{EACH, HELD, Manner, PLOOMBY, SOCKET},
-    plan::Plan,
+    plan::{Plan, order},
     process::{BROKER_CORE, CONSUMER_CORE, Process},
     report::{Report, Section, columns, thousands},
 };
@@ -60,9 +60,8 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     for (number, case) in CASES.iter().enumerate() {
         let mut runs = vec![Vec::new(); manners.len()];
         for round in 0..plan.rounds() {
-            // side by side, and each first once: a busy minute hits them all
-            for turn in 0..manners.len() {
-                let at = (round + turn) % manners.len();
+            // side by side: a busy minute hits them all
+            for at in order(round, manners.len()) {
                 let manner = manners[at];
                 eprintln!("{}, round {}: {}", case.name, round + 1, manner.name);
                 match run(plan, case, manner) {

@@ -5,7 +5,7 @@ use ploomby_benches::samples::Samples;
 use crate::{
     flood,
     manner::{EACH, Manner, PLOOMBY, SOCKET},
-    plan::Plan,
+    plan::{Plan, order},
     process::{BROKER_CORE, CONSUMER_CORE, Process},
     report::{Report, Section, columns},
 };
@@ -17,8 +17,7 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let manners: Vec<_> = plan.manners().filter(|m| m.id != SOCKET).collect();
     let mut runs = vec![Vec::new(); manners.len()];
     for round in 0..plan.rounds() {
-        for turn in 0..manners.len() {
-            let at = (round + turn) % manners.len();
+        for at in order(round, manners.len()) {
             let manner = manners[at];
             eprintln!("latency, round {}: {}", round + 1, manner.name);
             match run(plan, manner) {

@@ -36,7 +36,7 @@ impl Plan {
 
     /// How many messages a queue of a RabbitMQ is filled with.
     pub(crate) fn drained(&self) -> usize {
-        if self.is_quick { 10_000 } else { 50_000 }
+        if self.is_quick { 10_000 } else { 100_000 }
     }
 
     /// The manners that can be measured here.
@@ -53,4 +53,13 @@ impl Plan {
             Program::Peers => self.peers.clone(),
         }
     }
+}
+
+/// In which order so many are measured in this round. Another one begins each time, and each second round
+/// goes backwards: what one leaves behind in a broker does not always meet the same other one.
+pub(crate) fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |turn| match round % 2 {
+        0 => (round + turn) % count,
+        _ => (round + count - turn) % count,
+    })
 }

@@ -17,6 +17,8 @@ use url::Url;
 
 const DEADLINE: Duration = Duration::from_secs(120);
 const GLANCE: Duration = Duration::from_millis(10);
+/// For what the broker has left to do when all messages are there.
+const REST: Duration = Duration::from_millis(500);
 const PERSISTENT: u8 = 2;
 
 pub(crate) struct Rabbit {
@@ -45,7 +47,8 @@ impl Rabbit {
         })
     }
 
-    /// Makes the queue, and returns once so many persistent messages are in it.
+    /// Makes the queue and its dead-letter queue, as an earlier run of a program has left them, and returns a
+    /// while after so many persistent messages are in it.
     pub(crate) async fn fill(
         &self,
         queue: &str,
@@ -57,6 +60,9 @@ impl Rabbit {
         let kind = FieldValue::from(kind.name().to_owned());
         arguments.insert("x-queue-type".try_into()?, kind);
         declare.arguments(arguments);
+        self.channel.queue_declare(declare).await?;
+        let dead_letters = dead_letters_of(queue);
+        let declare = QueueDeclareArguments::durable_client_named(&dead_letters);
         self.channel.queue_declare(declare).await?;
 
         let mut headers = FieldTable::new();
@@ -78,6 +84,7 @@ impl Rabbit {
             ensure!(start.elapsed() < DEADLINE, "{queue} is not filled in time");
             sleep(GLANCE).await;
         }
+        sleep(REST).await;
         Ok(())
     }
 
@@ -89,9 +96,9 @@ impl Rabbit {
         Ok(ready as usize)
     }
 
-    /// Removes the queue, and those that consumers make beside it.
+    /// Removes the queue, and the one beside it.
     pub(crate) async fn remove(&self, queue: &str) -> anyhow::Result<()> {
-        for queue in [queue.to_owned(), format!("{queue}_dlq")] {
+        for queue in [queue.to_owned(), dead_letters_of(queue)] {
             self.channel
                 .queue_delete(QueueDeleteArguments::new(&queue))
                 .await?;
@@ -103,6 +110,11 @@ impl Rabbit {
         self.channel.close().await?;
         Ok(self.connection.close().await?)
     }
+}
+
+/// What ploomby declares beside a queue.
+fn dead_letters_of(queue: &str) -> String {
+    format!("{queue}_dlq")
 }
 
 impl QueueType {
