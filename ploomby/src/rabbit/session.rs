@@ -153,12 +153,17 @@ impl Session {
                     return Err(self.lost());
                 };
                 self.take(delivery, dispatcher).await?;
+                if self.acknowledger.is_due() {
+                    self.flush().await?;
+                    pace.sent();
+                }
             }
             at_hand.clear();
             match poll_immediate(self.deliveries.recv_many(&mut at_hand, BURST)).await {
                 Some(0) if !self.is_cancelled() => return Err(self.lost()),
                 Some(0) => self.drained = true,
                 Some(_) => {
+                    pace.begins();
                     looked_again = false;
                     continue;
                 }
@@ -179,7 +184,7 @@ impl Session {
             // cancel safety: what was received is at hand in the same step
             tokio::select! {
                 count = self.deliveries.recv_many(&mut at_hand, BURST), if !self.drained => {
-                    pace.begins(self.last);
+                    pace.begins();
                     if count == 0 {
                         if !self.is_cancelled() {
                             return Err(self.lost());
@@ -222,14 +227,10 @@ impl Session {
             let at_once = poll_immediate(dispatching.as_mut()).await;
             at_once.is_some() || self.is_started(dispatching, dispatcher).await?
         };
-        if is_started {
-            return match self.acknowledger.is_due() {
-                true => self.flush().await,
-                false => Ok(()),
-            };
+        if !is_started {
+            self.cancel();
+            self.acknowledger.requeue(DeliveryTag::new(number)).await;
         }
-        self.cancel();
-        self.acknowledger.requeue(DeliveryTag::new(number)).await;
         Ok(())
     }
 
