@@ -167,20 +167,21 @@ impl Session {
                     looked_again = false;
                     continue;
                 }
+                None => {}
+            }
+            // nothing more is at hand
+            if !pace.holds(self.last, || self.can_wait()) {
                 // in a burst the client's own tasks have more, which one acknowledgement can tell of: they
                 // get one turn of the runtime, and no time passes for a message that is alone
-                None if !looked_again && self.acknowledger.held() > 1 => {
+                if !looked_again && self.acknowledger.held() > 1 {
                     looked_again = true;
                     yield_now().await;
                     continue;
                 }
-                None => looked_again = false,
-            }
-            // nothing more is at hand
-            if !pace.holds(self.last, || self.can_wait()) {
                 self.flush().await?;
                 recycler.clear();
             }
+            looked_again = false;
             // cancel safety: what was received is at hand in the same step
             tokio::select! {
                 count = self.deliveries.recv_many(&mut at_hand, BURST), if !self.drained => {
