@@ -177,36 +177,37 @@ impl Dispatcher {
         acknowledger: &Arc<A>,
     ) {
         delivery.set_source(&self.queue.source);
-        let enter = || {
+        let start = || {
             // taken before `stop` is looked at, so that `drain` misses nothing
             let token = self.consumer.tasks.token();
             (!self.is_stopped()).then_some(token)
         };
-        self.handle(&delivery, tag, acknowledger, enter).await;
+        self.handle(&delivery, tag, acknowledger, start).await;
     }
 
-    /// [`dispatch`](Self::dispatch) of a delivery that the [`recycler`](Self::recycler) made, for what runs
-    /// within [`consume`](crate::MessageConsumer::consume) itself.
+    /// [`dispatch`](Self::dispatch) of a delivery that the [`recycler`](Self::recycler) made. It does the same
+    /// and takes less time, and only [`consume`](crate::MessageConsumer::consume) itself may call it.
     ///
-    /// That is polled by the task that drains. So no handler is at work while [`drain`](Self::drain) looks,
-    /// other than those that wait, and the beginning of the shutdown is seen without a token.
+    /// The task that polls `consume` is the one that drains. So no handler is at work while
+    /// [`drain`](Self::drain) looks, other than those that wait, and the beginning of the shutdown is seen
+    /// without a token.
     pub(crate) async fn dispatch_in_consume<A: Acknowledger>(
         &self,
         delivery: &Delivery,
         tag: DeliveryTag,
         acknowledger: &Arc<A>,
     ) {
-        let enter = || (!self.queue.is_stopped.load(Acquire)).then_some(());
-        self.handle(delivery, tag, acknowledger, enter).await;
+        let start = || (!self.queue.is_stopped.load(Acquire)).then_some(());
+        self.handle(delivery, tag, acknowledger, start).await;
     }
 
-    /// `enter` gives nothing once shutdown has begun, and else what is held while the handler is at work here.
+    /// `start` gives nothing once shutdown has begun, and else what is held while the handler is at work here.
     async fn handle<A: Acknowledger, T>(
         &self,
         delivery: &Delivery,
         tag: DeliveryTag,
         acknowledger: &Arc<A>,
-        enter: impl Fn() -> Option<T>,
+        start: impl Fn() -> Option<T>,
     ) {
         let admitted = self.queue.admit(delivery);
         let turn = match &admitted {
@@ -214,7 +215,7 @@ impl Dispatcher {
                 Some(Entered::Behind(waiting)) => {
                     let room = self.queue.room.wait().await;
                     let work = self.when_it_is_its_turn(waiting, room, route, delivery);
-                    let Some(_entered) = enter() else {
+                    let Some(_started) = start() else {
                         drop(work);
                         return pending().await;
                     };
@@ -231,7 +232,7 @@ impl Dispatcher {
             // boxed, since each message would be as large
             None => Box::pin(room.enter(delivery.body().len())).await,
         };
-        let Some(_entered) = enter() else {
+        let Some(_started) = start() else {
             drop((place, turn));
             return pending().await;
         };

@@ -163,29 +163,29 @@ impl Session {
                 Some(0) if !self.is_cancelled() => return Err(self.lost()),
                 Some(0) => self.drained = true,
                 Some(_) => {
-                    pace.begins();
                     looked_again = false;
                     continue;
                 }
                 None => {}
             }
             // nothing more is at hand
-            if !pace.holds(self.last, || self.can_wait()) {
+            let has_waited = pace.is_holding();
+            if !pace.hold_back(self.last, || self.can_wait()) {
                 // in a burst the client's own tasks have more, which one acknowledgement can tell of: they
                 // get one turn of the runtime, and no time passes for a message that is alone
-                if !looked_again && self.acknowledger.held() > 1 {
+                if !has_waited && !looked_again && self.acknowledger.held() > 1 {
                     looked_again = true;
                     yield_now().await;
                     continue;
                 }
                 self.flush().await?;
+                pace.sent();
                 recycler.clear();
             }
             looked_again = false;
             // cancel safety: what was received is at hand in the same step
             tokio::select! {
                 count = self.deliveries.recv_many(&mut at_hand, BURST), if !self.drained => {
-                    pace.begins();
                     if count == 0 {
                         if !self.is_cancelled() {
                             return Err(self.lost());

@@ -4,22 +4,21 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// When acknowledgements are sent, though there is room for more in one.
 ///
-/// Each is work for the broker, most of all in a quorum queue. So where messages come close behind one
-/// another, they are held back over the moments in which none is there. What is alone never waits, nor do the
-/// first of many.
+/// Each is work for the broker, most of all in a quorum queue. So where many messages come, they are held back
+/// over the moments in which none is there. What is alone never waits, nor do the first of many.
 pub(super) struct Pace {
-    /// Since when there is no message at hand.
-    idle: Option<Instant>,
+    /// A leaky bucket: each message fills it by [`CLOSE`], and time empties it.
+    level: Duration,
+    /// When it was looked at, last.
+    looked: Instant,
     /// The last delivery by then.
     last: u64,
-    /// A leaky bucket: each message fills it by [`CLOSE`], and all time without one empties it.
-    level: Duration,
-    /// Until when acknowledgements are held back.
+    /// Until when what there is to acknowledge is held back.
     until: Option<Instant>,
     sleep: Pin<Box<Sleep>>,
 }
 
-/// Messages with less idle time than this before each of them are close behind one another.
+/// Messages are many where they come this close behind one another, or closer, on average.
 const CLOSE: Duration = Duration::from_micros(200);
 
 /// So many are no accident: a moment in which the machine did something else brings a few.
@@ -33,38 +32,28 @@ const HOLD: Duration = Duration::from_millis(1);
 
 impl Pace {
     pub(super) fn new() -> Self {
+        let now = Instant::now();
         Self {
-            idle: None,
-            last: 0,
             level: Duration::ZERO,
+            looked: now,
+            last: 0,
             until: None,
-            sleep: Box::pin(sleep_until(Instant::now())),
+            sleep: Box::pin(sleep_until(now)),
         }
     }
 
-    /// Messages have come after none was at hand.
-    pub(super) fn begins(&mut self) {
-        if let Some(idle) = self.idle.take() {
-            self.level = self.level.saturating_sub(idle.elapsed());
-        }
-    }
-
-    /// Whether to hold back what there is to acknowledge up to this delivery, now that none is at hand.
+    /// Whether to hold back what there is to acknowledge up to this delivery, now that no message is at hand.
+    /// Where not, it stays so until it is [`sent`](Self::sent).
     ///
     /// `can_wait` says whether there is something, and the broker can deliver on without it.
-    pub(super) fn holds(&mut self, last: u64, can_wait: impl FnOnce() -> bool) -> bool {
-        self.begins();
+    pub(super) fn hold_back(&mut self, last: u64, can_wait: impl FnOnce() -> bool) -> bool {
         let now = Instant::now();
-        self.idle = Some(now);
-        let came = u32::try_from(last - self.last).map_or(MOST, |came| came.min(MOST));
-        self.last = last;
-        self.level = (self.level + CLOSE * came).min(CLOSE * MOST);
+        self.fill(last, now);
         let may_hold = match self.until {
             Some(until) => now < until,
             None => self.level >= CLOSE * MANY,
         };
         if !may_hold || !can_wait() {
-            self.until = None;
             return false;
         }
         if self.until.is_none() {
@@ -75,12 +64,19 @@ impl Pace {
         true
     }
 
+    fn fill(&mut self, last: u64, now: Instant) {
+        let came = u32::try_from(last.saturating_sub(self.last)).unwrap_or(u32::MAX);
+        let level = (self.level + CLOSE * came).saturating_sub(now - self.looked);
+        self.level = level.min(CLOSE * MOST);
+        (self.last, self.looked) = (last, now);
+    }
+
     /// What there was to acknowledge is sent: what comes next is held back for a time of its own.
     pub(super) fn sent(&mut self) {
         self.until = None;
     }
 
-    /// Whether acknowledgements are held back.
+    /// Whether acknowledgements are held back, or were until now.
     pub(super) fn is_holding(&self) -> bool {
         self.until.is_some()
     }
@@ -101,11 +97,17 @@ mod tests {
 
     use super::*;
 
-    /// So many messages, after so long a time without one; whether their acknowledgements are held back.
-    async fn come(pace: &mut Pace, count: u32, after: Duration) -> bool {
-        advance(after).await;
-        pace.begins();
-        pace.holds(pace.last + u64::from(count), || true)
+    /// So many messages in so long a time; whether their acknowledgements are held back.
+    async fn come(pace: &mut Pace, count: u32, within: Duration) -> bool {
+        advance(within).await;
+        pace.hold_back(pace.last + u64::from(count), || true)
+    }
+
+    /// Many, whose acknowledgements are held back.
+    async fn busy() -> Pace {
+        let mut pace = Pace::new();
+        assert!(come(&mut pace, 1000, HOLD).await);
+        pace
     }
 
     #[tokio::test(start_paused = true)]
@@ -113,6 +115,16 @@ mod tests {
         let mut pace = Pace::new();
         for _ in 0..MOST * 2 {
             assert!(!come(&mut pace, 1, CLOSE).await);
+            pace.sent();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_of_a_handler_that_computes_are_few() {
+        let mut pace = Pace::new();
+        for _ in 0..10 {
+            assert!(!come(&mut pace, MOST, CLOSE * MOST).await);
+            pace.sent();
         }
     }
 
@@ -120,8 +132,9 @@ mod tests {
     async fn many_that_come_close_behind_one_another_wait_for_a_moment_together() {
         let mut pace = Pace::new();
         // each leaves half of it
-        for number in 1..2 * MANY - 1 {
+        for number in 1..2 * MANY {
             assert!(!come(&mut pace, 1, CLOSE / 2).await, "{number} are a few");
+            pace.sent();
         }
         let start = Instant::now();
         assert!(come(&mut pace, 1, CLOSE / 2).await);
@@ -129,14 +142,21 @@ mod tests {
         pace.over().await;
         let took = start.elapsed();
         assert!(HOLD <= took && took < 3 * HOLD, "{took:?}");
-        assert!(!pace.holds(pace.last, || true));
-        assert!(!pace.is_holding());
+        assert!(!pace.hold_back(pace.last, || true));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_after_a_full_acknowledgement_has_its_own_time() {
-        let mut pace = Pace::new();
-        assert!(come(&mut pace, MANY, Duration::ZERO).await);
+    async fn what_has_waited_does_not_wait_again_however_many_come() {
+        let mut pace = busy().await;
+        assert!(!come(&mut pace, 1000, HOLD).await);
+        assert!(!come(&mut pace, 1000, Duration::ZERO).await);
+        pace.sent();
+        assert!(come(&mut pace, 1000, HOLD).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_after_what_was_sent_has_its_own_time() {
+        let mut pace = busy().await;
         advance(HOLD / 2).await;
         pace.sent();
         assert!(come(&mut pace, MANY, Duration::ZERO).await);
@@ -146,22 +166,27 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn many_that_pause_are_many_still_and_one_much_later_is_alone() {
-        let mut pace = Pace::new();
-        assert!(come(&mut pace, 1000, Duration::ZERO).await);
-        pace.over().await;
-        assert!(!pace.holds(pace.last, || true));
-        assert!(come(&mut pace, 7, HOLD).await);
-        pace.over().await;
-        assert!(!pace.holds(pace.last, || true));
-        assert!(!come(&mut pace, 1, 4 * HOLD).await);
+        let mut pace = busy().await;
+        pace.sent();
+        assert!(come(&mut pace, 7, 3 * HOLD).await);
+        pace.sent();
+        assert!(!come(&mut pace, 1, 3 * HOLD).await);
     }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_waits_that_the_broker_waits_for() {
-        let mut pace = Pace::new();
-        assert!(!pace.holds(u64::from(MANY), || false));
-        assert!(pace.holds(u64::from(MANY), || true));
-        assert!(!pace.holds(u64::from(MANY), || false));
+        let mut pace = busy().await;
+        assert!(!pace.hold_back(pace.last, || false));
+        pace.sent();
         assert!(!pace.is_holding());
+        assert!(!pace.hold_back(pace.last, || false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_tag_that_falls_is_no_message() {
+        let mut pace = busy().await;
+        pace.sent();
+        assert!(!pace.hold_back(0, || false));
+        assert_eq!(pace.last, 0);
     }
 }
