@@ -36,7 +36,7 @@ impl Plan {
 
     /// How many messages a queue of a RabbitMQ is filled with.
     pub(crate) fn drained(&self) -> usize {
-        if self.is_quick { 10_000 } else { 100_000 }
+        if self.is_quick { 10_000 } else { 60_000 }
     }
 
     /// The manners that can be measured here.
