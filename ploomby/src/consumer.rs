@@ -67,7 +67,9 @@ pub trait MessageConsumer: Send + 'static {
     ///
     /// A consumer that can tell its source to send nothing more does so once
     /// [`Dispatcher::stopped`] resolves, and goes on settling until it is dropped. One that loses
-    /// its source for a while says so by [`Dispatcher::not_consuming`].
+    /// its source for a while says so by [`Dispatcher::not_consuming`]. One that wraps another awaits
+    /// the other's `consume` in its own, and not on another task: shutdown would not wait for the
+    /// handlers that compute there.
     ///
     /// # Errors
     ///

@@ -2,7 +2,9 @@ use std::convert::Infallible;
 
 use ploomby::extract::FromDelivery;
 use ploomby::{Delivery, HandlerRegistry, KeySource, Message, Queue};
-use ploomby_tests::{Bed, rabbit, seen};
+use ploomby_tests::{Bed, Cut, Direction, KEY, Method, rabbit, seen};
+
+use crate::proxied;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_message_of_a_burst_is_handled_by_its_own_routing_key() {
@@ -50,4 +52,32 @@ impl<'d> FromDelivery<'d> for Address {
         let address = [delivery.exchange(), delivery.routing_key()];
         Ok(Self(address.map(str::to_owned)))
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_handled_is_acknowledged_while_more_keeps_coming() {
+    const MESSAGES: u32 = 10_000;
+    const ACKNOWLEDGEMENTS: usize = 50;
+
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let queue = bed.queue_name();
+            let handlers = HandlerRegistry::new().register("take", |_: u32| async {});
+            // half of it is more than there is
+            let set_up = Queue::new(&queue)
+                .key(KeySource::header(KEY))
+                .prefetch(40_000);
+            let app = Bed::start_at(&url, set_up, handlers).await;
+            let acknowledgement = Cut::behind(Direction::ToBroker, Method::ACK);
+            tokio::select! {
+                () = proxy.cut_when(acknowledgement.nth(ACKNOWLEDGEMENTS)) => {}
+                () = bed.send_numbers(&queue, "take", 0..MESSAGES) => {
+                    panic!("fewer than {ACKNOWLEDGEMENTS} acknowledgements of {MESSAGES} messages")
+                }
+            }
+            app.shut_down().await.unwrap();
+        })
+        .await;
 }
