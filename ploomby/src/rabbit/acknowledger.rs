@@ -24,7 +24,7 @@ use crate::{
 /// that its late acknowledgement never reaches the next channel.
 ///
 /// Acknowledgements are noted here and sent by the channel's session: when half the prefetch is
-/// settled, or when there is nothing more to do, where many come a moment later.
+/// settled, or when there is nothing more to do; where many come, a moment later.
 pub(super) struct RabbitAcknowledger {
     channel: Channel,
     events: ChannelEvents,

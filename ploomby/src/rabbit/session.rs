@@ -169,11 +169,11 @@ impl Session {
                 None => {}
             }
             // nothing more is at hand
-            let has_waited = pace.is_holding();
             if !pace.hold_back(self.last, || self.can_wait()) {
                 // in a burst the client's own tasks have more, which one acknowledgement can tell of: they
-                // get one turn of the runtime, and no time passes for a message that is alone
-                if !has_waited && !looked_again && self.acknowledger.held() > 1 {
+                // get one turn of the runtime, and no time passes for a message that is alone; those that were
+                // held back have had theirs
+                if !pace.is_holding() && !looked_again && self.acknowledger.held() > 1 {
                     looked_again = true;
                     yield_now().await;
                     continue;

@@ -5,7 +5,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// When acknowledgements are sent, though there is room for more in one.
 ///
 /// Each is work for the broker, most of all in a quorum queue. So where many messages come, they are held back
-/// over the moments in which none is there. What is alone never waits, nor do the first of many.
+/// over the moments in which none is there. What is alone never waits, nor do a few.
 pub(super) struct Pace {
     /// A leaky bucket: each message fills it by [`CLOSE`], and time empties it.
     level: Duration,
