@@ -38,6 +38,8 @@ pub(crate) mod headers {
     pub(crate) const EXPIRATION: &str = "ploomby-expiration";
     /// The user that the message was sent by, where the copy cannot say so itself.
     pub(crate) const USER_ID: &str = "ploomby-user-id";
+    /// What tells of a failure, and is no part of the message.
+    pub(crate) const OF_FAILURES: [&str; 6] = [REASON, ERROR, KEY, QUEUE, ATTEMPTS, FAILED_AT];
     /// What all of them start with. Before `CC` and `BCC` it sets them aside: RabbitMQ would send
     /// the copy to the queues named there, too.
     pub(crate) const PREFIX: &str = "ploomby-";
@@ -183,23 +185,27 @@ fn copy(delivery: &Delivery, headers: &[(String, Value)]) -> Result<Message, Pro
 }
 
 /// The properties, in at most so many bytes. The words of the error give way first, then whatever
-/// else ploomby added; but what is counted stays, since the message would be tried for ever.
+/// else ploomby added. Of a copy that comes back to be tried again this is what tells of an earlier
+/// failure alone: without its count it would be tried for ever, and without what was set aside it
+/// would come back as another message.
 pub(crate) fn fit(properties: Properties, room: usize) -> Result<Properties, NoRoom> {
     if properties.encoded_len() <= room {
         return Ok(properties);
     }
-    let keep_user_id = properties.get_user_id().is_some();
-    let is_ours = |name: &str| {
-        name.starts_with(headers::PREFIX)
-            && ![headers::ATTEMPT, headers::REDELIVERIES].contains(&name)
+    let headers = properties.headers();
+    let comes_back = headers.contains(headers::ATTEMPT) || headers.contains(headers::REDELIVERIES);
+    let is_ours = |name: &str| match comes_back {
+        true => headers::OF_FAILURES.contains(&name),
+        false => name.starts_with(headers::PREFIX),
     };
     let keeps: [&dyn Fn(&str) -> bool; 3] = [
         &|name| name != headers::ERROR,
         &|name| !is_ours(name) || name == headers::REASON,
         &|name| !is_ours(name),
     ];
+    let keep_user_id = properties.get_user_id().is_some();
     for keep in keeps {
-        let mut list = properties.headers().to_list();
+        let mut list = headers.to_list();
         list.retain(|(name, _)| keep(name));
         let fitted = properties
             .for_copy(&list, keep_user_id)

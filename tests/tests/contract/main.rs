@@ -198,7 +198,8 @@ contract! {
         three_programs_make_as_many_attempts_as_one,
         a_retry_queue_with_other_arguments_is_an_error,
         a_deleted_retry_queue_is_declared_again,
-        what_has_no_room_for_the_count_is_not_tried_for_ever;
+        what_has_no_room_for_the_count_is_not_tried_for_ever,
+        what_has_no_room_for_its_deaths_is_not_tried_without_them;
     limits:
         a_handler_past_its_timeout_is_dropped,
         a_panic_while_a_handler_is_dropped_is_one_failed_message,
