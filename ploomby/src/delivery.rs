@@ -299,6 +299,7 @@ impl Delivery {
     }
 
     /// How the queue decodes bodies.
+    #[inline]
     pub(crate) fn decoding(&self) -> Decoding {
         self.inner
             .source

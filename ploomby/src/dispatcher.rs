@@ -261,7 +261,8 @@ impl Dispatcher {
         let called = poll_fn(|cx| Poll::Ready(route.call_at_once(delivery.clone(), cx)));
         let decided = match called.await {
             Called::Done(result) => {
-                drop((slot, turn));
+                drop(slot);
+                drop(turn);
                 match Word::of(&result) {
                     Some(word) => {
                         let mut telling = pin!(word.tell(tag, &**acknowledger));

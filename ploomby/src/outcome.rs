@@ -92,6 +92,7 @@ impl IntoOutcome for () {
     }
 
     /// Who waits for an answer hears that it is done.
+    #[inline]
     fn into_answer(self, delivery: &Delivery) -> Result<Answer, anyhow::Error> {
         Answer::reply(&(), delivery)
     }

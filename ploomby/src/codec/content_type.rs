@@ -12,6 +12,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
+    #[inline]
     pub(crate) fn of(content_type: Option<&str>) -> Result<Self, Failure> {
         match content_type {
             None => Ok(Self::Unspecified),

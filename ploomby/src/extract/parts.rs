@@ -54,6 +54,7 @@ impl fmt::Debug for RawBody {
 impl<'d> DeliveryPart<'d> for RawBody {
     type Rejection = Infallible;
 
+    #[inline]
     fn part(delivery: &'d Delivery) -> Result<Self, Infallible> {
         Ok(Self(delivery.message().body().clone()))
     }
