@@ -247,8 +247,7 @@ impl Delivery {
 
     /// Whether it came through a retry queue.
     pub(crate) fn has_waited(&self) -> bool {
-        let headers = self.headers();
-        headers.contains(headers::ATTEMPT) || headers.contains(headers::REDELIVERIES)
+        self.headers().contains_any(&headers::COUNTS)
     }
 
     /// The queue that the message was consumed from; empty before it is dispatched.

@@ -49,6 +49,11 @@ impl<'a> Headers<'a> {
         self.field(name).is_some()
     }
 
+    /// Whether there is a header of one of these names.
+    pub(crate) fn contains_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.contains(name))
+    }
+
     /// All headers, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, Value)> + use<'a> {
         self.fields()

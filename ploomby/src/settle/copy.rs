@@ -38,6 +38,9 @@ pub(crate) mod headers {
     pub(crate) const EXPIRATION: &str = "ploomby-expiration";
     /// The user that the message was sent by, where the copy cannot say so itself.
     pub(crate) const USER_ID: &str = "ploomby-user-id";
+    /// What counts how often the message was tried or came back: a copy that was or will be in a
+    /// retry queue has one of them.
+    pub(crate) const COUNTS: [&str; 2] = [ATTEMPT, REDELIVERIES];
     /// What tells of a failure, and is no part of the message.
     pub(crate) const OF_FAILURES: [&str; 6] = [REASON, ERROR, KEY, QUEUE, ATTEMPTS, FAILED_AT];
     /// What all of them start with. Before `CC` and `BCC` it sets them aside: RabbitMQ would send
@@ -59,7 +62,7 @@ pub(super) fn dead_letter(
     failure: &Failure,
 ) -> Result<Message, PropertyError> {
     let mut headers = kept_headers(delivery);
-    headers.retain(|(name, _)| ![headers::ATTEMPT, headers::REDELIVERIES].contains(&name.as_str()));
+    headers.retain(|(name, _)| !headers::COUNTS.contains(&name.as_str()));
     rename(&mut headers, headers::DEATHS, DEATHS);
     let mut add = |name: &str, value: Value| headers.push((name.to_owned(), value));
     let attempts = delivery.attempt() - u32::from(!failure.handler_ran);
@@ -193,7 +196,7 @@ pub(crate) fn fit(properties: Properties, room: usize) -> Result<Properties, NoR
         return Ok(properties);
     }
     let headers = properties.headers();
-    let comes_back = headers.contains(headers::ATTEMPT) || headers.contains(headers::REDELIVERIES);
+    let comes_back = headers.contains_any(&headers::COUNTS);
     let is_ours = |name: &str| match comes_back {
         true => headers::OF_FAILURES.contains(&name),
         false => name.starts_with(headers::PREFIX),

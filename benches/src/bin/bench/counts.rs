@@ -33,7 +33,8 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
     let mut section = Section::new(
         "In the process: instructions and allocations of a message".to_owned(),
         "From the queue of the embedded broker through the key in a header, the payload and the handler \
-         to the acknowledgement, by callgrind, on one thread. Publishing is left out.",
+         to the acknowledgement, by callgrind, on one thread. Making, publishing and dropping a message is \
+         left out.",
         ["", "instructions", "allocations"],
     );
     for (case, name) in CASES {
