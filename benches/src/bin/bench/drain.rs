@@ -1,23 +1,21 @@
 //! A full queue of a RabbitMQ, which shares the machine with its consumer.
 
-use ploomby_benches::{environment, order::SMALL, samples::Samples};
+use ploomby_benches::{environment, order::SMALL};
 
 use crate::{
     manner::{EACH, HELD, Manner, PLOOMBY, SOCKET},
-    plan::{Plan, order},
+    plan::Plan,
     process::Process,
     rabbit::{QueueType, Rabbit},
     report::{Report, Section, columns, thousands},
+    rounds::Rounds,
 };
 
 pub(crate) async fn measure(plan: &Plan, url: &str, report: &mut Report) -> anyhow::Result<()> {
     let rabbit = Rabbit::connect(url).await?;
     let version = environment::broker(&rabbit.host, rabbit.port)?;
     for kind in [QueueType::Classic, QueueType::Quorum] {
-        let measured = drain(plan, &rabbit, url, &version, kind, report).await;
-        if let Err(error) = measured {
-            report.fault(kind.name(), &version, &error);
-        }
+        drain(plan, &rabbit, url, &version, kind, report).await;
     }
     rabbit.close().await
 }
@@ -29,33 +27,22 @@ async fn drain(
     version: &str,
     kind: QueueType,
     report: &mut Report,
-) -> anyhow::Result<()> {
+) {
     let what = format!("{version}, {} queue", kind.name());
     // the socket knows one user alone
-    let manners: Vec<_> = plan.manners().filter(|m| m.id != SOCKET).collect();
-    let mut rates = vec![Vec::new(); manners.len()];
-    for round in 0..plan.rounds() {
-        for at in order(round, manners.len()) {
-            let manner = manners[at];
-            eprintln!("{what}, round {}: {}", round + 1, manner.name);
-            let queue = format!("ploomby-bench-{}", std::process::id());
-            rabbit.fill(&queue, kind, plan.drained()).await?;
-            let drained = run(plan, manner, url, &queue);
-            rabbit.remove(&queue).await?;
-            match drained {
-                Ok(rate) => rates[at].push(rate),
-                Err(error) => report.fault(manner.name, &what, &error),
-            }
-        }
-    }
-    report.add(section(plan, &what, &manners, &rates));
-    let medians = manners
-        .iter()
-        .zip(&rates)
-        .filter(|(_, rates)| !rates.is_empty());
-    let bars = medians.map(|(manner, rates)| (manner.name, Samples::new(rates.clone()).median()));
+    let manners = plan.manners().filter(|manner| manner.id != SOCKET);
+    let rates = Rounds::measure(plan, report, &what, manners, async |manner| {
+        let queue = format!("ploomby-bench-{}", std::process::id());
+        rabbit.fill(&queue, kind, plan.drained()).await?;
+        let drained = run(plan, manner, url, &queue);
+        rabbit.remove(&queue).await?;
+        drained
+    });
+    let rates = rates.await;
+    report.add(section(plan, &what, &rates));
+    let medians = rates.samples(|rate| *rate);
+    let bars = medians.map(|(manner, rates)| (manner.name, rates.median()));
     report.plot(&what, bars.collect());
-    Ok(())
 }
 
 fn run(plan: &Plan, manner: &Manner, url: &str, queue: &str) -> anyhow::Result<f64> {
@@ -74,7 +61,7 @@ fn run(plan: &Plan, manner: &Manner, url: &str, queue: &str) -> anyhow::Result<f
     Ok((messages - 1) as f64 / seconds)
 }
 
-fn section(plan: &Plan, what: &str, manners: &[&Manner], rates: &[Vec<f64>]) -> Section {
+fn section(plan: &Plan, what: &str, rates: &Rounds<f64>) -> Section {
     let mut section = Section::new(
         what.to_owned(),
         &format!(
@@ -84,31 +71,14 @@ fn section(plan: &Plan, what: &str, manners: &[&Manner], rates: &[Vec<f64>]) -> 
         ),
         ["", "best/s", "median/s", "worst/s"],
     );
-    for (manner, rates) in manners
-        .iter()
-        .zip(rates)
-        .filter(|(_, rates)| !rates.is_empty())
-    {
-        section.row(columns(
-            manner.name,
-            &Samples::new(rates.clone()),
-            thousands,
-        ));
+    for (manner, rates) in rates.samples(|rate| *rate) {
+        section.row(columns(manner.name, &rates, thousands));
     }
-    let of = |id| {
-        let at = manners.iter().position(|manner| manner.id == id);
-        at.map_or(&[][..], |at| &rates[at])
-    };
     for (other, name) in [
         (HELD, "ploomby / amqprs, acks held"),
         (EACH, "ploomby / amqprs, one ack a message"),
     ] {
-        let ratios: Vec<_> = of(PLOOMBY)
-            .iter()
-            .zip(of(other))
-            .map(|(a, b)| a / b)
-            .collect();
-        section.ratio(name, &ratios);
+        section.ratio(name, &rates.ratios(PLOOMBY, other, |rate| *rate));
     }
     section
 }

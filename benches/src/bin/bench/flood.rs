@@ -6,9 +6,10 @@ use ploomby_benches::{order::SMALL, samples::Samples};
 
 use crate::{
     manner::{EACH, HELD, Manner, PLOOMBY, SOCKET},
-    plan::{Plan, order},
+    plan::Plan,
     process::{BROKER_CORE, CONSUMER_CORE, Process},
     report::{Report, Section, columns, thousands},
+    rounds::Rounds,
 };
 
 const KIB: usize = 1024;
@@ -44,7 +45,6 @@ const CASES: [Case; 4] = [
 ];
 
 /// What one run showed.
-#[derive(Clone, Copy)]
 struct Run {
     rate: f64,
     /// Microseconds of the consumer a message.
@@ -55,25 +55,17 @@ struct Run {
     broker: f64,
 }
 
-pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
-    let manners: Vec<_> = plan.manners().collect();
+pub(crate) async fn measure(plan: &Plan, report: &mut Report) {
     for (number, case) in CASES.iter().enumerate() {
-        let mut runs = vec![Vec::new(); manners.len()];
-        for round in 0..plan.rounds() {
-            // side by side: a busy minute hits them all
-            for at in order(round, manners.len()) {
-                let manner = manners[at];
-                eprintln!("{}, round {}: {}", case.name, round + 1, manner.name);
-                match run(plan, case, manner) {
-                    Ok(run) => runs[at].push(run),
-                    Err(error) => report.fault(manner.name, case.name, &error),
-                }
-            }
-        }
-        report.add(section(case, &manners, &runs));
+        let rounds = Rounds::measure(plan, report, case.name, plan.manners(), async |manner| {
+            run(plan, case, manner)
+        });
+        let rounds = rounds.await;
+        report.add(section(case, &rounds));
         if number == 0 {
             // the limit would leave no room to see a difference between the rest
-            let bars = rates(&manners, &runs)
+            let bars = rounds
+                .samples(|run| run.rate)
                 .filter(|(manner, _)| manner.id != SOCKET)
                 .map(|(manner, rates)| (manner.name, rates.median()));
             report.plot(
@@ -82,7 +74,6 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             );
         }
     }
-    Ok(())
 }
 
 fn run(plan: &Plan, case: &Case, manner: &Manner) -> anyhow::Result<Run> {
@@ -139,7 +130,7 @@ pub(crate) fn start(
     Process::start(Some(cores), &program, all)
 }
 
-fn section(case: &Case, manners: &[&Manner], runs: &[Vec<Run>]) -> Section {
+fn section(case: &Case, rounds: &Rounds<Run>) -> Section {
     let mut section = Section::new(
         format!("Synthetic broker: {}", case.name),
         "Deliveries acknowledged per second, what each costs the consumer, how many of them one \
@@ -154,50 +145,23 @@ fn section(case: &Case, manners: &[&Manner], runs: &[Vec<Run>]) -> Section {
             "broker's core",
         ],
     );
-    for (manner, runs) in manners
-        .iter()
-        .zip(runs)
-        .filter(|(_, runs)| !runs.is_empty())
-    {
-        let of = |value: fn(&Run) -> f64| Samples::new(runs.iter().map(value));
+    for (manner, runs) in rounds.each() {
+        let of = |value: fn(&Run) -> f64| Samples::new(runs.iter().copied().map(value));
         let mut row = columns(manner.name, &of(|run| run.rate), thousands);
         row.push(format!("{:.2}", of(|run| run.cpu).median()));
         row.push(format!("{:.0}", of(|run| run.together).median()));
         row.push(format!("{:.0} %", of(|run| run.broker).median() * 100.0));
         section.row(row);
     }
-    let of = |id| {
-        let at = manners.iter().position(|manner| manner.id == id);
-        at.map_or(&[][..], |at| &runs[at])
-    };
     for (other, name) in [
         (HELD, "ploomby / amqprs, acks held"),
         (EACH, "ploomby / amqprs, one ack a message"),
         (SOCKET, "ploomby / the limit"),
     ] {
-        let ratios: Vec<_> = of(PLOOMBY)
-            .iter()
-            .zip(of(other))
-            .map(|(a, b)| a.rate / b.rate)
-            .collect();
-        section.ratio(name, &ratios);
+        section.ratio(name, &rounds.ratios(PLOOMBY, other, |run| run.rate));
     }
     // steadier than the rates where other programs run, too
-    let pairs = of(HELD).iter().zip(of(PLOOMBY));
-    let ratios: Vec<_> = pairs
-        .map(|(held, ploomby)| held.cpu / ploomby.cpu)
-        .collect();
-    section.ratio("CPU: amqprs, acks held / ploomby", &ratios);
+    let cpu = rounds.ratios(HELD, PLOOMBY, |run| run.cpu);
+    section.ratio("CPU: amqprs, acks held / ploomby", &cpu);
     section
-}
-
-fn rates<'a>(
-    manners: &'a [&'static Manner],
-    runs: &'a [Vec<Run>],
-) -> impl Iterator<Item = (&'static Manner, Samples)> + 'a {
-    let measured = manners
-        .iter()
-        .zip(runs)
-        .filter(|(_, runs)| !runs.is_empty());
-    measured.map(|(manner, runs)| (*manner, Samples::new(runs.iter().map(|run| run.rate))))
 }

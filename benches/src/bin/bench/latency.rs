@@ -5,27 +5,21 @@ use ploomby_benches::samples::Samples;
 use crate::{
     flood,
     manner::{EACH, Manner, PLOOMBY, SOCKET},
-    plan::{Plan, order},
+    plan::Plan,
     process::{BROKER_CORE, CONSUMER_CORE, Process},
     report::{Report, Section, columns},
+    rounds::Rounds,
 };
 
 const EVERY_MICROS: u32 = 1000;
 
-pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
+pub(crate) async fn measure(plan: &Plan, report: &mut Report) {
     // the socket waits for half a window
-    let manners: Vec<_> = plan.manners().filter(|m| m.id != SOCKET).collect();
-    let mut runs = vec![Vec::new(); manners.len()];
-    for round in 0..plan.rounds() {
-        for at in order(round, manners.len()) {
-            let manner = manners[at];
-            eprintln!("latency, round {}: {}", round + 1, manner.name);
-            match run(plan, manner) {
-                Ok(run) => runs[at].push(run),
-                Err(error) => report.fault(manner.name, "latency", &error),
-            }
-        }
-    }
+    let manners = plan.manners().filter(|manner| manner.id != SOCKET);
+    let rounds = Rounds::measure(plan, report, "latency", manners, async |manner| {
+        run(plan, manner)
+    });
+    let rounds = rounds.await;
 
     let mut section = Section::new(
         "A lone message: from delivery to acknowledgement".to_owned(),
@@ -42,34 +36,20 @@ pub(crate) fn measure(plan: &Plan, report: &mut Report) -> anyhow::Result<()> {
             "best",
         ],
     );
-    for (manner, runs) in manners
-        .iter()
-        .zip(&runs)
-        .filter(|(_, runs)| !runs.is_empty())
-    {
+    for (manner, runs) in rounds.each() {
+        let of = |at: usize| Samples::new(runs.iter().map(|run| run[at]));
         let show = |micros: f64| format!("{micros:.1}");
-        let mut row = columns(manner.name, &of(runs, 0), show);
-        row.extend(columns("", &of(runs, 1), show).into_iter().skip(1));
+        let mut row = columns(manner.name, &of(0), show);
+        row.extend(columns("", &of(1), show).into_iter().skip(1));
         section.row(row);
     }
-    let of = |id| {
-        let at = manners.iter().position(|manner: &&Manner| manner.id == id);
-        at.map_or(&[][..], |at| &runs[at])
-    };
     for (at, name) in [(0, "p50"), (1, "p99")] {
-        let pairs = of(PLOOMBY).iter().zip(of(EACH));
-        let ratios: Vec<_> = pairs.map(|(a, b)| a[at] / b[at]).collect();
         section.ratio(
             &format!("ploomby / amqprs, one ack a message: {name}"),
-            &ratios,
+            &rounds.ratios(PLOOMBY, EACH, |run: &[f64; 2]| run[at]),
         );
     }
     report.add(section);
-    Ok(())
-}
-
-fn of(runs: &[[f64; 2]], at: usize) -> Samples {
-    Samples::new(runs.iter().map(|run| run[at]))
 }
 
 /// The median and the 99th percentile, in microseconds.

@@ -20,6 +20,7 @@ mod plot;
 mod process;
 mod rabbit;
 mod report;
+mod rounds;
 mod scale;
 
 #[tokio::main]
@@ -39,7 +40,7 @@ async fn main() -> anyhow::Result<()> {
 
     let mut report = Report::new(&plan)?;
     if wants("flood") {
-        flood::measure(&plan, &mut report)?;
+        flood::measure(&plan, &mut report).await;
     }
     if wants("drain") {
         for url in &rabbits {
@@ -47,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
         }
     }
     if wants("latency") {
-        latency::measure(&plan, &mut report)?;
+        latency::measure(&plan, &mut report).await;
     }
     if wants("counts") {
         counts::measure(&plan, &mut report)?;

@@ -18,6 +18,9 @@ pub(crate) const EACH: &str = "amqprs-each";
 pub(crate) const HELD: &str = "amqprs-held";
 pub(crate) const PLOOMBY: &str = "ploomby";
 
+/// Those that are measured more often, to be compared.
+pub(crate) const CLOSE: [&str; 3] = [PLOOMBY, HELD, EACH];
+
 pub(crate) const MANNERS: [Manner; 9] = [
     consume(SOCKET, "a bare socket that splits frames (the limit)"),
     consume(PLOOMBY, "ploomby"),

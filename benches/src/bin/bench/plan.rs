@@ -24,6 +24,11 @@ impl Plan {
         if self.is_quick { 3 } else { 5 }
     }
 
+    /// The same for those that are so close that their ratio needs more.
+    pub(crate) fn rounds_of_close(&self) -> usize {
+        if self.is_quick { 3 } else { 11 }
+    }
+
     /// What passes before each measurement.
     pub(crate) fn warmup(&self) -> Duration {
         Duration::from_millis(if self.is_quick { 100 } else { 300 })
@@ -53,13 +58,4 @@ impl Plan {
             Program::Peers => self.peers.clone(),
         }
     }
-}
-
-/// In which order so many are measured in this round. Another one begins each time, and each second round
-/// goes backwards: what one leaves behind in a broker does not always meet the same other one.
-pub(crate) fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
-    (0..count).map(move |turn| match round % 2 {
-        0 => (round + turn) % count,
-        _ => (round + count - turn) % count,
-    })
 }

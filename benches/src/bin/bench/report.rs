@@ -33,7 +33,7 @@ Written by `./scripts/bench`: what is measured, how, and what it does not say st
 
 impl Report {
     pub(crate) fn new(plan: &Plan) -> anyhow::Result<Self> {
-        let rounds = plan.rounds();
+        let (rounds, close) = (plan.rounds(), plan.rounds_of_close());
         let extent = if plan.is_quick {
             " in the quick mode, whose runs are too short to compare by"
         } else {
@@ -41,7 +41,9 @@ impl Report {
         };
         Ok(Self {
             head: format!(
-                "# Results\n\n{TEXT}\n{}; {}. Each figure is from {rounds} rounds, interleaved{extent}.\n",
+                "# Results\n\n{TEXT}\n{}; {}. Each figure is from {rounds} rounds, \
+                 interleaved{extent}; those of ploomby and of amqprs with acks held and one ack a message, and \
+                 their ratios, from {close}.\n",
                 environment::of_machine(),
                 environment::compiler()?,
             ),
