@@ -1,14 +1,14 @@
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::{
-    Attribute, FnArg, ItemFn, LitStr, PatType, ReturnType, Type, ext::IdentExt, spanned::Spanned,
+    Attribute, FnArg, Generics, ItemFn, LitStr, ReturnType, Type, ext::IdentExt, spanned::Spanned,
 };
 
 use crate::{
     attr::{Attr, Opt, OptValue},
     error::Errors,
     span::Spans,
-    valid,
+    valid::{self, bare},
 };
 
 /// The function as it was written, and beside it what registers it. On an error the function is
@@ -35,19 +35,15 @@ const NOT_A_FUNCTION: &str = "#[handler] stands on an async function with a body
 
 fn register(attr: &Attr, function: &ItemFn) -> TokenStream {
     let conditions = conditions(&function.attrs);
-    let deprecated = function
-        .attrs
-        .iter()
-        .any(|attribute| attribute.path().is_ident("deprecated"))
-        .then(|| quote!(#[allow(deprecated)]));
     let name = function.sig.ident.unraw().to_string();
     let function_name = &function.sig.ident;
     let keys = keys(attr, &name, function_name.span());
     let describe = describe(attr, function);
     let call = call(function);
+    // that the function or one of its types is deprecated is said where it is written
     quote! {
-        #(#conditions)*
-        #deprecated
+        #conditions
+        #[allow(deprecated)]
         const _: () = {
             ::ploomby::__private::inventory::submit! {
                 ::ploomby::__private::LinkedHandler {
@@ -90,7 +86,7 @@ fn describe(attr: &Attr, function: &ItemFn) -> TokenStream {
     let (lifetimes, _, conditions_on_them) = function.sig.generics.split_for_impl();
     let name = &function.sig.ident;
     let options = options(attr, &about);
-    let requires = arguments(function).map(|argument| require(argument, &about, &room));
+    let requires = arguments(function).map(|argument| require(&argument, &about, &room));
     quote! {
         fn __ploomby_describe #lifetimes (
             #about: &mut ::ploomby::__private::Description,
@@ -128,14 +124,10 @@ fn options(attr: &Attr, about: &Ident) -> Option<TokenStream> {
 }
 
 /// That it is an argument, what it needs, and that it is the only payload.
-fn require(argument: &PatType, about: &Ident, room: &Ident) -> TokenStream {
-    let conditions = conditions(&argument.attrs);
-    let conditions = quote!(#(#conditions)*);
-    let (of_argument, ty) = match &*argument.ty {
-        Type::Reference(reference) => ("LentArgument", &*reference.elem),
-        ty => ("Argument", ty),
-    };
-    let spans = Spans::of(&argument.ty);
+fn require(argument: &Argument<'_>, about: &Ident, room: &Ident) -> TokenStream {
+    let Argument { conditions, ty, .. } = argument;
+    let of_argument = argument.of_trait();
+    let spans = argument.spans();
     let [kind, require, fill] = ["kind", "require", "fill"].map(|name| local(name, spans.start));
     let require_argument = spans.private(of_argument, "require");
     let fill_slot = spans.private("Slot", "fill");
@@ -174,8 +166,8 @@ fn call(function: &ItemFn) -> TokenStream {
     let mut passes = Vec::new();
     for (index, argument) in arguments(function).enumerate() {
         let place = local(&format!("argument{index}"), Span::call_site());
-        makes.push(make(argument, &place));
-        passes.push(pass(argument, &place));
+        makes.push(make(&argument, &place));
+        passes.push(pass(&argument, &place));
     }
     let handling = quote_spanned! {name.span()=>
         ::ploomby::__private::run_on_any_thread(#name(#(#passes),*)).await
@@ -203,23 +195,61 @@ fn call(function: &ItemFn) -> TokenStream {
     }
 }
 
-fn arguments(function: &ItemFn) -> impl Iterator<Item = &PatType> {
+/// An argument of the function.
+struct Argument<'f> {
+    /// On which it is compiled.
+    conditions: TokenStream,
+    written: &'f Type,
+    is_lent: bool,
+    /// The type that it is given or lent as.
+    ty: &'f Type,
+    /// The same without the names of the lifetimes that belong to the signature alone.
+    unnamed: TokenStream,
+}
+
+impl Argument<'_> {
+    fn spans(&self) -> Spans {
+        Spans::of(self.written)
+    }
+
+    fn of_trait(&self) -> &'static str {
+        if self.is_lent {
+            "LentArgument"
+        } else {
+            "Argument"
+        }
+    }
+}
+
+fn arguments(function: &ItemFn) -> impl Iterator<Item = Argument<'_>> {
     let inputs = function.sig.inputs.iter();
     inputs.filter_map(|argument| match argument {
-        FnArg::Typed(argument) => Some(argument),
+        FnArg::Typed(argument) => {
+            let written = bare(&argument.ty);
+            let (is_lent, ty) = match written {
+                Type::Reference(reference) => (true, &*reference.elem),
+                ty => (false, ty),
+            };
+            Some(Argument {
+                conditions: conditions(&argument.attrs),
+                written,
+                is_lent,
+                ty,
+                unnamed: without_names(ty.to_token_stream(), &function.sig.generics),
+            })
+        }
         FnArg::Receiver(_) => None,
     })
 }
 
-fn make(argument: &PatType, place: &Ident) -> TokenStream {
-    let conditions = conditions(&argument.attrs);
-    let conditions = quote!(#(#conditions)*);
-    let spans = Spans::of(&argument.ty);
-    let (of_argument, of_place) = match &*argument.ty {
-        Type::Reference(_) => ("LentArgument", quote!(LentPlace)),
-        _ => ("Argument", quote!(Place)),
+fn make(argument: &Argument<'_>, place: &Ident) -> TokenStream {
+    let Argument { conditions, .. } = argument;
+    let spans = argument.spans();
+    let of_place = match argument.is_lent {
+        true => quote!(LentPlace),
+        false => quote!(Place),
     };
-    let extract_argument = spans.private(of_argument, "extract");
+    let extract_argument = spans.private(argument.of_trait(), "extract");
     let [extract, delivery] = ["extract", "delivery"].map(|name| local(name, spans.start));
     let sort = sort(argument);
     let check = check(argument, place);
@@ -236,46 +266,40 @@ fn make(argument: &PatType, place: &Ident) -> TokenStream {
 }
 
 /// That it is not a payload and an extractor as well.
-fn sort(argument: &PatType) -> TokenStream {
-    let conditions = conditions(&argument.attrs);
-    let conditions = quote!(#(#conditions)*);
-    let ty = type_of(argument);
-    let spans = Spans::of(&argument.ty);
+fn sort(argument: &Argument<'_>) -> TokenStream {
+    let Argument {
+        conditions,
+        unnamed,
+        ..
+    } = argument;
+    let spans = argument.spans();
     let sorted = local("sorted", spans.start);
     let is_sorted = spans.private("IsSorted", "sorted");
     quote_spanned! {spans.end=>
         #conditions
         let #sorted: fn(_) = #is_sorted;
         #conditions
-        #sorted((&&::ploomby::__private::Sort::<#ty>::of()).__ploomby_sort());
+        #sorted((&&::ploomby::__private::Sort::<#unnamed>::of()).__ploomby_sort());
     }
-}
-
-/// The type that an argument is given or lent as. The names of its lifetimes are those of the
-/// signature alone.
-fn type_of(argument: &PatType) -> TokenStream {
-    let ty = match &*argument.ty {
-        Type::Reference(reference) => &*reference.elem,
-        ty => ty,
-    };
-    without_names(ty.to_token_stream())
 }
 
 /// That a payload keeps the rules of its type. Whether it has some, the type tells that stands in the
 /// signature.
-fn check(argument: &PatType, place: &Ident) -> Option<TokenStream> {
+fn check(argument: &Argument<'_>, place: &Ident) -> Option<TokenStream> {
     if !cfg!(feature = "garde") {
         return None;
     }
-    let conditions = conditions(&argument.attrs);
-    let conditions = quote!(#(#conditions)*);
-    let ty = type_of(argument);
-    let spans = Spans::of(&argument.ty);
+    let Argument {
+        conditions,
+        unnamed,
+        ..
+    } = argument;
+    let spans = argument.spans();
     let check_argument = spans.private("Check", "check");
     let [rules, check] = ["rules", "check"].map(|name| local(name, spans.start));
     Some(quote_spanned! {spans.end=>
         #conditions
-        let #rules = (&&::ploomby::__private::Rules::<#ty>::of()).__ploomby_rules();
+        let #rules = (&&::ploomby::__private::Rules::<#unnamed>::of()).__ploomby_rules();
         #conditions
         let #check: fn(_, _) -> _ = #check_argument;
         #conditions
@@ -283,26 +307,32 @@ fn check(argument: &PatType, place: &Ident) -> Option<TokenStream> {
     })
 }
 
-fn pass(argument: &PatType, place: &Ident) -> TokenStream {
-    let conditions = conditions(&argument.attrs);
-    let span = argument.ty.span();
-    match &*argument.ty {
-        Type::Reference(_) => quote_spanned!(span=> #(#conditions)* #place.lend()),
-        _ => quote_spanned!(span=> #(#conditions)* #place.take()),
+fn pass(argument: &Argument<'_>, place: &Ident) -> TokenStream {
+    let Argument { conditions, .. } = argument;
+    let span = argument.written.span();
+    match argument.is_lent {
+        true => quote_spanned!(span=> #conditions #place.lend()),
+        false => quote_spanned!(span=> #conditions #place.take()),
     }
 }
 
-/// The type with `'_` in place of each lifetime with a name.
-fn without_names(ty: TokenStream) -> TokenStream {
+/// The type with `'_` in place of each lifetime of the signature's own; others, as in `for<'a> Fn(&'a str)`, are
+/// the type's.
+fn without_names(ty: TokenStream, generics: &Generics) -> TokenStream {
     let mut in_lifetime = false;
     let tokens = ty.into_iter().map(|token| {
         let name_follows = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '\'');
+        let is_own = |name: &Ident| {
+            let mut own = generics.lifetimes();
+            own.any(|parameter| parameter.lifetime.ident == *name)
+        };
         let token = match token {
-            TokenTree::Ident(name) if in_lifetime && name != "static" => {
+            TokenTree::Ident(name) if in_lifetime && is_own(&name) => {
                 Ident::new("_", name.span()).into()
             }
             TokenTree::Group(group) => {
-                let mut erased = Group::new(group.delimiter(), without_names(group.stream()));
+                let stream = without_names(group.stream(), generics);
+                let mut erased = Group::new(group.delimiter(), stream);
                 erased.set_span(group.span());
                 erased.into()
             }
@@ -314,14 +344,18 @@ fn without_names(ty: TokenStream) -> TokenStream {
     tokens.collect()
 }
 
-/// A variable that nothing of the user's can be mistaken for.
+/// A variable that nothing of the user's can be mistaken for: hygiene keeps it apart from the user's variables,
+/// and its prefix from constants and unit structs, which a pattern would mean.
 fn local(name: &str, span: Span) -> Ident {
-    Ident::new(name, span.resolved_at(Span::mixed_site()))
+    let span = span.resolved_at(Span::mixed_site());
+    Ident::new(&format!("__ploomby_{name}"), span)
 }
 
 /// What is compiled on a condition is registered on the same one.
-fn conditions(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
+fn conditions(attributes: &[Attribute]) -> TokenStream {
     attributes
         .iter()
         .filter(|attribute| attribute.path().is_ident("cfg"))
+        .map(ToTokens::to_token_stream)
+        .collect()
 }

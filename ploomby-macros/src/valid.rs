@@ -61,9 +61,19 @@ fn check_argument(argument: &FnArg) -> syn::Result<()> {
             "a handler cannot be generic: name the type instead of `impl Trait`",
         ));
     }
-    match &*argument.ty {
+    match bare(&argument.ty) {
         Type::Reference(ty) => check_reference(ty),
         _ => Ok(()),
+    }
+}
+
+/// The type without what is around it and says nothing: parentheses, and those that nobody sees around the
+/// variable of a `macro_rules`.
+pub(crate) fn bare(ty: &Type) -> &Type {
+    match ty {
+        Type::Group(group) => bare(&group.elem),
+        Type::Paren(paren) => bare(&paren.elem),
+        ty => ty,
     }
 }
 
@@ -83,7 +93,7 @@ fn check_reference(ty: &TypeReference) -> syn::Result<()> {
             ));
         }
     }
-    if matches!(&*ty.elem, Type::TraitObject(_)) {
+    if matches!(bare(&ty.elem), Type::TraitObject(_)) {
         return Err(syn::Error::new_spanned(
             ty,
             "a message does not choose types: name the type instead of `dyn Trait`",

@@ -3,7 +3,7 @@
 #[path = "../deliver.rs"]
 mod deliver;
 
-use std::{convert::Infallible, future::ready};
+use std::{convert::Infallible, future::ready, marker::PhantomData};
 
 use deliver::{
     Settled::{Acked, DeadLettered},
@@ -54,6 +54,10 @@ impl<'d> FromDelivery<'d> for Never {
         Err(anyhow::anyhow!("no tenant"))
     }
 }
+
+/// A type with a lifetime of its own.
+#[ploomby::handler]
+async fn bound(_: PhantomData<for<'a> fn(&'a str) -> &'a str>) {}
 
 #[ploomby::handler]
 async fn none() {}
@@ -207,6 +211,7 @@ fn main() {
     ] {
         assert_eq!(deliver(key, r#"{"name": "Ada"}"#), Acked, "{key}");
     }
+    assert_eq!(deliver("bound", "null"), Acked);
     assert_eq!(
         deliver("rejected", r#"{"name": "Ada"}"#),
         DeadLettered("rejected: no tenant".to_owned())

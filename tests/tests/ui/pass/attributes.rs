@@ -17,6 +17,14 @@ use ploomby::extract::Key;
 #[inline]
 async fn documented(name: &str) {}
 
+#[deprecated]
+#[derive(serde::Deserialize)]
+struct Old {}
+
+#[ploomby::handler]
+#[allow(deprecated)]
+async fn takes_what_is_deprecated(_: Old) {}
+
 #[cfg(any())]
 #[ploomby::handler]
 async fn left_out_above() {}
@@ -74,6 +82,7 @@ fn main() {
     ] {
         assert_eq!(deliver(key, r#""Ada""#), Acked, "{key}");
     }
+    assert_eq!(deliver("takes_what_is_deprecated", "{}"), Acked);
     for key in ["left_out_above", "left_out_below"] {
         assert!(matches!(deliver(key, ""), DeadLettered(_)), "{key}");
     }

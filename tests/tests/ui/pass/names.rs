@@ -79,10 +79,39 @@ mod blanket {
     }
 }
 
+/// Items that a pattern with their names would mean, such as the columns that diesel's `dsl::*` brings.
+mod constants {
+    #![allow(non_camel_case_types, non_upper_case_globals)]
+
+    pub struct about;
+    pub struct check;
+    pub struct delivery;
+    pub struct extract;
+    pub struct fill;
+    pub struct into_answer;
+    pub struct into_failure;
+    pub struct kind;
+    pub struct make;
+    pub struct require;
+    pub const returned: u8 = 0;
+    pub const room: u8 = 0;
+    pub static rules: u8 = 0;
+    pub static sorted: u8 = 0;
+    pub static argument0: u8 = 0;
+
+    #[ploomby::handler("constants", concurrency = 2)]
+    async fn handler(name: &str) -> anyhow::Result<()> {
+        // `assert_eq` has a variable `kind`, and takes it for what stands above
+        assert!(name == "Ada");
+        Ok(())
+    }
+}
+
 fn main() {
     use deliver::{Settled::Acked, deliver};
 
     assert_eq!(deliver("hostile", r#"{"name": "Ada"}"#), Acked);
     assert_eq!(deliver("Free", r#"{"name": "Ada"}"#), Acked);
     assert_eq!(deliver("blanket", r#""Ada""#), Acked);
+    assert_eq!(deliver("constants", r#""Ada""#), Acked);
 }

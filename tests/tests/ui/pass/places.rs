@@ -50,7 +50,11 @@ macro_rules! handlers {
     )*};
 }
 
-handlers!(from_a_macro "from a macro" (String, u8), from_a_macro_too "from a macro too" Vec<u8>);
+handlers!(
+    from_a_macro "from a macro" (String, u8),
+    from_a_macro_too "from a macro too" Vec<u8>,
+    lent_from_a_macro "lent from a macro" &str
+);
 
 fn registers() {
     #[derive(serde::Deserialize)]
@@ -105,6 +109,8 @@ fn main() {
         ("renamed", ""),
         ("from a macro", r#"["Ada", 1]"#),
         ("from a macro too", "[1]"),
+        // with an escape it cannot be borrowed from the message, but it can be lent
+        ("lent from a macro", r#""A\"da""#),
         ("delivery", ""),
         ("room", r#""Ada""#),
         ("argument0", r#""Ada""#),
