@@ -102,6 +102,10 @@ impl RabbitAcknowledger {
             self.window().told_up_to(tag);
         }
         for tag in untold.single {
+            // a frame for a channel that is closed would cost the connection
+            if !self.is_open() {
+                return Ok(());
+            }
             let arguments = BasicAckArguments::new(tag, false);
             self.channel.basic_ack(arguments).await?;
             self.window().told(tag);

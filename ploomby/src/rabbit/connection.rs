@@ -90,7 +90,7 @@ impl SharedConnection {
                         state.current = None;
                     }
                     return Ok(OpenChannel {
-                        frame_max: usize::try_from(connection.frame_max()).unwrap_or(usize::MAX),
+                        frame_max: frame_max(&connection),
                         channel,
                         connection,
                     });
@@ -151,6 +151,14 @@ impl SharedConnection {
             Ok(Err(error)) => Err(Fault::from_amqprs(&error.to_string(), url)),
             Err(_) => Err(Fault::TimedOut(url.connect_timeout)),
         }
+    }
+}
+
+/// The largest frame, in bytes; 0 is no limit.
+fn frame_max(connection: &Connection) -> usize {
+    match connection.frame_max() {
+        0 => usize::MAX,
+        most => usize::try_from(most).unwrap_or(usize::MAX),
     }
 }
 

@@ -75,6 +75,15 @@ impl Calls {
             .retain(|_, call| call.channel != Some(channel));
     }
 
+    /// Whether there are calls whose replies come over this channel.
+    pub(crate) fn wait_for(&self, channel: u64) -> bool {
+        let state = self.lock();
+        state
+            .in_flight
+            .values()
+            .any(|call| call.channel == Some(channel))
+    }
+
     /// Nothing more comes at all.
     pub(crate) fn lost_all(&self) {
         self.lock().in_flight.clear();
@@ -156,6 +165,7 @@ mod tests {
         assert!(second.reply().await.is_some());
         assert_eq!(calls.len(), 1);
         calls.sent(1, Some(7));
+        assert!(calls.wait_for(7) && !calls.wait_for(6));
         calls.lost(6);
         assert_eq!(calls.len(), 1);
         calls.lost(7);

@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use ploomby::{HandlerRegistry, KeySource, Queue};
+use ploomby::{HandlerRegistry, KeySource, Publisher, Queue};
 use ploomby_tests::{Bed, Cut, Direction, KEY, Method, Proxy, eventually, seen};
 use tokio::time::timeout;
 
@@ -58,6 +58,33 @@ async fn packets_that_vanish_are_noticed() {
         let took = resumes(async |proxy| proxy.stall(direction)).await;
         eprintln!("{direction:?} stalled: consuming again after {took:?}");
     }
+}
+
+/// A connection that does not write any more holds up who waits for room in its queue of frames.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_under_load_goes_on_over_another_connection_when_packets_vanish() {
+    // more than amqprs and the sockets hold
+    const MANY: usize = 12_000;
+    const BODY: usize = 4096;
+
+    Bed::on(shared().await)
+        .await
+        .run(async |bed| {
+            let proxy = before(shared().await).await;
+            let url = format!("{}?heartbeat={}", proxy.url(), HEARTBEAT.as_secs());
+            let queue = bed.queue_name();
+            bed.declare(&queue, &[]).await;
+            let publisher = Publisher::connect(&url).await.unwrap();
+            publisher.to(&queue).send().await.unwrap();
+            proxy.stall(Direction::Both);
+            let messages = (0..MANY).map(|_| publisher.to(&queue).body(vec![b'x'; BODY]));
+            let begin = Instant::now();
+            publisher.send_all(messages).await.unwrap();
+            eprintln!("sent over another connection after {:?}", begin.elapsed());
+            assert_eq!(bed.ready_count(&queue).await as usize, 1 + MANY);
+            publisher.close().await;
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,8 +5,9 @@ use amqprs::channel::{
 };
 use amqprs::connection::Connection;
 use amqprs::{BasicProperties, FieldTable};
-use ploomby::{CallError, PublishError, RpcClient};
+use ploomby::{CallError, HandlerRegistry, PublishError, Reply, RpcClient};
 use ploomby_tests::{Bed, DEADLINE, eventually, rabbit, unique_name};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::proxied;
@@ -148,6 +149,58 @@ async fn a_full_queue_refuses_a_call_at_once() {
                 "{error}"
             );
             client.close().await;
+        })
+        .await;
+}
+
+/// RabbitMQ may refuse whatever comes over a channel, so that another one is opened: replies still come over it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_are_refused_end_no_others() {
+    static GATE: Semaphore = Semaphore::const_new(0);
+
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (queue, full) = (bed.queue_name(), bed.queue_name());
+            let arguments = [
+                ("x-max-length", 0_i32.into()),
+                ("x-overflow", "reject-publish".into()),
+            ];
+            bed.declare(&full, &arguments).await;
+            let handlers = HandlerRegistry::new()
+                .register("now", |number: u32| async move { Reply(number) })
+                .register("later", |number: u32| async move {
+                    let _permit = GATE.acquire().await.unwrap();
+                    Reply(number)
+                });
+            let app = bed.start(&queue, handlers).await;
+            let client = RpcClient::connect(bed.url()).await.unwrap();
+            let client = client.key(ploomby::KeySource::header(ploomby_tests::KEY));
+            for round in 0..3 {
+                let later = client.call::<_, u32>(&queue, "later", &round);
+                let refused = async {
+                    eventually(DEADLINE, async || client.in_flight() == 1).await;
+                    for number in 0..10 {
+                        let error = client.call::<_, u32>(&full, "now", &1).await.unwrap_err();
+                        assert!(
+                            matches!(error, CallError::Request(PublishError::Refused(_))),
+                            "{error}"
+                        );
+                        let now: u32 = client.call(&queue, "now", &number).await.unwrap();
+                        assert_eq!(now, number);
+                    }
+                    for _ in 0..10 {
+                        let refused = client.call::<_, u32>(&full, "now", &1).await;
+                        assert!(refused.is_err());
+                    }
+                    GATE.add_permits(1);
+                };
+                let (later, ()) = tokio::join!(timeout(DEADLINE, later), refused);
+                assert_eq!(later.unwrap().unwrap(), round);
+                GATE.acquire().await.unwrap().forget();
+            }
+            client.close().await;
+            app.shut_down().await.unwrap();
         })
         .await;
 }

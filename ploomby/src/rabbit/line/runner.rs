@@ -19,6 +19,8 @@ pub(super) struct Runner {
     channel: Option<ConfirmChannel>,
     /// How many channels there were.
     channels: u64,
+    /// One that publishes no more and over which replies come, with its number.
+    set_aside: Option<(u64, ConfirmChannel)>,
     /// What goes next, in order.
     unsent: VecDeque<Box<Unconfirmed>>,
     /// How many of those are published alone, since the broker refused one of them.
@@ -36,6 +38,7 @@ impl Runner {
             messages,
             channel: Some(channel),
             channels: 1,
+            set_aside: None,
             unsent: VecDeque::new(),
             suspects: 0,
         }
@@ -51,6 +54,7 @@ impl Runner {
                     _ => self.unsent.extend(incoming.drain(..)),
                 },
                 () = closed(self.channel.as_ref()) => {}
+                () = closed(self.set_aside.as_ref().map(|(_, channel)| channel)) => {}
                 () = self.shared.overdue.notified() => self.give_up_if_stale(),
                 () = self.shared.closing.cancelled(), if !self.messages.is_closed() => {
                     self.messages.close();
@@ -83,10 +87,11 @@ impl Runner {
                 continue;
             }
             if mem::take(&mut next.needs_fresh_channel) {
+                self.set_aside = None;
                 self.give_up_channel("the next call is to have another");
             }
             let back = match &self.channel {
-                Some(channel) if channel.is_usable() => {
+                Some(channel) if self.is_good(channel) => {
                     self.note_call(&next, Some(self.channels));
                     let back = channel.publish(next).await.err();
                     if self.suspects > 0 && back.is_none() {
@@ -105,11 +110,18 @@ impl Runner {
         }
     }
 
+    /// Whether a channel is good for one more message. While replies come over one that was given up for
+    /// what it refused, the next one is kept for as long as it is open: there are never more than two.
+    fn is_good(&self, channel: &ConfirmChannel) -> bool {
+        channel.is_usable() || (self.set_aside.is_some() && channel.is_open())
+    }
+
     /// Takes back what a channel that is closed has not confirmed.
     ///
     /// The broker closes a channel for a message that it does not take, such as one for an exchange
     /// that does not exist, without saying which it was: it is the one that was there alone.
     fn take_back(&mut self) {
+        self.drop_what_is_set_aside();
         let closed = self
             .channel
             .take_if(|channel| channel.confirms().is_closed());
@@ -138,7 +150,37 @@ impl Runner {
         let oldest = channel.confirms().oldest();
         if oldest.is_some_and(|since| since.elapsed() >= CONFIRM_TIMEOUT) {
             warn!("the broker does not confirm messages, trying another channel");
-            self.give_up_channel("the broker did not confirm");
+            if !self.set_channel_aside() {
+                self.give_up_channel("the broker did not confirm");
+            }
+        }
+    }
+
+    /// Publishes over another channel from here on, and keeps the one that there is for the replies that come over
+    /// it. False where none do, or where one is kept already.
+    fn set_channel_aside(&mut self) -> bool {
+        let Some(calls) = &self.shared.calls else {
+            return false;
+        };
+        if self.set_aside.is_some() || !calls.wait_for(self.channels) {
+            return false;
+        }
+        let open = self.channel.take_if(|channel| channel.is_open());
+        self.set_aside = open.map(|channel| (self.channels, channel));
+        self.set_aside.is_some()
+    }
+
+    /// Once no reply comes any more over the channel that is set aside.
+    fn drop_what_is_set_aside(&mut self) {
+        let (Some(calls), Some((number, channel))) = (&self.shared.calls, &self.set_aside) else {
+            return;
+        };
+        let is_closed = channel.confirms().is_closed();
+        if is_closed {
+            calls.lost(*number);
+        }
+        if is_closed || !calls.wait_for(*number) {
+            self.set_aside = None;
         }
     }
 
@@ -158,6 +200,7 @@ impl Runner {
 
     /// Opens a channel, as long as somebody waits for it.
     async fn renew_channel(&mut self) {
+        self.set_channel_aside();
         if let Some(channel) = &self.channel {
             if channel.channel().is_open() {
                 // it refuses all that it is given: what it was given before is answered soon

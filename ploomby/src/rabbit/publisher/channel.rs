@@ -1,4 +1,4 @@
-use std::{fmt, mem, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use amqprs::{
     channel::{BasicPublishArguments, Channel, ConfirmSelectArguments},
@@ -7,11 +7,7 @@ use amqprs::{
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{
-    RabbitPublishError,
-    confirms::Confirms,
-    unconfirmed::{OnLoss, Unconfirmed},
-};
+use super::{RabbitPublishError, confirms::Confirms, unconfirmed::Unconfirmed};
 use crate::{
     message::Properties,
     publisher::Routing,
@@ -60,7 +56,11 @@ impl ConfirmChannel {
     }
 
     pub(in crate::rabbit) fn is_usable(&self) -> bool {
-        self.confirms.is_usable() && self.channel.is_open()
+        self.is_open() && !self.confirms.is_refusing()
+    }
+
+    pub(in crate::rabbit) fn is_open(&self) -> bool {
+        !self.confirms.is_closed() && self.channel.is_open()
     }
 
     pub(in crate::rabbit) fn confirms(&self) -> &Arc<Confirms> {
@@ -80,9 +80,9 @@ impl ConfirmChannel {
     /// Dropped halfway, it leaves the count of messages wrong, and a channel that is of no use.
     pub(in crate::rabbit) async fn publish(
         &self,
-        mut message: Box<Unconfirmed>,
+        message: Box<Unconfirmed>,
     ) -> Result<(), Box<Unconfirmed>> {
-        let addressed = &mut message.addressed;
+        let addressed = &message.addressed;
         let arguments = BasicPublishArguments::new(&addressed.exchange, &addressed.routing_key)
             .mandatory(addressed.routing == Routing::Mandatory)
             .finish();
@@ -93,16 +93,18 @@ impl ConfirmChannel {
                 return Ok(());
             }
         };
-        let body = match message.on_loss {
-            OnLoss::Fail => mem::take(&mut addressed.message.body),
-            OnLoss::SendAgain => addressed.message.body.clone(),
-        };
-        self.confirms.expect(message)?;
+        let body = self.confirms.expect(message)?;
         let published = self
             .channel
             .basic_publish(properties.into_wire(), body.into(), arguments);
-        if let Err(error) = published.await {
-            self.confirms.close(&error.to_string());
+        // cancel safety: what is not queued then is no frame of a channel that lives
+        tokio::select! {
+            biased;
+            published = published => if let Err(error) = published {
+                self.confirms.close(&error.to_string());
+            },
+            // a connection that does not write any more holds up whoever waits for room in its queue
+            () = self.confirms.closed() => {}
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use amqprs::{
     channel::Channel, error::Error,
 };
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -53,17 +54,15 @@ struct State {
 const MOST_REFUSED: u32 = 3;
 
 impl Confirms {
-    /// Whether the channel is good for one more message.
-    ///
-    /// One that takes none any more is not: RabbitMQ 3.10 refuses all that is published on it to a
-    /// quorum queue whose leader was lost as the channel was opened, and takes them on another.
-    pub(in crate::rabbit) fn is_usable(&self) -> bool {
-        let state = self.lock();
-        state.closed.is_none() && state.refused < MOST_REFUSED
+    /// Whether the channel takes no message any more: RabbitMQ 3.10 refuses all that is published on it
+    /// to a quorum queue whose leader was lost as the channel was opened, and takes them on another.
+    pub(in crate::rabbit) fn is_refusing(&self) -> bool {
+        self.lock().refused >= MOST_REFUSED
     }
 
-    /// Counts the message that is published next; gives it back where the channel is closed.
-    pub(super) fn expect(&self, mut message: Box<Unconfirmed>) -> Result<(), Box<Unconfirmed>> {
+    /// Counts the message that is published next, and hands out its body; gives the message back, whole,
+    /// where the channel is closed.
+    pub(super) fn expect(&self, mut message: Box<Unconfirmed>) -> Result<Bytes, Box<Unconfirmed>> {
         let mut state = self.lock();
         if state.closed.is_some() {
             return Err(message);
@@ -71,8 +70,13 @@ impl Confirms {
         message.returned = false;
         // the wait of the broker's own begins here, however long the message waited for a connection
         message.since = Instant::now();
+        let body = &mut message.addressed.message.body;
+        let body = match message.on_loss {
+            OnLoss::Fail => mem::take(body),
+            OnLoss::SendAgain => body.clone(),
+        };
         state.waiting.push_back(Some(message));
-        Ok(())
+        Ok(body)
     }
 
     /// Resolves once the channel is closed.
@@ -291,15 +295,27 @@ mod tests {
         };
         refuse(1);
         refuse(2);
-        assert!(confirms.is_usable(), "the queue may be full");
+        assert!(!confirms.is_refusing(), "the queue may be full");
         let _confirm = expect(&confirms, "q", "3");
         confirms.settle(3, false, true);
         for number in 4..7 {
-            assert!(confirms.is_usable());
+            assert!(!confirms.is_refusing());
             let _confirm = expect(&confirms, "q", "n");
             confirms.settle(number, false, false);
         }
-        assert!(!confirms.is_usable());
+        assert!(confirms.is_refusing());
+    }
+
+    #[test]
+    fn what_a_closed_channel_does_not_take_is_given_back_whole() {
+        let confirms = Confirms::default();
+        confirms.close("the connection was lost");
+        for on_loss in [OnLoss::Fail, OnLoss::SendAgain] {
+            let addressed = Addressed::to_queue("q", Message::new("body"));
+            let (unconfirmed, _confirm) = Unconfirmed::new(addressed, on_loss);
+            let back = confirms.expect(unconfirmed).unwrap_err();
+            assert_eq!(back.addressed.message.body(), "body");
+        }
     }
 
     #[tokio::test]
@@ -328,7 +344,7 @@ mod tests {
         }
         drop(confirms.callback());
         assert!(matches!(waiting.await, Err(RabbitPublishError::Lost(_))));
-        assert!(!confirms.is_usable());
+        assert!(confirms.is_closed());
         let again = confirms.take_kept().into_iter();
         let queues: Vec<_> = again
             .map(|kept| kept.addressed.routing_key.clone())
