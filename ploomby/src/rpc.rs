@@ -52,7 +52,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// The request goes to a queue, `mandatory` and confirmed, with an address for the reply
 /// (`amq.rabbitmq.reply-to`) and a correlation id. It is not persistent, and expires when nobody waits for
-/// its reply any more. Where the queue does not exist, the call fails at once; one that exists and has no
+/// its reply any more; a copy that waits for another attempt of its handler does neither. Where the queue does not exist, the call fails at once; one that exists and has no
 /// consumer keeps the request until the call times out.
 ///
 /// A call is sent once. Where the connection is lost while it is in flight, it fails with
@@ -69,9 +69,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub struct RpcClient {
     broker: Broker,
     calls: Arc<Calls>,
-    /// Where replies do not say whose they are, one call is in flight; whether the one before it left
-    /// without its reply.
-    single: Arc<Mutex<Before>>,
+    /// Where replies do not say whose they are, one call is in flight.
+    single: Arc<Mutex<()>>,
     settings: Arc<Settings>,
     style: Style,
     timeout: Duration,
@@ -83,12 +82,12 @@ enum Broker {
     Memory(MemoryBroker),
 }
 
-/// What became of the call before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Before {
-    #[default]
-    Answered,
-    Abandoned,
+/// What a request, and so its reply, goes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Channel {
+    Shared,
+    /// One that carried no other before.
+    Fresh,
 }
 
 impl RpcClient {
@@ -141,8 +140,8 @@ impl RpcClient {
     ///
     /// `detail` is a text: the value as JSON, or that of an error, which is told apart by not being JSON and
     /// becomes a [`CallError::Remote`] with the code `error`. These replies carry no correlation id: the
-    /// calls of a client and its clones are made one after the other, and the timeout of a call counts from
-    /// its turn.
+    /// calls of a client and its clones are made one after the other, each over a channel of its own, and the
+    /// timeout of a call counts from its turn.
     #[must_use]
     pub fn detail_replies(mut self) -> Self {
         self.style = Style::Detail;

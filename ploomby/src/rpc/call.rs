@@ -1,13 +1,10 @@
 use std::{fmt, pin::pin, time::Duration};
 
 use serde::de::DeserializeOwned;
-use tokio::{
-    sync::MutexGuard,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Before, Broker, CallError, RpcClient,
+    Broker, CallError, Channel, RpcClient,
     calls::{PendingCall, Tag},
 };
 use crate::{
@@ -85,23 +82,12 @@ impl<'c> Call<'c> {
         } = self;
         if client.style == Style::Ploomby {
             let call = client.calls.begin(Tag::CorrelationId);
-            return client
-                .exchange(draft, call, timeout, Before::Answered)
-                .await;
+            return client.exchange(draft, call, timeout, Channel::Shared).await;
         }
-        let mut single = client.single.lock().await;
+        let _single = client.single.lock().await;
         let call = client.calls.begin(Tag::None);
-        let before = std::mem::replace(&mut *single, Before::Abandoned);
-        let reply = client.exchange(draft, call, timeout, before).await;
-        note(&mut single, &reply);
-        reply
-    }
-}
-
-/// Only a call that got its reply leaves none behind that the next one could take for its own.
-fn note(single: &mut MutexGuard<'_, Before>, reply: &Result<Message, CallError>) {
-    if reply.is_ok() {
-        **single = Before::Answered;
+        // a second reply to the call before, as of one that was handled twice, comes over that one's
+        client.exchange(draft, call, timeout, Channel::Fresh).await
     }
 }
 
@@ -112,7 +98,7 @@ impl RpcClient {
         draft: Draft,
         mut call: PendingCall,
         within: Duration,
-        before: Before,
+        channel: Channel,
     ) -> Result<Message, CallError> {
         // so that the sum does not overflow, and RabbitMQ takes the expiration
         let within = within.min(LONGEST);
@@ -134,7 +120,7 @@ impl RpcClient {
                 let request = request(draft, call.number(), REPLY_TO, within)?;
                 let mut is_confirmed = false;
                 let exchange = async {
-                    let is_fresh = before == Before::Abandoned;
+                    let is_fresh = channel == Channel::Fresh;
                     let confirm = line.call(request, call.number(), is_fresh).await?;
                     let mut confirm = pin!(confirm);
                     // both can be dropped: what came is still there
