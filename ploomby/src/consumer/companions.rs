@@ -77,6 +77,14 @@ pub(crate) struct Companions {
     pub(crate) dead_letters: Option<Declared>,
 }
 
+/// A queue that may drop its first messages for those that come cannot keep them at least once.
+const LIMITS: [&str; 4] = [
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-overflow",
+    "x-dead-letter-strategy",
+];
+
 /// A queue of ours, as it is declared.
 #[derive(Clone, Debug)]
 pub(crate) struct Declared {
@@ -109,17 +117,27 @@ impl Companions {
     }
 
     /// What a quorum queue gives up would be dropped by the broker: it goes to the dead-letter queue,
-    /// unless the program says otherwise.
+    /// unless the program says otherwise, and stays until that has it, unless the program limits the
+    /// queue.
     pub(crate) fn queue_arguments(&self, chosen: &[(String, Value)]) -> Vec<(String, Value)> {
         let mut arguments = chosen.to_vec();
-        let is_decided = chosen
-            .iter()
-            .any(|(name, _)| name == "x-dead-letter-exchange" || name == "x-delivery-limit");
+        let is_chosen = |name: &str| chosen.iter().any(|(chosen, _)| chosen == name);
+        let is_decided = ["x-dead-letter-exchange", "x-delivery-limit"]
+            .into_iter()
+            .any(is_chosen);
         if let (true, false, Some(kept)) = (self.is_quorum, is_decided, &self.dead_letters) {
             arguments.extend([
                 argument("x-dead-letter-exchange", ""),
                 argument("x-dead-letter-routing-key", kept.name.as_str()),
             ]);
+            let is_bounded = LIMITS.into_iter().any(is_chosen);
+            if !is_bounded {
+                // else it would give up a message before a dead-letter queue that is full has taken it
+                arguments.extend([
+                    argument("x-dead-letter-strategy", "at-least-once"),
+                    argument("x-overflow", "reject-publish"),
+                ]);
+            }
         }
         arguments
     }
@@ -210,6 +228,23 @@ fn argument(name: &str, value: impl Into<Value>) -> (String, Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quorum_queue_gives_up_at_least_once_unless_it_is_limited() {
+        let added = |chosen: &[(String, Value)]| {
+            let kind = argument("x-queue-type", "quorum");
+            let chosen = [&[kind], chosen].concat();
+            let companions = Companions::new("users", &chosen, &DeadLetters::default());
+            let arguments = companions.queue_arguments(&chosen);
+            let added = arguments[chosen.len()..].iter();
+            added.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+        };
+        let exchange = ["x-dead-letter-exchange", "x-dead-letter-routing-key"];
+        let at_least_once = ["x-dead-letter-strategy", "x-overflow"];
+        assert_eq!(added(&[]), [exchange, at_least_once].concat());
+        assert_eq!(added(&[argument("x-max-length", 10)]), exchange);
+        assert!(added(&[argument("x-delivery-limit", 5)]).is_empty());
+    }
 
     #[test]
     fn a_message_waits_in_a_quorum_queue_that_stays_whatever_kind_its_own_is_of() {

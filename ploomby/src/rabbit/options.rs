@@ -15,8 +15,9 @@ use crate::consumer::options::{QueueOptions, queue_option_setters};
 ///
 /// A quorum queue that is declared with neither a dead-letter exchange nor a delivery limit gets
 /// its dead-letter queue for the messages that the broker itself gives up: from RabbitMQ 4.0 on it
-/// drops a message that came back 20 times otherwise. A quorum queue that exists is used as it is,
-/// so give it a dead-letter exchange by a policy.
+/// drops a message that came back 20 times otherwise. Where its length is not limited either, it keeps them until
+/// the dead-letter queue has them (`x-dead-letter-strategy: at-least-once`). A quorum queue that exists is used as
+/// it is, so give it both by a policy.
 ///
 /// Source: [poison message
 /// handling](https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling).

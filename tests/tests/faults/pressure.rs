@@ -120,3 +120,68 @@ async fn a_full_dead_letter_queue_keeps_the_originals_where_they_are() {
         })
         .await;
 }
+
+/// The broker counts as well: what it gives up waits, too, and is neither dropped nor put where there is no room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_quorum_queue_gives_up_waits_for_room_in_the_dead_letter_queue() {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    /// A quorum queue takes one more than it has room for.
+    const FILLING: u32 = 2;
+    const BAD: u32 = 4;
+    /// Before a message is requeued.
+    const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+    let rabbit = shared().await;
+    Bed::on(rabbit)
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let dead_letters = format!("{queue}_dlq");
+            let policies = [unique_name("full"), unique_name("limited")];
+            for (policy, queue, definition) in [
+                (
+                    &policies[0],
+                    &dead_letters,
+                    r#"{"max-length": 1, "overflow": "reject-publish"}"#,
+                ),
+                (&policies[1], &queue, r#"{"delivery-limit": 1}"#),
+            ] {
+                let pattern = format!("^{queue}$");
+                let arguments = ["--apply-to", "queues", policy, &pattern, definition];
+                rabbit
+                    .ctl(&[&["set_policy"], &arguments[..]].concat())
+                    .await;
+            }
+            let handlers = HandlerRegistry::new().register("fail", |number: u32| async move {
+                if number >= FILLING {
+                    CALLS.fetch_add(1, Ordering::Relaxed);
+                }
+                Err::<(), _>(anyhow::anyhow!("no luck"))
+            });
+            let set_up = Queue::new(&queue)
+                .key(KeySource::header(KEY))
+                .queue_argument("x-queue-type", "quorum");
+            let app = bed.start_queue(set_up, handlers).await;
+            bed.send_numbers(&queue, "fail", 0..FILLING).await;
+            eventually(LONG, async || bed.ready_count(&dead_letters).await >= 1).await;
+            sleep(Duration::from_secs(1)).await;
+            bed.send_numbers(&queue, "fail", FILLING..BAD).await;
+            // the broker gives them up the second time that they come back
+            let calls = 2 * (BAD - FILLING);
+            eventually(LONG, async || CALLS.load(Ordering::Relaxed) >= calls).await;
+            sleep(LONGEST_PAUSE).await;
+            assert!(bed.ready_count(&dead_letters).await < BAD);
+
+            let mut parked = Vec::new();
+            eventually(LONG, async || {
+                parked.extend(bed.take_all(&dead_letters).await);
+                numbers(&parked).0 == (0..BAD).collect()
+            })
+            .await;
+            app.shut_down().await.unwrap();
+            for policy in &policies {
+                rabbit.ctl(&["clear_policy", policy]).await;
+            }
+        })
+        .await;
+}

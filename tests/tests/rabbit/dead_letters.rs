@@ -120,6 +120,8 @@ async fn what_a_quorum_queue_gives_up_is_kept() {
                         "x-dead-letter-routing-key",
                         format!("{defaults}_dlq").into(),
                     ),
+                    ("x-dead-letter-strategy", "at-least-once".into()),
+                    ("x-overflow", "reject-publish".into()),
                 ],
             )
             .await;
