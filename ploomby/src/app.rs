@@ -5,13 +5,14 @@ use std::{fmt, time::Duration};
 use http::Extensions;
 use tracing::{error, info};
 
-use self::{broker_url::BrokerUrl, running::Consumers};
+use self::{broker_url::BrokerUrl, running::Consumers, signals::Signals};
 pub use self::{error::Error, queue::Queue, running::Running};
 use crate::{
     consumer::{
-        MessageConsumerFactory, MessageConsumerRegistry, RegisterError, options::QueueOptions,
+        MessageConsumerFactory, MessageConsumerRegistry, RegisterError, Registration,
+        options::QueueOptions,
     },
-    handler::{Given, HandlerRegistry},
+    handler::{Given, HandlerRegistry, Queues},
     key::KeySource,
     layer::{HandlerLayer, Layers},
     memory::MemoryConsumerFactory,
@@ -141,14 +142,24 @@ impl App {
     }
 
     /// Consumes until the process receives SIGINT or SIGTERM, then shuts down in order. A second
-    /// signal ends it at once.
+    /// signal ends it at once, and so does the first one before anything is consumed.
     ///
     /// # Errors
     ///
     /// What keeps it from starting, at once; what it cannot recover from; handlers that were cut
     /// off by the deadline of the shutdown.
     pub async fn run(self) -> Result<(), Error> {
-        self.start().await?.until_signal().await
+        let mut signals = Signals::listen().map_err(Error::Signals)?;
+        // cancel safety: nothing is consumed before the start is done
+        let running = tokio::select! {
+            biased;
+            started = self.start() => started?,
+            () = signals.next() => {
+                info!("told to stop before anything was consumed");
+                return Ok(());
+            }
+        };
+        running.until(signals).await
     }
 
     /// Starts consuming and returns: the queues are there, and messages are handled from here on.
@@ -190,7 +201,7 @@ impl App {
             publisher: true,
         };
         handlers
-            .check_for(Some(&queues), Some(given))
+            .check_for(Queues::All(&queues), Some(given))
             .map_err(RegisterError::from)?;
         Ok(())
     }
@@ -200,7 +211,7 @@ impl App {
         &mut self,
         handlers: &HandlerRegistry,
     ) -> Result<Option<Publisher>, Error> {
-        if !handlers.requires::<Publisher>() || self.state.get::<Publisher>().is_some() {
+        if !handlers.takes::<Publisher>() || self.state.get::<Publisher>().is_some() {
             return Ok(None);
         }
         let publisher = Publisher::connect(&self.url).await?;
@@ -222,29 +233,21 @@ impl App {
         if let Some(deadline) = self.deadline {
             consumers = consumers.with_deadline(deadline);
         }
-        for queue in &self.queues {
-            if let Err(error) = register(&mut consumers, queue).await {
-                if let Err(error) = consumers.disconnect_consumers().await {
-                    error!(%error, "shutting down after a failed start");
-                }
-                return Err(error.into());
+        let queues = self.queues.iter().map(|queue| Registration {
+            listen_for: &queue.name,
+            key: queue.key.clone(),
+            consumers_count: queue.consumers,
+            options: queue.options.clone().into(),
+        });
+        if let Err(error) = consumers.register_all(queues).await {
+            // closes what is connected
+            if let Err(error) = consumers.disconnect_consumers().await {
+                error!(%error, "shutting down after a failed start");
             }
+            return Err(error.into());
         }
         Ok(consumers)
     }
-}
-
-async fn register<F>(
-    consumers: &mut MessageConsumerRegistry<F>,
-    queue: &Queue,
-) -> Result<(), RegisterError>
-where
-    F: MessageConsumerFactory<Options: From<QueueOptions>>,
-{
-    let options = queue.options.clone().into();
-    consumers
-        .register(&queue.name, queue.key.clone(), queue.consumers, options)
-        .await
 }
 
 /// The URL holds a password.

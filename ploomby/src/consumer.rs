@@ -11,6 +11,8 @@ pub use self::{
     registry::{MessageConsumerRegistry, RegisterError, RunError},
 };
 
+pub(crate) use self::registry::Registration;
+
 pub(crate) mod companions;
 pub(crate) mod options;
 pub(crate) mod policy;

@@ -67,8 +67,12 @@ impl Running {
     /// # Errors
     ///
     /// What the app cannot recover from, handlers that were cut off, or the second signal.
-    pub async fn until_signal(mut self) -> Result<(), Error> {
-        let mut signals = Signals::listen().map_err(Error::Signals)?;
+    pub async fn until_signal(self) -> Result<(), Error> {
+        let signals = Signals::listen().map_err(Error::Signals)?;
+        self.until(signals).await
+    }
+
+    pub(super) async fn until(mut self, mut signals: Signals) -> Result<(), Error> {
         // cancel safety: `wait` can be dropped, and is not needed after a signal
         let ended = tokio::select! {
             ended = self.consumers.wait() => ended,

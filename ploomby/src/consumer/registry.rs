@@ -11,7 +11,7 @@ use tracing::{debug, error, info};
 use super::{ConsumerError, MessageConsumer, MessageConsumerFactory};
 use crate::{
     dispatcher::{CutOff, Dispatcher},
-    handler::{Given, HandlerRegistry, HandlersError},
+    handler::{Given, HandlerRegistry, HandlersError, Queues},
     health::Health,
     key::KeySource,
     layer::{HandlerLayer, Layers},
@@ -127,8 +127,61 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         consumers_count: usize,
         options: F::Options,
     ) -> Result<(), RegisterError> {
+        let queue = Registration {
+            listen_for,
+            key,
+            consumers_count,
+            options,
+        };
+        self.register_all([queue]).await
+    }
+
+    /// The same for several queues: none is consumed before all of them can be.
+    pub(crate) async fn register_all(
+        &mut self,
+        queues: impl IntoIterator<Item = Registration<'_, F::Options>>,
+    ) -> Result<(), RegisterError> {
+        let mut prepared: Vec<Prepared<F::Consumer>> = Vec::new();
+        for queue in queues {
+            let listen_for = queue.listen_for;
+            let is_registered = |other: &Prepared<_>| other.dispatcher.listen_for() == listen_for;
+            if self.queues.contains_key(listen_for) || prepared.iter().any(is_registered) {
+                return Err(RegisterError::AlreadyRegistered(listen_for.to_owned()));
+            }
+            prepared.push(self.prepare(queue)?);
+        }
+        self.connect(&mut prepared).await?;
+        for Prepared {
+            dispatcher,
+            consumers,
+        } in prepared
+        {
+            let listen_for = dispatcher.listen_for().to_owned();
+            let (mut health, consumers_count) = (Vec::new(), consumers.len());
+            for (consumer, dispatcher) in consumers {
+                health.push(dispatcher.health());
+                self.tasks.spawn(run(consumer, dispatcher, self.deadline));
+            }
+            self.health.watch(&listen_for, health);
+            info!(queue = listen_for, consumers_count, "consuming");
+            self.queues.insert(listen_for, dispatcher);
+        }
+        Ok(())
+    }
+
+    /// Checks all that can be known without the broker.
+    fn prepare(
+        &self,
+        queue: Registration<'_, F::Options>,
+    ) -> Result<Prepared<F::Consumer>, RegisterError> {
+        let Registration {
+            listen_for,
+            key,
+            consumers_count,
+            options,
+        } = queue;
         self.handlers.check_for(
-            None,
+            Queues::Some(&[listen_for]),
             Some(Given {
                 state: &self.state,
                 publisher: false,
@@ -136,9 +189,6 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         )?;
         if consumers_count == 0 {
             return Err(RegisterError::NoConsumers(listen_for.to_owned()));
-        }
-        if self.queues.contains_key(listen_for) {
-            return Err(RegisterError::AlreadyRegistered(listen_for.to_owned()));
         }
         let mut policy = self.factory.policy(&options, consumers_count);
         policy.layers.extend(&self.layers);
@@ -159,49 +209,39 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
                 most,
             });
         }
-        let consumers = self
-            .connect(&dispatcher, consumers_count, &options)
-            .await
-            .map_err(|error| RegisterError::Connect {
-                queue: listen_for.to_owned(),
-                error,
-            })?;
-        let mut health = Vec::with_capacity(consumers_count);
-        for (consumer, dispatcher) in consumers {
-            health.push(dispatcher.health());
-            self.tasks.spawn(run(consumer, dispatcher, self.deadline));
+        let consumers = (0..consumers_count).map(|_| {
+            let consumer = self.factory.create(listen_for, &options);
+            Ok((consumer?, dispatcher.for_consumer()))
+        });
+        let consumers = consumers.collect::<Result<_, _>>();
+        Ok(Prepared {
+            consumers: consumers.map_err(|error| cannot_consume(listen_for, error))?,
+            dispatcher,
+        })
+    }
+
+    /// Connects them all, or none.
+    async fn connect(&self, queues: &mut [Prepared<F::Consumer>]) -> Result<(), RegisterError> {
+        let mut consumers: Vec<_> = queues
+            .iter_mut()
+            .flat_map(|queue| &mut queue.consumers)
+            .collect();
+        for at in 0..consumers.len() {
+            let (consumer, dispatcher) = &mut *consumers[at];
+            if let Err(error) = consumer.connect(dispatcher).await {
+                let error = cannot_consume(dispatcher.listen_for(), error);
+                for (consumer, _) in &mut consumers[..=at] {
+                    consumer.disconnect().await;
+                }
+                return Err(error);
+            }
         }
-        self.health.watch(listen_for, health);
-        info!(queue = listen_for, consumers_count, "consuming");
-        self.queues.insert(listen_for.to_owned(), dispatcher);
         Ok(())
     }
 
     /// Whether the queues are consumed, now and later.
     pub fn health(&self) -> Health {
         self.health.clone()
-    }
-
-    async fn connect(
-        &self,
-        dispatcher: &Dispatcher,
-        count: usize,
-        options: &F::Options,
-    ) -> Result<Vec<(F::Consumer, Dispatcher)>, ConsumerError> {
-        let mut connected: Vec<(F::Consumer, Dispatcher)> = Vec::with_capacity(count);
-        for _ in 0..count {
-            let mut consumer = self.factory.create(dispatcher.listen_for(), options)?;
-            let dispatcher = dispatcher.for_consumer();
-            if let Err(error) = consumer.connect(&dispatcher).await {
-                consumer.disconnect().await;
-                for (mut consumer, _) in connected {
-                    consumer.disconnect().await;
-                }
-                return Err(error);
-            }
-            connected.push((consumer, dispatcher));
-        }
-        Ok(connected)
     }
 
     /// Waits until a consumer fails, or until all have come to the end of their messages, which
@@ -261,6 +301,27 @@ impl<F: MessageConsumerFactory> Drop for MessageConsumerRegistry<F> {
         for dispatcher in self.queues.values() {
             dispatcher.abandon();
         }
+    }
+}
+
+/// A queue that is to be consumed.
+pub(crate) struct Registration<'a, O> {
+    pub(crate) listen_for: &'a str,
+    pub(crate) key: KeySource,
+    pub(crate) consumers_count: usize,
+    pub(crate) options: O,
+}
+
+/// A queue whose consumers are made, and consume nothing yet.
+struct Prepared<C> {
+    dispatcher: Dispatcher,
+    consumers: Vec<(C, Dispatcher)>,
+}
+
+fn cannot_consume(queue: &str, error: ConsumerError) -> RegisterError {
+    RegisterError::Connect {
+        queue: queue.to_owned(),
+        error,
     }
 }
 

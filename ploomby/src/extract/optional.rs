@@ -32,6 +32,9 @@ where
         if T::IS_OF_MESSAGE {
             requirements.message::<Self>();
         }
+        let mut own = Requirements::default();
+        T::require(&mut own);
+        requirements.optional(own);
     }
 }
 
@@ -54,7 +57,7 @@ where
     ) {
         let mut own = Requirements::default();
         T::require(&mut own);
-        requirements.without_state(own);
+        requirements.optional(own);
     }
 }
 

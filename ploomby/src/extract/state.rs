@@ -69,7 +69,9 @@ where
 
 /// The program gave no state of this type.
 #[derive(Debug, Error)]
-#[error("there is no state of type `{0}`: give it to the program by `.state(…)`")]
+#[error(
+    "there is no state of type `{0}`: give it by `App::state`, or by `MessageConsumerRegistry::with_state`"
+)]
 pub struct MissingState(&'static str);
 
 impl MissingState {

@@ -41,6 +41,14 @@ struct Address {
     key: Option<String>,
 }
 
+/// Those whose messages the handlers are for.
+#[derive(Clone, Copy)]
+pub(crate) enum Queues<'a> {
+    All(&'a [&'a str]),
+    /// There may be others.
+    Some(&'a [&'a str]),
+}
+
 impl HandlerRegistry {
     /// A registry without handlers.
     #[must_use]
@@ -134,22 +142,26 @@ impl HandlerRegistry {
     ///
     /// One error that lists all: keys with two functions, or no function at all.
     pub fn check(&self) -> Result<(), HandlersError> {
-        self.check_for(None, None)
+        self.check_for(Queues::Some(&[]), None)
     }
 
-    /// The same, which handlers are for queues that are not among these, and which need state that
-    /// is not given.
+    /// The same, which of these queues have no handler, and which handlers need state that is not given; where
+    /// these are all queues, which handlers are for others.
     pub(crate) fn check_for(
         &self,
-        queues: Option<&[&str]>,
+        queues: Queues<'_>,
         given: Option<Given<'_>>,
     ) -> Result<(), HandlersError> {
         let mut duplicates = self.duplicates.clone();
         duplicates.sort_by(|a, b| a.address.cmp(&b.address));
         let mut idle: Vec<_> = self.handlers.values().filter_map(idle).collect();
         in_order(&mut idle);
-        let mut unconsumed = queues.map_or_else(Vec::new, |queues| self.unconsumed(queues));
+        let mut unconsumed = match queues {
+            Queues::All(queues) => self.unconsumed(queues),
+            Queues::Some(_) => Vec::new(),
+        };
         in_order(&mut unconsumed);
+        let unhandled = self.unhandled(queues);
         let mut without_state = given.map_or_else(Vec::new, |given| self.without_state(given));
         in_order(&mut without_state);
         let mut not_batches: Vec<_> = self.handlers.values().filter_map(not_a_batch).collect();
@@ -177,12 +189,25 @@ impl HandlerRegistry {
         }
         if self.handlers.is_empty() {
             faults.push(Fault::Empty);
+        } else if !unhandled.is_empty() {
+            faults.push(Fault::Unhandled(unhandled));
         }
         if faults.is_empty() {
             Ok(())
         } else {
             Err(HandlersError(faults))
         }
+    }
+
+    /// Of which each message would be dead-lettered.
+    fn unhandled(&self, queues: Queues<'_>) -> Vec<String> {
+        let (Queues::All(queues) | Queues::Some(queues)) = queues;
+        let is_handled = |queue: &&&str| {
+            let mut addresses = self.handlers.keys();
+            addresses.any(|address| address.queue.as_deref().is_none_or(|own| own == **queue))
+        };
+        let unhandled = queues.iter().filter(|queue| !is_handled(queue));
+        unhandled.map(|queue| (*queue).to_owned()).collect()
     }
 
     fn unconsumed(&self, queues: &[&str]) -> Vec<(String, Origin)> {
@@ -195,8 +220,8 @@ impl HandlerRegistry {
             .collect()
     }
 
-    /// Whether a handler needs state of this type.
-    pub(crate) fn requires<T: 'static>(&self) -> bool {
+    /// Whether a handler takes state of this type.
+    pub(crate) fn takes<T: 'static>(&self) -> bool {
         let mut handlers = self.handlers.values();
         handlers.any(|entry| entry.requirements.includes::<T>())
     }
@@ -275,10 +300,10 @@ where
     }
 }
 
-/// By where the functions stand, each once, although it may have several keys.
-fn in_order<T>(faults: &mut Vec<(T, Origin)>) {
-    faults.sort_by_key(|(_, origin)| (origin.file, origin.line));
-    faults.dedup_by_key(|(_, origin)| (origin.file, origin.line));
+/// By where the functions stand, each fault once, although a function may have several keys.
+fn in_order<T: Ord>(faults: &mut Vec<(T, Origin)>) {
+    faults.sort_by(|(a, at), (b, other)| (at, a).cmp(&(other, b)));
+    faults.dedup();
 }
 
 /// What keeps a handler from ever being done.
@@ -343,7 +368,14 @@ enum Fault {
     )]
     Unconsumed(Vec<(String, Origin)>),
     #[error(
-        "handlers take state that the program does not give, give it by `.state(…)`:{}",
+        "queues that no handler is for, so that all their messages would be dead-lettered, add a handler or correct \
+         a name: {}",
+        .0.iter().map(|queue| format!("`{queue}`")).collect::<Vec<_>>().join(", ")
+    )]
+    Unhandled(Vec<String>),
+    #[error(
+        "handlers take state that the program does not give, give it by `App::state`, or by \
+         `MessageConsumerRegistry::with_state`:{}",
         .0.iter().map(|(state, origin)| format!("\n  `{state}`: {origin}")).collect::<String>()
     )]
     WithoutState(Vec<(String, Origin)>),

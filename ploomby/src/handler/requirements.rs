@@ -15,6 +15,8 @@ use crate::publisher::Publisher;
 #[derive(Clone, Default)]
 pub struct Requirements {
     states: Vec<StateType>,
+    /// What the handler takes where the program gives it.
+    optional_states: Vec<StateType>,
     of_message: Vec<&'static str>,
     batch: bool,
 }
@@ -51,9 +53,11 @@ impl Requirements {
         self.of_message.push(type_name::<T>());
     }
 
-    /// The same as another, but for the state, which it can do without.
-    pub(crate) fn without_state(&mut self, other: Self) {
+    /// The same as another, whose state it can do without.
+    pub(crate) fn optional(&mut self, other: Self) {
         self.of_message.extend(other.of_message);
+        self.optional_states.extend(other.states);
+        self.optional_states.extend(other.optional_states);
     }
 
     pub(crate) fn batch(&mut self) {
@@ -70,11 +74,10 @@ impl Requirements {
         if self.batch { &self.of_message } else { &[] }
     }
 
-    /// Whether state of this type is needed.
+    /// Whether state of this type is taken, needed or not.
     pub(crate) fn includes<T: 'static>(&self) -> bool {
-        self.states
-            .iter()
-            .any(|state| state.id == TypeId::of::<T>())
+        let mut taken = self.states.iter().chain(&self.optional_states);
+        taken.any(|state| state.id == TypeId::of::<T>())
     }
 
     /// The types of state that are not given, each once.

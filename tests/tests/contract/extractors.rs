@@ -140,7 +140,7 @@ pub(crate) async fn state_that_nobody_gives_is_an_error_at_startup_with_all_othe
         .queue(queue_of(&bed.queue_name()));
     let error = start_error(app).await;
     let expected = [
-        "give it by `.state(…)`",
+        "give it by `App::state`",
         "extractors::Greeting`, `",
         "extractors::Language`: `",
         "::greet` at",

@@ -340,3 +340,16 @@ pub(crate) async fn a_batch_tells_which_messages_failed(bed: Arc<Bed>) {
     assert_eq!(bed.take_all(&queue).await.len(), 3);
     publisher.close().await;
 }
+
+pub(crate) async fn a_publisher_that_a_handler_may_do_without_is_there(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = ploomby_tests::seen();
+    let work = move |publisher: Option<Publisher>| async move {
+        seen.note(format!("{}", publisher.is_some()));
+    };
+    let handlers = HandlerRegistry::new().register("work", work);
+    let app = bed.start(&queue, handlers).await;
+    bed.send(&queue, "work", "").await;
+    assert_eq!(handled.next_note().await, "true");
+    app.shut_down().await.unwrap();
+}

@@ -3,10 +3,10 @@ use std::sync::Arc;
 use ploomby::memory::{MemoryConsumerFactory, MemoryOptions};
 use ploomby::rabbit::{RabbitConsumerFactory, RabbitOptions};
 use ploomby::{
-    App, HandlerRegistry, KeySource, MessageConsumerFactory, MessageConsumerRegistry, Queue,
-    RegisterError,
+    App, HandlerOptions, HandlerRegistry, KeySource, MessageConsumerFactory,
+    MessageConsumerRegistry, Queue, RegisterError,
 };
-use ploomby_tests::Bed;
+use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
 
 async fn nothing() {}
 
@@ -106,4 +106,41 @@ async fn registers_once<F: MessageConsumerFactory>(
         "{error:?}"
     );
     consumers.disconnect_consumers().await.unwrap();
+}
+
+pub(crate) async fn a_queue_without_a_handler_is_an_error(bed: Arc<Bed>) {
+    let (handled, forgotten) = (bed.queue_name(), bed.queue_name());
+    let options = || HandlerOptions::new().queue(&*handled);
+    let handlers = HandlerRegistry::new().register_with("nothing", options(), nothing);
+    let app = App::new(bed.url())
+        .handlers(handlers)
+        .queue(Queue::new(&handled))
+        .queue(Queue::new(&forgotten));
+    let error = app.start().await.unwrap_err().to_string();
+    assert!(error.contains(&format!("`{forgotten}`")), "{error}");
+    assert!(!error.contains(&format!("`{handled}`")), "{error}");
+}
+
+/// It would handle messages, and be stopped again.
+pub(crate) async fn no_queue_is_consumed_before_all_can_be(bed: Arc<Bed>) {
+    let (good, bad) = (bed.queue_name(), bed.queue_name());
+    bed.declare(&good, &[]).await;
+    bed.send(&good, "work", "1").await;
+    let unsafe_queue = format!("{bad}_dlq");
+    bed.remove_later(&unsafe_queue);
+    let ttl = ("x-message-ttl", ploomby::Value::I32(60_000));
+    bed.declare(&unsafe_queue, &[ttl]).await;
+    let queue_of = |name: &str| Queue::new(name).key(KeySource::header(KEY));
+    for bad in [queue_of(&bad), queue_of(&bad).prefetch(0)] {
+        let (seen, handled) = seen();
+        let handlers = HandlerRegistry::new()
+            .register("work", move |_: u32| async move { seen.note("handled") });
+        let app = App::new(bed.url())
+            .handlers(handlers)
+            .queue(queue_of(&good))
+            .queue(bad);
+        app.start().await.unwrap_err();
+        assert!(handled.is_empty());
+    }
+    eventually(DEADLINE, async || bed.ready_count(&good).await == 1).await;
 }
