@@ -18,8 +18,9 @@ pub use self::{
     requirements::Requirements,
 };
 pub(crate) use self::{
-    future::guard,
+    future::{guard, guard_one},
     receives::{NoKey, Replied},
+    registry::Queues,
     requirements::Given,
     table::{Bare, Called, Route, Table},
 };
@@ -67,11 +68,11 @@ impl fmt::Debug for Entry {
 }
 
 /// Where a function was written or registered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Origin {
-    pub(crate) name: &'static str,
     pub(crate) file: &'static str,
     pub(crate) line: u32,
+    pub(crate) name: &'static str,
 }
 
 impl fmt::Display for Origin {

@@ -8,6 +8,8 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+#[cfg(feature = "garde")]
+pub(crate) use self::failure::cut_field;
 pub(crate) use self::{
     copy::{NoRoom, fit, headers, unix_seconds},
     failure::cause,

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::{Argument, Extracting, Payload, Place, Requirements, payload::now};
 use crate::{
     delivery::Delivery,
+    handler::guard_one,
     message::Message,
     outcome::{Answer, Outcome},
     settle::{Failure, Reason},
@@ -202,13 +203,14 @@ impl<T> Batch<T> {
         &mut self,
         check: impl Fn(&T) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        self.items.retain(|item| match check(&item.payload) {
-            Ok(()) => true,
-            Err(failure) => {
-                item.collected.settle(item.index, Err(failure));
-                false
-            }
-        });
+        self.items
+            .retain(|item| match guard_one(|| check(&item.payload)) {
+                Ok(()) => true,
+                Err(failure) => {
+                    item.collected.settle(item.index, Err(failure));
+                    false
+                }
+            });
         if self.is_empty() {
             return Err(nothing_to_take());
         }
@@ -258,7 +260,7 @@ where
     let collected = collected.ok_or_else(nothing_to_take)?;
     let payloads = collected.deliveries.iter().enumerate();
     let payloads = payloads.filter_map(|(index, delivery)| {
-        let payload = now(delivery);
+        let payload = guard_one(|| now(delivery));
         let payload = payload.map_err(|failure| collected.settle(index, Err(failure)));
         Some((index, payload.ok()?))
     });

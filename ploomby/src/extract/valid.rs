@@ -5,7 +5,7 @@ use garde::Validate;
 use super::{Argument, Extracting, Payload, Place, Requirements, payload::now};
 use crate::{
     delivery::Delivery,
-    settle::{Failure, Reason},
+    settle::{Failure, Reason, cut_field},
 };
 
 /// A payload that was validated, by the feature `garde`, for a handler that is registered by hand.
@@ -119,24 +119,63 @@ const MAX_FAULTS: usize = 100;
 
 #[cold]
 fn invalid(report: &garde::Report) -> Failure {
+    let count = report.iter().count();
+    // each is cut as it is written down: a path holds keys of maps, and a hundred may share a long one
+    let faults: Vec<_> = report
+        .iter()
+        .take(MAX_FAULTS)
+        .map(|(path, error)| (cut_field(path.to_string()), cut_field(error.to_string())))
+        .collect();
     let mut text = String::new();
-    for (path, error) in report.iter().take(MAX_FAULTS) {
+    for (path, error) in &faults {
         let separator = if text.is_empty() { "" } else { "; " };
         // writing to a string cannot fail
-        let _ = match path.to_string() {
-            path if path.is_empty() => write!(text, "{separator}{error}"),
+        let _ = match &**path {
+            "" => write!(text, "{separator}{error}"),
             path => write!(text, "{separator}field `{path}`: {error}"),
         };
     }
-    let faults = report.iter().count();
-    if faults > MAX_FAULTS {
-        let _ = write!(text, "; {} more", faults - MAX_FAULTS);
+    if count > MAX_FAULTS {
+        let _ = write!(text, "; {} more", count - MAX_FAULTS);
     }
-    // a path holds keys of maps, and the author's own messages hold what he likes
+    // the author's own messages hold what he likes
     let failure = Failure::new(Reason::Invalid, text)
-        .logged_as(format!("the payload breaks {faults} of its rules"));
-    let faults = report.iter().take(MAX_FAULTS);
+        .logged_as(format!("the payload breaks {count} of its rules"));
+    let faults = faults.into_iter();
     faults.fold(failure, |failure, (path, error)| {
-        failure.at_field(path.to_string(), error.to_string())
+        failure.at_field(path, error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[derive(Validate)]
+    struct Line {
+        #[garde(range(min = 1))]
+        count: u32,
+    }
+
+    #[derive(Validate)]
+    struct Order {
+        #[garde(dive)]
+        lines: HashMap<String, Vec<Line>>,
+    }
+
+    #[test]
+    fn many_faults_below_one_long_key_take_little_room() {
+        let lines = (0..200).map(|_| Line { count: 0 }).collect();
+        let lines = HashMap::from([("k".repeat(1 << 20), lines)]);
+        let failure = validate(&Order { lines }).unwrap_err();
+        let reply = serde_json::to_string(&failure.error_reply()).unwrap();
+        assert!(reply.len() < 256 * 1024, "{}", reply.len());
+        assert!(
+            failure.text.starts_with("field `lines.kkk"),
+            "{}",
+            failure.text
+        );
+    }
 }

@@ -92,6 +92,12 @@ impl Future for HandlerFuture {
     }
 }
 
+/// Does what may panic for one message beside others.
+pub(crate) fn guard_one<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let result = catch_unwind(AssertUnwindSafe(work));
+    result.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+}
+
 /// Runs what may panic beside a handler, such as the end of one that is dropped.
 pub(crate) async fn guard(
     work: impl Future<Output = Result<Answer, Failure>>,

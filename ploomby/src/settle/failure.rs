@@ -29,6 +29,9 @@ pub struct Details {
 /// An error of ten megabytes helps no one, and a header has to fit into one frame.
 const MAX_TEXT: usize = 8 * 1024;
 
+/// There may be a hundred fields at fault.
+const MAX_FIELD_TEXT: usize = 1024;
+
 impl Failure {
     pub(crate) fn new(reason: Reason, text: String) -> Self {
         let text = cut(text, MAX_TEXT);
@@ -101,7 +104,7 @@ impl Failure {
 
     /// Names a field of the payload that is at fault, and what is wrong with it.
     pub(crate) fn at_field(mut self, field: String, text: String) -> Self {
-        self.0.fields.push((field, text));
+        self.0.fields.push((cut_field(field), cut_field(text)));
         self
     }
 
@@ -172,11 +175,17 @@ where
     cause.or_else(|| error.downcast_ref())
 }
 
+/// The path of a field, which holds keys that the sender chose, or what is wrong with it.
+pub(crate) fn cut_field(text: String) -> String {
+    cut(text, MAX_FIELD_TEXT)
+}
+
 /// At most so many bytes of a text, and a sign where some are missing.
 pub(super) fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = (0..=most).rev().find(|&at| text.is_char_boundary(at));
         text.truncate(end.unwrap_or(0));
+        text.shrink_to_fit();
         text.push_str("… (cut)");
     }
     text

@@ -150,6 +150,39 @@ pub(crate) async fn an_undecodable_item_is_no_part_of_the_batch(bed: Arc<Bed>) {
     assert!(bed.is_empty(&queue).await);
 }
 
+/// Its decoding has a defect.
+#[derive(Deserialize)]
+#[serde(from = "u32")]
+struct Unlucky(u32);
+
+impl From<u32> for Unlucky {
+    fn from(number: u32) -> Self {
+        assert_ne!(number, 13, "no luck");
+        Self(number)
+    }
+}
+
+pub(crate) async fn an_item_whose_decoding_panics_is_no_part_of_the_batch(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let options = batches(3, NEVER);
+    let handlers = HandlerRegistry::new().register_with(
+        "work",
+        options,
+        move |batch: Batch<Unlucky>| async move {
+            let numbers = batch.iter().map(|item| item.0).collect::<Vec<_>>();
+            seen.note(format!("{numbers:?}"));
+        },
+    );
+    let app = bed.start(&queue, handlers).await;
+    send_all(&bed, &queue, 12..15).await;
+    assert_eq!(handled.next_note().await, "[12, 14]");
+    let panicked = ("13".to_owned(), "panic".to_owned());
+    assert_eq!(dead_letters(&bed, &queue, 1).await, [panicked]);
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+}
+
 pub(crate) async fn an_error_or_a_panic_is_that_of_all_that_are_not_settled(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let handlers = HandlerRegistry::new().register_with(

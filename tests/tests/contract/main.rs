@@ -70,6 +70,7 @@ contract! {
         a_message_that_was_handled_is_not_handled_again,
         an_id_counts_once_its_handler_is_done,
         the_id_of_a_handler_that_was_dropped_is_free_again,
+        an_id_is_released_where_its_handler_is_dropped_on_the_way,
         a_message_of_two_queues_is_handled_in_both,
         a_request_is_answered_each_time,
         a_message_waits_for_its_twin;
@@ -108,6 +109,7 @@ contract! {
         a_batch_that_is_not_full_waits_so_long,
         an_item_is_settled_by_itself,
         an_undecodable_item_is_no_part_of_the_batch,
+        an_item_whose_decoding_panics_is_no_part_of_the_batch,
         an_error_or_a_panic_is_that_of_all_that_are_not_settled,
         the_timeout_of_a_batch_begins_with_the_handler,
         a_batch_that_waits_is_handled_at_shutdown,
@@ -158,7 +160,8 @@ contract! {
         a_delay_that_cannot_be_kept_is_an_error,
         a_message_expires,
         a_batch_arrives_in_order,
-        a_batch_tells_which_messages_failed;
+        a_batch_tells_which_messages_failed,
+        a_publisher_that_a_handler_may_do_without_is_there;
     rpc:
         a_call_returns_what_the_handler_replies,
         an_error_is_told_apart_from_a_value,
@@ -234,6 +237,8 @@ contract! {
         a_queue_cannot_be_its_own_dead_letter_queue,
         no_concurrency_is_an_error,
         no_consumers_are_an_error,
+        a_queue_without_a_handler_is_an_error,
+        no_queue_is_consumed_before_all_can_be,
         an_unlimited_prefetch_is_an_error;
     shutdown:
         running_handlers_finish_and_the_rest_goes_back,
