@@ -158,6 +158,7 @@ async fn claim<S: DedupStore>(store: &Arc<S>, id: String) -> Result<Option<Claim
                 return Ok(Some(Claimed {
                     store: store.clone(),
                     id: Some(id),
+                    is_done: false,
                 }));
             }
             Claim::Done => return Ok(None),
@@ -166,36 +167,45 @@ async fn claim<S: DedupStore>(store: &Arc<S>, id: String) -> Result<Option<Claim
     }
 }
 
-/// An id that is the handler's. Dropped with it, as at its timeout, it is released.
+/// An id that is the handler's. Dropped with it, as at its timeout, it is released; dropped while the store is
+/// told that it is done, the store is told again.
 struct Claimed<S: DedupStore> {
     store: Arc<S>,
     id: Option<String>,
+    is_done: bool,
 }
 
 impl<S: DedupStore> Claimed<S> {
     async fn finish(mut self, is_done: bool) {
-        let Some(id) = self.id.take() else { return };
-        let noted = match is_done {
-            true => self.store.complete(&id).await,
-            false => self.store.release(&id).await,
-        };
-        if let Err(error) = noted {
-            warn!(%error, "the store did not note what became of a message, which may be handled twice");
+        self.is_done = is_done;
+        if let Some(id) = &self.id {
+            note(&*self.store, id, is_done).await;
         }
+        self.id = None;
+    }
+}
+
+async fn note<S: DedupStore>(store: &S, id: &str, is_done: bool) {
+    let noted = match is_done {
+        true => store.complete(id).await,
+        false => store.release(id).await,
+    };
+    if let Err(error) = noted {
+        warn!(
+            %error,
+            "the store did not note what became of a message, which may be handled twice, or wait for its claim \
+             to end"
+        );
     }
 }
 
 impl<S: DedupStore> Drop for Claimed<S> {
     fn drop(&mut self) {
         let Some(id) = self.id.take() else { return };
-        let store = self.store.clone();
+        let (store, is_done) = (self.store.clone(), self.is_done);
         // without a runtime the process ends, and the claim with its window
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = store.release(&id).await {
-                    warn!(%error, "the store did not release a message, which waits for its claim to end");
-                }
-            });
+            runtime.spawn(async move { note(&*store, &id, is_done).await });
         }
     }
 }

@@ -1,6 +1,13 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
 
-use ploomby::dedup::{Dedup, MemoryDedup};
+use ploomby::dedup::{Claim, Dedup, DedupStore, MemoryDedup};
 use ploomby::extract::Attempt;
 use ploomby::{HandlerRegistry, KeySource, Message, Properties, Queue, Retry};
 use ploomby_tests::{Bed, Handled, KEY, seen};
@@ -73,6 +80,57 @@ pub(crate) async fn the_id_of_a_handler_that_was_dropped_is_free_again(bed: Arc<
         .retry(Retry::fixed(3, Duration::from_millis(50)))
         .timeout(Duration::from_millis(200));
     let handlers = HandlerRegistry::new().register("work", hang_once);
+    let app = bed.start_queue(set_up, handlers).await;
+    bed.publish(&queue, message("work", "1", "")).await;
+    assert_eq!(handled.next_note().await, "1");
+    assert_eq!(handled.next_note().await, "2");
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}
+
+/// A store whose first answer to a release never comes.
+struct Slow {
+    store: MemoryDedup,
+    releases: AtomicU32,
+}
+
+impl DedupStore for Slow {
+    type Error = Infallible;
+
+    async fn claim(&self, id: &str) -> Result<Claim, Infallible> {
+        self.store.claim(id).await
+    }
+
+    async fn complete(&self, id: &str) -> Result<(), Infallible> {
+        self.store.complete(id).await
+    }
+
+    async fn release(&self, id: &str) -> Result<(), Infallible> {
+        if self.releases.fetch_add(1, Ordering::Relaxed) == 0 {
+            std::future::pending::<()>().await;
+        }
+        self.store.release(id).await
+    }
+}
+
+pub(crate) async fn an_id_is_released_where_its_handler_is_dropped_on_the_way(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let fail_once = move |Attempt(attempt): Attempt| async move {
+        seen.note(attempt.to_string());
+        anyhow::ensure!(attempt > 1, "not yet");
+        Ok(())
+    };
+    let store = Slow {
+        store: MemoryDedup::new(),
+        releases: AtomicU32::new(0),
+    };
+    let set_up = Queue::new(&queue)
+        .key(KeySource::header(KEY))
+        .layer(Dedup::new(store))
+        .retry(Retry::fixed(3, Duration::from_millis(50)))
+        .timeout(Duration::from_millis(200));
+    let handlers = HandlerRegistry::new().register("work", fail_once);
     let app = bed.start_queue(set_up, handlers).await;
     bed.publish(&queue, message("work", "1", "")).await;
     assert_eq!(handled.next_note().await, "1");
