@@ -82,9 +82,10 @@ mod valid;
 ///
 /// The extractors of ploomby are what the program gave (`State<T>`), what came with the message (`Header<T>`
 /// for headers by name and type, `Headers` for all, `Properties`, `Key`, `RawBody`, `Attempt`, `Redelivered`,
-/// `Delivery`), and what a layer left with it (`Extension<T>`). Where one fails, the message is
-/// dead-lettered. With `Option` around it the handler is called all the same, and with `Result` it gets the
-/// error. State that the program does not give is an error at startup, unless it is optional.
+/// `Delivery`), what a layer left with it (`Extension<T>`), and a `Publisher` to send messages with. Where one
+/// fails, the message is dead-lettered, unless its error is a `Rejection` that says otherwise. With `Option`
+/// around it the handler is called all the same, but for headers that are there and do not fit, and with `Result`
+/// it gets the error. State that the program does not give is an error at startup, unless it is optional.
 ///
 /// ```
 /// use ploomby::{extract::{Header, State}, handler};
@@ -156,7 +157,8 @@ mod valid;
 ///
 /// On success the message is acknowledged. On an error or a panic it is tried again where `retry`
 /// says so, and else goes to the dead-letter queue, with the reason. A message whose payload cannot
-/// be decoded or that an extractor refused goes there at once; the function is not called then.
+/// be decoded or that an extractor refused goes there at once, unless the extractor says otherwise by a
+/// `Rejection`; the function is not called then.
 ///
 /// ## Replies
 ///
@@ -199,7 +201,7 @@ mod valid;
 /// | `timeout` | how long it may take: `"500ms"`, `"10s"`, `"5m"`, `"2h"`, `"1d"`, or a `Duration` | as the queue says: no limit |
 /// | `concurrency` | how many messages of a queue it works at in the same moment, in this program | as many as the queue allows |
 /// | `layer` | a `tower::Layer` to put around it, such as `ConcurrencyLimitLayer::new(4)`, inside of those of its queue | none of its own |
-/// | `ordered_by` | an [`OrderBy`]: messages with the same value there run one after another, others in parallel | as the queue says: no order |
+/// | `ordered_by` | an [`OrderBy`]: messages with the same value there run one after another, others in parallel; more than one consumer of a queue that it handles is an error at startup | as the queue says: no order |
 /// | `batch_size` | how many messages a [`Batch`] has, at most, as a number | as the queue says: 32 |
 /// | `batch_wait` | how long the first message of a [`Batch`] waits for others: `"50ms"`, or a `Duration` | as the queue says: 100 ms |
 ///

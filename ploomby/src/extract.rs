@@ -4,6 +4,22 @@
 //! them apart, never names: what implements [`FromDelivery`] is an extractor, what implements
 //! `serde::Deserialize` is the payload, and so are [`Batch<T>`](Batch), and by features `Protobuf<T>`,
 //! `Valid<T>` and `Unvalidated<T>`.
+//!
+//! | extractor | what it is |
+//! |---|---|
+//! | [`State<T>`](State) | what the program gave to all handlers |
+//! | [`Publisher`](crate::Publisher) | sends messages: see [there](crate::Publisher#as-an-argument-of-a-handler) |
+//! | [`Header<T>`](Header) | headers by name and type |
+//! | [`Headers`](crate::Headers) | all headers, where they lie |
+//! | [`Properties`](crate::Properties) | the properties, and the headers |
+//! | [`Key`] | the key |
+//! | [`RawBody`] | the body, as it was sent |
+//! | [`Attempt`] | which attempt this is |
+//! | [`Redelivered`] | whether the message came back without having been settled |
+//! | [`Extension<T>`](Extension) | what a layer left with the message |
+//! | [`Delivery`] | all of it, shared and not copied |
+//!
+//! Each may be taken by reference, and as `Option` or `Result`.
 
 use std::{future::Future, marker::PhantomData};
 

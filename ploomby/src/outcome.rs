@@ -45,7 +45,8 @@ pub enum Outcome {
     /// Give it back to the queue, for any consumer to take again.
     ///
     /// Each time counts towards the queue's `max_deliveries`. A quorum queue delivers it again at
-    /// once; in any other it comes to its handler a second later, as a copy that counts.
+    /// once; in any other it comes to its handler a second later, as a copy that counts. Where the order of such a
+    /// queue is kept and `max_deliveries` is not set, nothing counts, and it is delivered again at once, each time.
     Requeue,
     /// Acknowledge without having done the work.
     Discard,

@@ -72,6 +72,28 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// # }
 /// ```
 ///
+/// # As an argument of a handler
+///
+/// A handler takes one like any other argument: it sends to the broker that the message came from, and writes the
+/// key where the consumed queue has its keys, whatever [`key`](Self::key) said.
+///
+/// ```
+/// use ploomby::Publisher;
+///
+/// #[ploomby::handler("order_placed")]
+/// async fn order_placed(order: u64, publisher: Publisher) -> anyhow::Result<()> {
+///     publisher.send("parcels", "pack", &order).await?;
+///     Ok(())
+/// }
+/// ```
+///
+/// [`App`](crate::App) connects it when a handler takes one; a program that builds its own consumers gives one by
+/// [`with_state`](crate::MessageConsumerRegistry::with_state). Any program may give its own, such as to another
+/// broker, as state.
+///
+/// A handler that awaits what it sends, and returns its error, is acknowledged once the broker has confirmed all of
+/// it: a crash in between handles the message again and sends it twice, and never loses it.
+///
 /// # What `Ok` means
 ///
 /// The broker has taken responsibility: the message was in a queue, in each one that it was routed

@@ -48,7 +48,7 @@ macro_rules! policy_setters {
         /// together (default: as they come, all at the same time). A handler that is ordered by
         /// itself is so apart from the others.
         ///
-        /// The queue then has one consumer in this program.
+        /// The queue must have one consumer in this program: more are an error at startup.
         #[must_use]
         pub fn ordered_by(mut $self, value: $crate::OrderBy) -> Self {
             $policy.ordered_by = Some(value);
@@ -78,8 +78,8 @@ macro_rules! policy_setters {
         /// A quorum queue counts by itself. In another queue a message that comes back is counted by
         /// a copy, which waits for a second and goes to the end of the queue; where the order is
         /// kept, by a [`concurrency`](Self::concurrency) of 1 or by
-        /// [`ordered_by`](Self::ordered_by), only if a limit is set here. Whatever brings a message back counts: a crash, a lost connection, a shutdown,
-        /// [`Outcome::Requeue`](crate::Outcome::Requeue).
+        /// [`ordered_by`](Self::ordered_by), only if a limit is set here. Whatever brings a message back counts: a
+        /// crash, a lost connection, a shutdown, [`Outcome::Requeue`](crate::Outcome::Requeue).
         #[must_use]
         pub fn max_deliveries(mut $self, deliveries: impl Into<Option<u32>>) -> Self {
             $policy.max_deliveries = match deliveries.into() {
@@ -130,7 +130,8 @@ macro_rules! policy_setters {
         }
 
         /// How many bytes of bodies the handlers that run at the same time may hold, all together
-        /// (default: no limit). A single larger message runs alone.
+        /// (default: no limit). A single larger message runs alone. A compressed body counts as it was sent:
+        /// how large each may become, [`max_decompressed_size`](Self::max_decompressed_size) says.
         ///
         /// What waits for its handler is bounded by the prefetch alone: RabbitMQ has no limit in
         /// bytes, so choose a small prefetch for large messages.

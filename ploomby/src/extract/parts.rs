@@ -98,16 +98,6 @@ impl<'d> DeliveryPart<'d> for Redelivered {
     }
 }
 
-/// The properties of the message, and its headers.
-///
-/// ```
-/// use ploomby::Properties;
-///
-/// #[ploomby::handler("audit")]
-/// async fn audit(properties: &Properties) {
-///     println!("sent by {:?}", properties.get_app_id());
-/// }
-/// ```
 #[diagnostic::do_not_recommend]
 impl<'d> DeliveryPart<'d> for Properties {
     type Rejection = Infallible;
@@ -117,17 +107,6 @@ impl<'d> DeliveryPart<'d> for Properties {
     }
 }
 
-/// All headers of the message, where they lie. For a few by name and type there is
-/// [`Header`](super::Header).
-///
-/// ```
-/// use ploomby::Headers;
-///
-/// #[ploomby::handler("forward")]
-/// async fn forward(headers: Headers<'_>) {
-///     println!("for {:?}", headers.text("x-tenant"));
-/// }
-/// ```
 #[diagnostic::do_not_recommend]
 impl<'d> DeliveryPart<'d> for Headers<'d> {
     type Rejection = Infallible;
@@ -137,7 +116,6 @@ impl<'d> DeliveryPart<'d> for Headers<'d> {
     }
 }
 
-/// The delivery itself, of which nothing is copied.
 #[diagnostic::do_not_recommend]
 impl<'d> DeliveryPart<'d> for Delivery {
     type Rejection = Infallible;

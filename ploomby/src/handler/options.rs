@@ -82,7 +82,8 @@ impl HandlerOptions {
     }
 
     /// Runs the handler's messages with the same value here one after another, and takes it out of
-    /// the order of its queue. The queue then has one consumer in this program.
+    /// the order of its queue. A queue that it handles must have one consumer in this program: more are an error at
+    /// startup.
     #[must_use]
     pub fn ordered_by(mut self, value: OrderBy) -> Self {
         self.ordered_by = Some(value);

@@ -136,7 +136,7 @@ impl fmt::Debug for MemoryConsumer {
 #[error(
     "queue '{queue}', which keeps messages that failed, exists with arguments of its own and might \
      drop what it is given: delete it, or choose another dead-letter queue with \
-     `dead_letter_queue` ({error})"
+     `dead_letter_queue`, or another delay with `retry` ({error})"
 )]
 struct UnsafeQueue {
     queue: String,

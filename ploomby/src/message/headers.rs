@@ -6,6 +6,17 @@ use super::Value;
 
 /// The headers of a message, read where they lie: nothing is copied until it is asked for.
 ///
+/// A handler takes them as an argument. For a few by name and type there is [`Header`](crate::extract::Header).
+///
+/// ```
+/// use ploomby::Headers;
+///
+/// #[ploomby::handler("forward")]
+/// async fn forward(headers: Headers<'_>) {
+///     println!("for {:?}", headers.text("x-tenant"));
+/// }
+/// ```
+///
 /// `Debug` prints names and types, never values.
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {

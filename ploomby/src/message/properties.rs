@@ -24,6 +24,17 @@ use super::{Headers, Value};
 /// assert_eq!(properties.get_content_type(), Some("application/json"));
 /// # Ok::<(), ploomby::PropertyError>(())
 /// ```
+///
+/// A handler takes those of its message as an argument:
+///
+/// ```
+/// use ploomby::Properties;
+///
+/// #[ploomby::handler("audit")]
+/// async fn audit(properties: &Properties) {
+///     println!("sent by {:?}", properties.get_app_id());
+/// }
+/// ```
 #[derive(Clone, Default)]
 pub struct Properties(BasicProperties);
 

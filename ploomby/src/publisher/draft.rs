@@ -20,7 +20,8 @@ use crate::{
 /// The setters of a type that has a [`Draft`] at `$draft`.
 macro_rules! draft_setters {
     ($self:ident => $draft:expr) => {
-        /// What names the handler, where [`Publisher::key`](crate::Publisher::key) says.
+        /// What names the handler, where [`Publisher::key`](crate::Publisher::key), or that of
+        /// [`RpcClient`](crate::RpcClient::key), says.
         pub fn key(mut $self, key: &str) -> Self {
             $draft.set_key(key);
             $self
@@ -66,7 +67,7 @@ macro_rules! draft_setters {
         }
 
         /// How a payload that is set afterwards is encoded (default: what
-        /// [`Publisher::codec`](crate::Publisher::codec) says).
+        /// [`Publisher::codec`](crate::Publisher::codec), or that of [`RpcClient`](crate::RpcClient::codec), says).
         pub fn codec(mut $self, codec: $crate::Codec) -> Self {
             $draft.set_codec(codec);
             $self

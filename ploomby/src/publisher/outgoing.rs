@@ -64,13 +64,13 @@ impl<'p> Outgoing<'p> {
     ///
     /// It waits in the broker, in a quorum queue `<queue>_delay_<delay>ms`, and RabbitMQ takes it out of there
     /// once the queue that it is for has confirmed it: a crash of either loses nothing, and may bring it
-    /// [a few minutes late](https://github.com/ploomby/ploomby/blob/main/docs/guarantees.md).
+    /// a few minutes late, as `docs/guarantees.md` explains.
     ///
     /// Each delay has a queue of its own, which stays until you delete it: choose from a few, and round what
-    /// you compute, such as to minutes. The first message that a publisher sends with a delay takes a quarter of a
-    /// second longer to send. The queue that the message is for has to be there when it is sent.
+    /// you compute, such as to minutes. The first message that a publisher sends to a queue with a delay takes a
+    /// quarter of a second longer to send. The queue that the message is for has to be there when it is sent.
     ///
-    /// Only for a message to a queue that does not expire.
+    /// The message must neither expire nor go through an exchange.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.draft.set_delay(delay);
         self

@@ -58,14 +58,14 @@ pub struct RabbitConsumerFactory {
 impl RabbitConsumerFactory {
     /// Consumers of the broker at `amqp://user:password@host1:5672,host2/vhost`.
     ///
-    /// Left out, user and password are `guest`, the port is 5672 and the virtual host `/`. Several
-    /// hosts are tried in turn. Parameters: `heartbeat` (seconds, default 20), `connection_name`,
-    /// `connection_timeout` (milliseconds, default 10,000).
+    /// Where both are left out, user and password are `guest`, which RabbitMQ lets in from its own machine alone;
+    /// the port is 5672 and the virtual host `/`. Several hosts are tried in turn. Parameters: `heartbeat` (seconds,
+    /// default 20), `connection_name`, `connection_timeout` (milliseconds, default 10,000).
     ///
     /// `amqps://`, by the feature `tls`, has the port 5671 and the parameters of RabbitMQ's [URI
     /// query parameters]: `cacertfile`, the authorities to trust in place of the machine's;
     /// `certfile` and `keyfile`, the certificate to show; `server_name_indication`, the name in the
-    /// broker's certificate where it is not the host. All are files in PEM format, read at each
+    /// broker's certificate where it is not the host. The files are in PEM format and read at each
     /// connection, so that renewed ones are used. The certificate does not replace user and
     /// password.
     ///
