@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Mutex;
 
-pub(crate) use self::calls::Calls;
+pub(crate) use self::calls::{Calls, NO_CHANNEL};
 pub use self::{call::Call, error::CallError};
 use crate::{
     app::broker_url::BrokerUrl,

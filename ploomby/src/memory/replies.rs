@@ -1,7 +1,7 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{broker::MemoryBroker, state::Shared, stored::Stored};
-use crate::rpc::Calls;
+use crate::rpc::{Calls, NO_CHANNEL};
 
 /// What the names of such addresses start with, in RabbitMQ as well.
 const PREFIX: &str = "amq.rabbitmq.reply-to.";
@@ -37,7 +37,7 @@ impl Replies {
     /// Delivers what is a reply.
     pub(super) fn deliver(&self, stored: &Stored) {
         if let Some(calls) = self.calls.get(stored.routing_key()) {
-            calls.answer(stored.published.message.clone());
+            calls.answer(stored.published.message.clone(), NO_CHANNEL);
         }
     }
 }

@@ -80,7 +80,7 @@ impl Line {
             calls,
             task: TaskTracker::new(),
         });
-        let channel = shared.open_channel().await?;
+        let channel = shared.open_channel(Runner::FIRST_CHANNEL).await?;
         let (messages, receiver) = mpsc::channel(WAITING);
         let runner = Runner::new(shared.clone(), receiver, channel);
         shared.task.spawn(runner.run());
@@ -192,10 +192,11 @@ impl Line {
 }
 
 impl Shared {
-    async fn open_channel(&self) -> Result<ConfirmChannel, RabbitPublishError> {
+    /// Opens the channel of this number, which tells by which one a reply came.
+    async fn open_channel(&self, number: u64) -> Result<ConfirmChannel, RabbitPublishError> {
         let channel = ConfirmChannel::open(&self.connection).await?;
         if let Some(calls) = &self.calls {
-            replies::consume(&channel, calls.clone(), &self.task).await?;
+            replies::consume(&channel, number, calls.clone(), &self.task).await?;
         }
         Ok(channel)
     }

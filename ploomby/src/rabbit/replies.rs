@@ -21,6 +21,7 @@ const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 /// Brings the replies that come over a channel to their calls, on a task that ends with the channel.
 pub(super) async fn consume(
     channel: &ConfirmChannel,
+    number: u64,
     calls: Arc<Calls>,
     task: &TaskTracker,
 ) -> Result<(), RabbitPublishError> {
@@ -40,7 +41,7 @@ pub(super) async fn consume(
                 break;
             }
             if let Some(reply) = message(reply) {
-                calls.answer(reply);
+                calls.answer(reply, number);
             }
         }
         confirms.close("no replies come any more");

@@ -5,7 +5,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Broker, CallError, Channel, RpcClient,
-    calls::{PendingCall, Tag},
+    calls::{NO_CHANNEL, PendingCall, Tag},
 };
 use crate::{
     message::Message,
@@ -106,7 +106,7 @@ impl RpcClient {
         match &self.broker {
             Broker::Memory(broker) => {
                 let address = broker.reply_address(&self.calls);
-                self.calls.sent(call.number(), Some(0));
+                self.calls.sent(call.number(), Some(NO_CHANNEL));
                 let request = request(draft, call.number(), address.name(), within)?;
                 broker
                     .publish_addressed(request)

@@ -8,6 +8,9 @@ use tracing::debug;
 
 use crate::message::Message;
 
+/// The embedded broker has none: each of its calls has an address of its own for the reply.
+pub(crate) const NO_CHANNEL: u64 = 0;
+
 /// The calls of a client that wait for their replies.
 #[derive(Debug, Default)]
 pub(crate) struct Calls(Mutex<State>);
@@ -89,8 +92,8 @@ impl Calls {
         self.lock().in_flight.clear();
     }
 
-    /// Gives a reply to its call, which may not wait any more.
-    pub(crate) fn answer(&self, reply: Message) {
+    /// Gives a reply that came over this channel to its call, which may not wait any more.
+    pub(crate) fn answer(&self, reply: Message, channel: u64) {
         let mut state = self.lock();
         let number = match reply.properties().get_correlation_id() {
             Some(id) => id.parse().ok(),
@@ -98,8 +101,8 @@ impl Calls {
                 let mut untagged = state
                     .in_flight
                     .iter()
-                    // what comes before the request is sent is the reply to an earlier one
-                    .filter(|(_, call)| call.tag == Tag::None && call.channel.is_some());
+                    // what comes before the request is sent, or over another channel, is of an earlier one
+                    .filter(|(_, call)| call.tag == Tag::None && call.channel == Some(channel));
                 untagged.next().map(|(number, _)| *number)
             }
         };
@@ -158,10 +161,10 @@ mod tests {
             calls.begin(Tag::CorrelationId),
         );
         for nobody in [None, Some("3"), Some("x")] {
-            calls.answer(reply(nobody));
+            calls.answer(reply(nobody), 7);
         }
         assert_eq!(calls.len(), 2);
-        calls.answer(reply(Some("2")));
+        calls.answer(reply(Some("2")), 7);
         assert!(second.reply().await.is_some());
         assert_eq!(calls.len(), 1);
         calls.sent(1, Some(7));
@@ -177,10 +180,12 @@ mod tests {
         let calls = Arc::new(Calls::default());
         let mut call = calls.begin(Tag::None);
         // that of a call before, which gave up
-        calls.answer(reply(None));
+        calls.answer(reply(None), 2);
         assert_eq!(calls.len(), 1);
-        calls.sent(call.number(), Some(1));
-        calls.answer(reply(None));
+        calls.sent(call.number(), Some(2));
+        calls.answer(reply(None), 1);
+        assert_eq!(calls.len(), 1);
+        calls.answer(reply(None), 2);
         assert!(call.reply().await.is_some());
     }
 

@@ -5,8 +5,8 @@ use amqprs::channel::{
 };
 use amqprs::connection::Connection;
 use amqprs::{BasicProperties, FieldTable};
-use ploomby::{CallError, HandlerRegistry, PublishError, Reply, RpcClient};
-use ploomby_tests::{Bed, DEADLINE, eventually, rabbit, unique_name};
+use ploomby::{CallError, HandlerRegistry, KeySource, PublishError, Reply, RpcClient};
+use ploomby_tests::{Bed, DEADLINE, KEY, eventually, rabbit, unique_name};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -175,7 +175,7 @@ async fn calls_that_are_refused_end_no_others() {
                 });
             let app = bed.start(&queue, handlers).await;
             let client = RpcClient::connect(bed.url()).await.unwrap();
-            let client = client.key(ploomby::KeySource::header(ploomby_tests::KEY));
+            let client = client.key(KeySource::header(KEY));
             for round in 0..3 {
                 let later = client.call::<_, u32>(&queue, "later", &round);
                 let refused = async {
@@ -201,6 +201,73 @@ async fn calls_that_are_refused_end_no_others() {
             }
             client.close().await;
             app.shut_down().await.unwrap();
+        })
+        .await;
+}
+
+/// Answers as the Python original does, without an id: 1 at once and a second time after a while, other
+/// numbers after twice that while.
+async fn answering_twice(queue: &str, again_after: Duration) -> Connection {
+    let connection = Connection::open(&rabbit().await.arguments()).await.unwrap();
+    let channel = connection.open_channel(None).await.unwrap();
+    let declare = QueueDeclareArguments::new(queue).auto_delete(true).finish();
+    channel.queue_declare(declare).await.unwrap();
+    let consume = BasicConsumeArguments::new(queue, "")
+        .manual_ack(false)
+        .finish();
+    let (_, mut requests) = channel.basic_consume_rx(consume).await.unwrap();
+    tokio::spawn(async move {
+        while let Some(request) = requests.recv().await {
+            let (number, properties) =
+                (request.content.unwrap(), request.basic_properties.unwrap());
+            let number = String::from_utf8(number).unwrap();
+            let pauses: &[Duration] = match &*number {
+                "1" => &[Duration::ZERO, again_after],
+                _ => &[2 * again_after],
+            };
+            for pause in pauses {
+                tokio::time::sleep(*pause).await;
+                let to = BasicPublishArguments::new("", properties.reply_to().unwrap());
+                let body = format!(r#"{{"detail": "{number}"}}"#).into_bytes();
+                let reply = BasicProperties::default();
+                channel.basic_publish(reply, body, to).await.unwrap();
+            }
+        }
+    });
+    connection
+}
+
+/// What is in flight with an id goes on beside them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_reply_without_an_id_is_not_taken_for_that_of_the_next_call() {
+    static GATE: Semaphore = Semaphore::const_new(0);
+
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (original, modern) = (unique_name("original"), bed.queue_name());
+            let server = answering_twice(&original, Duration::from_millis(300)).await;
+            let later = HandlerRegistry::new().register("later", |number: u32| async move {
+                let _permit = GATE.acquire().await.unwrap();
+                Reply(number)
+            });
+            let app = bed.start(&modern, later).await;
+            let client = RpcClient::connect(bed.url()).await.unwrap();
+            let client = client.key(KeySource::header(KEY));
+            let calling = async {
+                eventually(DEADLINE, async || client.in_flight() == 1).await;
+                let client = client.clone().detail_replies();
+                for number in 1..4 {
+                    let reply: u32 = client.call(&original, "any", &number).await.unwrap();
+                    assert_eq!(reply, number);
+                }
+                GATE.add_permits(1);
+            };
+            let (later, ()) = tokio::join!(client.call::<_, u32>(&modern, "later", &7), calling);
+            assert_eq!(later.unwrap(), 7);
+            client.close().await;
+            app.shut_down().await.unwrap();
+            server.close().await.unwrap();
         })
         .await;
 }

@@ -1,5 +1,6 @@
 use std::{collections::VecDeque, mem, sync::Arc};
 
+use futures_util::future::select_all;
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -19,8 +20,8 @@ pub(super) struct Runner {
     channel: Option<ConfirmChannel>,
     /// How many channels there were.
     channels: u64,
-    /// One that publishes no more and over which replies come, with its number.
-    set_aside: Option<(u64, ConfirmChannel)>,
+    /// Those that publish no more and over which replies come, with their numbers.
+    set_aside: Vec<(u64, ConfirmChannel)>,
     /// What goes next, in order.
     unsent: VecDeque<Box<Unconfirmed>>,
     /// How many of those are published alone, since the broker refused one of them.
@@ -28,6 +29,8 @@ pub(super) struct Runner {
 }
 
 impl Runner {
+    pub(super) const FIRST_CHANNEL: u64 = 1;
+
     pub(super) fn new(
         shared: Arc<Shared>,
         messages: mpsc::Receiver<Box<Unconfirmed>>,
@@ -37,8 +40,8 @@ impl Runner {
             shared,
             messages,
             channel: Some(channel),
-            channels: 1,
-            set_aside: None,
+            channels: Self::FIRST_CHANNEL,
+            set_aside: Vec::new(),
             unsent: VecDeque::new(),
             suspects: 0,
         }
@@ -54,7 +57,7 @@ impl Runner {
                     _ => self.unsent.extend(incoming.drain(..)),
                 },
                 () = closed(self.channel.as_ref()) => {}
-                () = closed(self.set_aside.as_ref().map(|(_, channel)| channel)) => {}
+                () = one_closed(&self.set_aside) => {}
                 () = self.shared.overdue.notified() => self.give_up_if_stale(),
                 () = self.shared.closing.cancelled(), if !self.messages.is_closed() => {
                     self.messages.close();
@@ -87,8 +90,7 @@ impl Runner {
                 continue;
             }
             if mem::take(&mut next.needs_fresh_channel) {
-                self.set_aside = None;
-                self.give_up_channel("the next call is to have another");
+                self.replace_channel("the next call is to have another");
             }
             let back = match &self.channel {
                 Some(channel) if self.is_good(channel) => {
@@ -110,10 +112,10 @@ impl Runner {
         }
     }
 
-    /// Whether a channel is good for one more message. While replies come over one that was given up for
-    /// what it refused, the next one is kept for as long as it is open: there are never more than two.
+    /// Whether a channel is good for one more message. While replies come over another one, it is as long as
+    /// it is open, whatever it refuses: what is refused opens no more channels than one.
     fn is_good(&self, channel: &ConfirmChannel) -> bool {
-        channel.is_usable() || (self.set_aside.is_some() && channel.is_open())
+        channel.is_usable() || (!self.set_aside.is_empty() && channel.is_open())
     }
 
     /// Takes back what a channel that is closed has not confirmed.
@@ -121,7 +123,7 @@ impl Runner {
     /// The broker closes a channel for a message that it does not take, such as one for an exchange
     /// that does not exist, without saying which it was: it is the one that was there alone.
     fn take_back(&mut self) {
-        self.drop_what_is_set_aside();
+        self.close_what_is_done();
         let closed = self
             .channel
             .take_if(|channel| channel.confirms().is_closed());
@@ -150,38 +152,41 @@ impl Runner {
         let oldest = channel.confirms().oldest();
         if oldest.is_some_and(|since| since.elapsed() >= CONFIRM_TIMEOUT) {
             warn!("the broker does not confirm messages, trying another channel");
-            if !self.set_channel_aside() {
-                self.give_up_channel("the broker did not confirm");
-            }
+            self.replace_channel("the broker did not confirm");
         }
     }
 
-    /// Publishes over another channel from here on, and keeps the one that there is for the replies that come over
-    /// it. False where none do, or where one is kept already.
-    fn set_channel_aside(&mut self) -> bool {
+    /// Publishes over another channel from here on. The one that there is stays for the replies that come over
+    /// it, where some do.
+    fn replace_channel(&mut self, reason: &str) {
+        self.set_channel_aside();
+        self.give_up_channel(reason);
+    }
+
+    /// Where replies come over the channel.
+    fn set_channel_aside(&mut self) {
         let Some(calls) = &self.shared.calls else {
-            return false;
-        };
-        if self.set_aside.is_some() || !calls.wait_for(self.channels) {
-            return false;
-        }
-        let open = self.channel.take_if(|channel| channel.is_open());
-        self.set_aside = open.map(|channel| (self.channels, channel));
-        self.set_aside.is_some()
-    }
-
-    /// Once no reply comes any more over the channel that is set aside.
-    fn drop_what_is_set_aside(&mut self) {
-        let (Some(calls), Some((number, channel))) = (&self.shared.calls, &self.set_aside) else {
             return;
         };
-        let is_closed = channel.confirms().is_closed();
-        if is_closed {
-            calls.lost(*number);
+        if calls.wait_for(self.channels) {
+            let open = self.channel.take_if(|channel| channel.is_open());
+            let numbered = open.map(|channel| (self.channels, channel));
+            self.set_aside.extend(numbered);
         }
-        if is_closed || !calls.wait_for(*number) {
-            self.set_aside = None;
-        }
+    }
+
+    /// Of the channels that are set aside, those over which no reply comes any more.
+    fn close_what_is_done(&mut self) {
+        let Some(calls) = &self.shared.calls else {
+            return;
+        };
+        self.set_aside.retain(|(number, channel)| {
+            let is_closed = channel.confirms().is_closed();
+            if is_closed {
+                calls.lost(*number);
+            }
+            !is_closed && calls.wait_for(*number)
+        });
     }
 
     /// Says over which channel the request of a call goes.
@@ -214,7 +219,7 @@ impl Runner {
             if self.unsent.is_empty() {
                 return;
             }
-            match self.shared.open_channel().await {
+            match self.shared.open_channel(self.channels + 1).await {
                 Ok(channel) => {
                     self.channel = Some(channel);
                     self.channels += 1;
@@ -236,6 +241,17 @@ impl Runner {
 
     fn note_trouble(&self, trouble: Option<String>) -> Option<String> {
         mem::replace(&mut *self.shared.trouble(), trouble)
+    }
+}
+
+/// Resolves when one of the channels closes.
+async fn one_closed(channels: &[(u64, ConfirmChannel)]) {
+    let closed = channels
+        .iter()
+        .map(|(_, channel)| Box::pin(channel.confirms().closed()));
+    match channels {
+        [] => std::future::pending().await,
+        _ => drop(select_all(closed).await),
     }
 }
 
