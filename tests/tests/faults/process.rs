@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use ploomby_tests::{Bed, eventually};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
@@ -131,6 +132,19 @@ async fn a_second_signal_ends_the_process_at_once_with_a_failure() {
             eventually(LONG, async || bed.ready_count(&queue).await == 10).await;
         })
         .await;
+}
+
+#[tokio::test]
+async fn sigterm_while_the_broker_does_not_answer_ends_the_start() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("amqp://guest:guest@{}", silent.local_addr().unwrap());
+    let mut worker = Worker::start(&url, "any", 1);
+    let _connected = timeout(LONG, silent.accept()).await.unwrap().unwrap();
+    let told = Instant::now();
+    worker.signal("-TERM").await;
+    assert_eq!(worker.end().await.code(), Some(0));
+    let took = told.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
