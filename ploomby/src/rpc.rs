@@ -52,8 +52,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// The request goes to a queue, `mandatory` and confirmed, with an address for the reply
 /// (`amq.rabbitmq.reply-to`) and a correlation id. It is not persistent, and expires when nobody waits for
-/// its reply any more; a copy that waits for another attempt of its handler does neither. Where the queue does not exist, the call fails at once; one that exists and has no
-/// consumer keeps the request until the call times out.
+/// its reply any more; a copy that waits for another attempt of its handler is persistent and does not expire.
+/// Where the queue does not exist, the call fails at once; one that exists and has no consumer keeps the request
+/// until the call times out.
 ///
 /// A call is sent once. Where the connection is lost while it is in flight, it fails with
 /// [`CallError::Lost`]: its handler may have run. Later calls go over a new connection. The calls of all
@@ -80,14 +81,6 @@ pub struct RpcClient {
 enum Broker {
     Rabbit(Line),
     Memory(MemoryBroker),
-}
-
-/// What a request, and so its reply, goes over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Channel {
-    Shared,
-    /// One that carried no other before.
-    Fresh,
 }
 
 impl RpcClient {

@@ -126,17 +126,10 @@ impl Companions {
             .into_iter()
             .any(is_chosen);
         if let (true, false, Some(kept)) = (self.is_quorum, is_decided, &self.dead_letters) {
-            arguments.extend([
-                argument("x-dead-letter-exchange", ""),
-                argument("x-dead-letter-routing-key", kept.name.as_str()),
-            ]);
-            let is_bounded = LIMITS.into_iter().any(is_chosen);
-            if !is_bounded {
+            arguments.extend(dying_to(&kept.name));
+            if !LIMITS.into_iter().any(is_chosen) {
                 // else it would give up a message before a dead-letter queue that is full has taken it
-                arguments.extend([
-                    argument("x-dead-letter-strategy", "at-least-once"),
-                    argument("x-overflow", "reject-publish"),
-                ]);
+                arguments.extend(at_least_once());
             }
         }
         arguments
@@ -189,11 +182,26 @@ pub(crate) fn delay_queue(queue: &str, delay: Duration) -> Declared {
 /// Source: [at-least-once
 /// dead-lettering](https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
 fn waiting_arguments(queue: &str, delay: Duration) -> Vec<(String, Value)> {
-    vec![
+    let mut arguments = vec![
         argument("x-queue-type", "quorum"),
         argument("x-message-ttl", milliseconds(delay)),
+    ];
+    arguments.extend(dying_to(queue));
+    arguments.extend(at_least_once());
+    arguments
+}
+
+/// What dies in a queue goes to this one, through the default exchange.
+fn dying_to(queue: &str) -> [(String, Value); 2] {
+    [
         argument("x-dead-letter-exchange", ""),
         argument("x-dead-letter-routing-key", queue),
+    ]
+}
+
+/// What dies in a quorum queue stays until the other one has confirmed it. The second is what the first needs.
+fn at_least_once() -> [(String, Value); 2] {
+    [
         argument("x-dead-letter-strategy", "at-least-once"),
         argument("x-overflow", "reject-publish"),
     ]

@@ -32,9 +32,7 @@ where
         if T::IS_OF_MESSAGE {
             requirements.message::<Self>();
         }
-        let mut own = Requirements::default();
-        T::require(&mut own);
-        requirements.optional(own);
+        requirements.optional(T::require);
     }
 }
 
@@ -55,9 +53,7 @@ where
         _: PhantomData<fn() -> Optional<Extractor>>,
         requirements: &mut Requirements,
     ) {
-        let mut own = Requirements::default();
-        T::require(&mut own);
-        requirements.optional(own);
+        requirements.optional(T::require);
     }
 }
 

@@ -141,8 +141,7 @@ fn invalid(report: &garde::Report) -> Failure {
     // the author's own messages hold what he likes
     let failure = Failure::new(Reason::Invalid, text)
         .logged_as(format!("the payload breaks {count} of its rules"));
-    let faults = faults.into_iter();
-    faults.fold(failure, |failure, (path, error)| {
+    faults.into_iter().fold(failure, |failure, (path, error)| {
         failure.at_field(path, error)
     })
 }

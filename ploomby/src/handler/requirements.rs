@@ -53,8 +53,10 @@ impl Requirements {
         self.of_message.push(type_name::<T>());
     }
 
-    /// The same as another, whose state it can do without.
-    pub(crate) fn optional(&mut self, other: Self) {
+    /// The same as what this requires, whose state it can do without.
+    pub(crate) fn optional(&mut self, require: impl FnOnce(&mut Self)) {
+        let mut other = Self::default();
+        require(&mut other);
         self.of_message.extend(other.of_message);
         self.optional_states.extend(other.states);
         self.optional_states.extend(other.optional_states);

@@ -4,8 +4,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    Broker, CallError, Channel, RpcClient,
-    calls::{NO_CHANNEL, PendingCall, Tag},
+    Broker, CallError, RpcClient,
+    calls::{NO_CHANNEL, Tag},
 };
 use crate::{
     message::Message,
@@ -80,14 +80,11 @@ impl<'c> Call<'c> {
             draft,
             timeout,
         } = self;
-        if client.style == Style::Ploomby {
-            let call = client.calls.begin(Tag::CorrelationId);
-            return client.exchange(draft, call, timeout, Channel::Shared).await;
-        }
-        let _single = client.single.lock().await;
-        let call = client.calls.begin(Tag::None);
-        // a second reply to the call before, as of one that was handled twice, comes over that one's
-        client.exchange(draft, call, timeout, Channel::Fresh).await
+        let (tag, _single) = match client.style {
+            Style::Ploomby => (Tag::CorrelationId, None),
+            Style::Detail => (Tag::None, Some(client.single.lock().await)),
+        };
+        client.exchange(draft, tag, timeout).await
     }
 }
 
@@ -96,13 +93,13 @@ impl RpcClient {
     async fn exchange(
         &self,
         draft: Draft,
-        mut call: PendingCall,
+        tag: Tag,
         within: Duration,
-        channel: Channel,
     ) -> Result<Message, CallError> {
         // so that the sum does not overflow, and RabbitMQ takes the expiration
         let within = within.min(LONGEST);
         let deadline = Instant::now() + within;
+        let mut call = self.calls.begin(tag);
         match &self.broker {
             Broker::Memory(broker) => {
                 let address = broker.reply_address(&self.calls);
@@ -120,8 +117,10 @@ impl RpcClient {
                 let request = request(draft, call.number(), REPLY_TO, within)?;
                 let mut is_confirmed = false;
                 let exchange = async {
-                    let is_fresh = channel == Channel::Fresh;
-                    let confirm = line.call(request, call.number(), is_fresh).await?;
+                    // a second reply to the call before, as of one that was handled twice, comes over that one's
+                    let needs_fresh_channel = tag == Tag::None;
+                    let confirm = line.call(request, call.number(), needs_fresh_channel);
+                    let confirm = confirm.await?;
                     let mut confirm = pin!(confirm);
                     // both can be dropped: what came is still there
                     tokio::select! {
