@@ -3,6 +3,7 @@
 //! # Layout
 //!
 //! - `url`, `tls`: where the broker is, who asks, and how both prove it;
+//! - `dial`: a stream to the broker;
 //! - `options`: what can be chosen for each queue;
 //! - `connection`: one connection that several channels share, opened again when it is lost;
 //! - `topology`: the queues that must be there;
@@ -57,6 +58,7 @@ mod connection;
 mod consumer;
 mod copies;
 mod declarations;
+mod dial;
 mod line;
 mod options;
 mod publisher;

@@ -18,21 +18,20 @@
 //! - `check`: whether amqprs can read a message;
 //! - `copy`: the properties of the copy.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use thiserror::Error;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::time::timeout;
 use tracing::{error, warn};
 
 use self::{
     client::{Client, ClientError, Login, RawMessage},
     copy::{CopyError, Note},
 };
-use super::{connection::SharedConnection, url::RabbitUrl};
+use super::{
+    connection::SharedConnection,
+    dial::{Stream, dial},
+};
 use crate::{consumer::companions::Declared, settle::unix_seconds};
 
 mod check;
@@ -191,25 +190,6 @@ impl Parking<'_> {
         );
         Ok(Parked::Here)
     }
-}
-
-/// What carries the frames.
-trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Carrier for S {}
-
-type Stream = Box<dyn Carrier>;
-
-/// Connects to a host as the URL says.
-async fn dial(url: &RabbitUrl, host: &str, port: u16) -> io::Result<Stream> {
-    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
-    stream.set_nodelay(true)?;
-    #[cfg(feature = "tls")]
-    if let Some(tls) = &url.tls {
-        return Ok(Box::new(super::tls::connect(tls, host, stream).await?));
-    }
-    let _ = url;
-    Ok(Box::new(stream))
 }
 
 /// Logs in at the first host that lets us in.
