@@ -8,19 +8,19 @@ pub use inventory;
 pub use crate::{
     delivery::Delivery,
     extract::{
-        Argument, Free, Slot,
+        Argument, Free, Requirements, Slot,
         lent::{LentArgument, LentPlace},
         place::Place,
         sort::{IsSorted, Sort},
     },
-    handler::returned::{Decides, Replies, Return, Returned, ReturnedError},
     handler::{
-        BatchSizeValue, BatchWaitValue, ConcurrencyValue, Description, HandlerFuture,
-        HandlerOptions, LayerValue, LinkedHandler, LinkedKey, OrderedByValue, QueueValue,
-        Requirements, RetryValue, TimeoutValue, start,
+        BatchSizeValue, BatchWaitValue, ConcurrencyValue, Description, HandlerOptions, LayerValue,
+        LinkedHandler, LinkedKey, OrderedByValue, QueueValue, RetryValue, TimeoutValue,
+        returned::{Decides, Replies, Return, Returned, ReturnedError},
     },
-    outcome::Answer,
-    settle::Failure,
+    layer::{HandlerFuture, start},
+    outcome::Failure,
+    reply::Answer,
 };
 
 #[cfg(feature = "garde")]

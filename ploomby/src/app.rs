@@ -1,26 +1,26 @@
 //! From settings to a running program.
 
-use std::{fmt, time::Duration};
+use std::{any::TypeId, fmt, time::Duration};
 
 use http::Extensions;
 use tracing::{error, info};
 
-use self::{broker_url::BrokerUrl, running::Consumers, signals::Signals};
 pub use self::{error::Error, queue::Queue, running::Running};
+use self::{running::Consumers, signals::Signals};
 use crate::{
     consumer::{
         MessageConsumerFactory, MessageConsumerRegistry, RegisterError, Registration,
         options::QueueOptions,
     },
-    handler::{Given, HandlerRegistry, Queues},
-    key::KeySource,
+    delivery::KeySource,
+    extract::Given,
+    handler::{HandlerRegistry, Queues},
     layer::{HandlerLayer, Layers},
     memory::MemoryConsumerFactory,
-    publisher::Publisher,
+    publisher::{BrokerUrl, Publisher},
     rabbit::{RabbitConsumerFactory, Reconnect},
 };
 
-pub(crate) mod broker_url;
 mod error;
 mod queue;
 mod running;
@@ -198,7 +198,7 @@ impl App {
             .collect();
         let given = Given {
             state: &self.state,
-            publisher: true,
+            promised: Some(TypeId::of::<Publisher>()),
         };
         handlers
             .check_for(Queues::All(&queues), Some(given))

@@ -6,8 +6,8 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeSeed};
 
-pub(crate) use self::{content_type::Format, encoding::plain_body};
-use crate::settle::{Failure, Reason};
+pub(crate) use self::{content_type::Format, encoding::Compression};
+use crate::outcome::{Failure, Reason};
 
 #[cfg(feature = "cbor")]
 mod cbor;

@@ -1,6 +1,7 @@
 //! What a consumer hands to the dispatcher: a message and how it came.
 
 use std::{
+    any::Any,
     borrow::Cow,
     fmt,
     sync::{Arc, OnceLock},
@@ -8,18 +9,22 @@ use std::{
 
 use http::Extensions;
 
-pub(crate) use self::recycler::Recycler;
+pub use self::key::KeySource;
+pub(crate) use self::{
+    key::{KeyError, KeyReader},
+    plain_body::plain_body,
+    recycler::Recycler,
+    source::{ReplyStyle, Source},
+};
 use crate::{
     codec::Decoding,
-    handler::Route,
-    key::{KeyError, KeyReader},
-    message::{Headers, Message, Properties},
-    publisher::Publisher,
-    reply::Style,
-    settle::headers,
+    message::{Headers, Message, Properties, header_names as headers},
 };
 
+mod key;
+mod plain_body;
 mod recycler;
+mod source;
 
 /// Names one delivery to the consumer that made it (AMQP's delivery tag).
 ///
@@ -47,8 +52,22 @@ impl DeliveryTag {
 pub struct Delivery {
     inner: Arc<Inner>,
     extensions: Extensions,
-    /// The handler that was found, on its way through the layers of the queue.
-    route: Option<Arc<Route>>,
+    /// On its way through the layers of the queue.
+    found: Option<Arc<FoundHandler>>,
+}
+
+/// The handler that was found for a delivery, for what is inside of the layers of the queue. What
+/// that is, the delivery need not know.
+pub(crate) struct FoundHandler(Box<dyn Any + Send + Sync>);
+
+impl FoundHandler {
+    pub(crate) fn new(handler: impl Send + Sync + 'static) -> Self {
+        Self(Box::new(handler))
+    }
+
+    pub(crate) fn get<T: 'static>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
 }
 
 struct Inner {
@@ -58,19 +77,6 @@ struct Inner {
     /// it.
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     decompressed: OnceLock<bytes::Bytes>,
-}
-
-/// Where deliveries come from, the same for all of a queue.
-#[derive(Debug)]
-pub(crate) struct Source {
-    pub(crate) queue: String,
-    pub(crate) key: KeyReader,
-    pub(crate) decoding: Decoding,
-    pub(crate) reply_style: Style,
-    /// What the program gave its handlers.
-    pub(crate) state: Arc<Extensions>,
-    /// That of `state`, with the queue's key, once a handler took it.
-    pub(crate) publisher: OnceLock<Publisher>,
 }
 
 /// The message, and how it came. The client's own frame is kept as it is, so that no text is copied.
@@ -126,7 +132,7 @@ impl Delivery {
         Self {
             inner,
             extensions: Extensions::new(),
-            route: None,
+            found: None,
         }
     }
 
@@ -170,7 +176,7 @@ impl Delivery {
     fn replaced(self, content: Content) -> Self {
         let mut replaced = Self::with_content(content);
         replaced.extensions = self.extensions;
-        replaced.route = self.route;
+        replaced.found = self.found;
         if let Some(source) = &self.inner.source {
             replaced.set_source(source);
         }
@@ -280,21 +286,32 @@ impl Delivery {
         &mut self.extensions
     }
 
+    /// The key, read where a queue has it.
+    #[inline]
+    pub(crate) fn read_key(&self, reader: &KeyReader) -> Result<Cow<'_, str>, KeyError> {
+        reader.read(self.properties(), || self.routing_key())
+    }
+
     pub(crate) fn try_key(&self) -> Result<Cow<'_, str>, KeyError> {
         match &self.inner.source {
-            Some(source) => source.key.read(self),
+            Some(source) => self.read_key(&source.key),
             None => Err(KeyError::Missing {
                 place: "not been dispatched".to_owned(),
             }),
         }
     }
 
-    /// The program's publisher, where it gave one, which writes keys where the queue has them.
-    pub(crate) fn publisher(&self) -> Option<&Publisher> {
+    /// The program's state of this type, as `make` fits it to the queue, once for all its deliveries.
+    pub(crate) fn state_of_queue<T: Send + Sync + 'static>(
+        &self,
+        make: impl FnOnce(&T, KeySource) -> T,
+    ) -> Option<&T> {
         let source = self.inner.source.as_ref()?;
-        let publisher: &Publisher = source.state.get()?;
-        let with_key = || publisher.clone().key(source.key.source());
-        Some(source.publisher.get_or_init(with_key))
+        let state: &T = source.state.get()?;
+        let fitted = source
+            .fitted
+            .get_or_init(|| Box::new(make(state, source.key.source())));
+        fitted.downcast_ref()
     }
 
     /// How the queue decodes bodies.
@@ -307,19 +324,19 @@ impl Delivery {
     }
 
     /// How the queue's replies look.
-    pub(crate) fn reply_style(&self) -> Style {
+    pub(crate) fn reply_style(&self) -> ReplyStyle {
         self.inner
             .source
             .as_ref()
-            .map_or(Style::default(), |source| source.reply_style)
+            .map_or(ReplyStyle::default(), |source| source.reply_style)
     }
 
     /// The body, decompressed within the limit of the queue at most once.
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     pub(crate) fn decompressed(
         &self,
-        decompress: impl FnOnce(usize) -> Result<bytes::Bytes, crate::settle::Failure>,
-    ) -> Result<&[u8], crate::settle::Failure> {
+        decompress: impl FnOnce(usize) -> Result<bytes::Bytes, crate::outcome::Failure>,
+    ) -> Result<&[u8], crate::outcome::Failure> {
         if let Some(body) = self.inner.decompressed.get() {
             return Ok(body);
         }
@@ -336,12 +353,12 @@ impl Delivery {
         without
     }
 
-    pub(crate) fn set_route(&mut self, route: Arc<Route>) {
-        self.route = Some(route);
+    pub(crate) fn set_found(&mut self, handler: Arc<FoundHandler>) {
+        self.found = Some(handler);
     }
 
-    pub(crate) fn take_route(&mut self) -> Option<Arc<Route>> {
-        self.route.take()
+    pub(crate) fn take_found(&mut self) -> Option<Arc<FoundHandler>> {
+        self.found.take()
     }
 
     #[inline]
@@ -422,9 +439,9 @@ mod tests {
             queue: "q".to_owned(),
             key: KeyReader::RoutingKey,
             decoding: Decoding::default(),
-            reply_style: Style::default(),
+            reply_style: ReplyStyle::default(),
             state: Arc::default(),
-            publisher: OnceLock::new(),
+            fitted: OnceLock::new(),
         });
         let delivery = Delivery::new(Message::new("body"));
         let mut delivery = delivery.routed("exchange", "key").redelivered();

@@ -28,13 +28,10 @@ use self::{
     room::Room,
 };
 use crate::{
-    consumer::{Acknowledger, policy::QueuePolicy},
-    delivery::{Delivery, DeliveryTag, Recycler, Source},
-    handler::{Called, HandlerRegistry, Origin, Table},
+    delivery::{Delivery, DeliveryTag, KeyReader, Recycler, Source},
+    handler::{Called, Entered, HandlerRegistry, Order, Origin, QueuePolicy, Table},
     health::ConsumerHealth,
-    key::KeyReader,
-    order::{Entered, Order},
-    settle::{Decision, Settling, Word},
+    settle::{Acknowledger, Decision, Settling, Word},
 };
 
 mod admission;
@@ -94,7 +91,7 @@ impl Dispatcher {
                     decoding: policy.decoding,
                     reply_style: policy.reply_style,
                     state,
-                    publisher: OnceLock::new(),
+                    fitted: OnceLock::new(),
                 }),
                 handlers: handlers.table(queue, &policy, &stop),
                 room: Room::new(&policy),

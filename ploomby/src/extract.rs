@@ -31,20 +31,22 @@ pub use self::protobuf::Protobuf;
 pub use self::{
     batch::{Batch, BatchItem},
     extension::{Extension, MissingExtension},
-    header::{Header, HeaderRejection},
+    header::Header,
     kind::{Extractor, Free, Optional, Part, Payload, Slot, Taken, Tried},
     parts::{Attempt, Key, MissingKey, RawBody, Redelivered},
-    rejection::Rejection,
+    requirements::Requirements,
     state::{MissingState, State},
 };
-pub(crate) use self::{extracting::Extracting, place::Place};
+pub(crate) use self::{
+    extracting::Extracting, part::DeliveryPart, place::Place, requirements::Given,
+};
 #[cfg(feature = "garde")]
 pub use self::{unvalidated::Unvalidated, valid::Valid};
-pub use crate::handler::Requirements;
 use crate::{
     delivery::Delivery,
-    settle::{Failure, Reason},
+    outcome::{Failure, Reason},
 };
+pub use crate::{message::HeaderRejection, outcome::Rejection};
 
 mod batch;
 mod extension;
@@ -59,8 +61,7 @@ mod payload;
 pub(crate) mod place;
 #[cfg(feature = "protobuf")]
 mod protobuf;
-mod publisher;
-mod rejection;
+mod requirements;
 #[cfg(feature = "garde")]
 pub(crate) mod rules;
 pub(crate) mod sort;

@@ -4,7 +4,6 @@ use std::{fmt, sync::Arc};
 
 pub use self::{
     function::HandlerFunction,
-    future::{HandlerFuture, start},
     linked::{Description, LinkedHandler, LinkedKey},
     options::{
         HandlerOptions,
@@ -13,27 +12,31 @@ pub use self::{
             QueueValue, RetryValue, TimeoutValue,
         },
     },
+    order::OrderBy,
+    policy::QueuePolicy,
     receives::Receives,
     registry::{HandlerRegistry, HandlersError},
-    requirements::Requirements,
 };
 pub(crate) use self::{
-    future::{guard, guard_one},
+    order::{Entered, Order, Waiting},
     receives::{NoKey, Replied},
     registry::Queues,
-    requirements::Given,
-    table::{Bare, Called, Route, Table},
+    table::{Called, Route, Table},
 };
-use crate::delivery::Delivery;
+use crate::{
+    delivery::Delivery,
+    extract::Requirements,
+    layer::{Bare, HandlerFuture, HandlerService},
+};
 
 mod batcher;
 mod function;
-mod future;
 mod linked;
 mod options;
+mod order;
+pub(crate) mod policy;
 mod receives;
 mod registry;
-mod requirements;
 pub(crate) mod returned;
 mod table;
 
@@ -49,10 +52,18 @@ pub(crate) struct Entry {
 #[derive(Clone)]
 pub(crate) enum Call {
     Linked(fn(Delivery) -> HandlerFuture),
-    ByHand(Arc<dyn Fn(Delivery) -> HandlerFuture + Send + Sync>),
+    ByHand(Arc<Bare>),
 }
 
 impl Entry {
+    /// The handler without what is around it.
+    fn service(&self) -> HandlerService {
+        HandlerService::bare(match self.call.clone() {
+            Call::Linked(call) => Arc::new(call),
+            Call::ByHand(call) => call,
+        })
+    }
+
     pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
         match &self.call {
             Call::Linked(call) => call(delivery),

@@ -11,12 +11,15 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tower::{BoxError, Layer, Service, ServiceExt, timeout::error::Elapsed, util::BoxService};
 
+pub use self::work::{HandlerFuture, start};
+pub(crate) use self::work::{guard, guard_one};
 use crate::{
     delivery::Delivery,
-    handler::{Bare, HandlerFuture, start},
-    outcome::{Answer, Outcome},
-    settle::{Failure, Reason},
+    outcome::{Failure, Outcome, Reason},
+    reply::Answer,
 };
+
+mod work;
 
 /// A `tower::Layer` that can be put around handlers. It is implemented for all that can.
 ///
@@ -135,6 +138,9 @@ enum Inner {
     Layered(Arc<Layered>),
 }
 
+/// A handler without what is around it.
+pub(crate) type Bare = dyn Fn(Delivery) -> HandlerFuture + Send + Sync;
+
 /// A layer's service.
 struct Layered {
     service: Mutex<BoxService<Delivery, Answer, BoxError>>,
@@ -143,8 +149,8 @@ struct Layered {
 }
 
 impl HandlerService {
-    pub(crate) fn bare(handler: Bare) -> Self {
-        Self(Inner::Bare(Arc::new(handler)))
+    pub(crate) fn bare(handler: Arc<Bare>) -> Self {
+        Self(Inner::Bare(handler))
     }
 
     /// What queue-wide layers wrap.
@@ -154,11 +160,14 @@ impl HandlerService {
 
     pub(crate) fn run(&self, mut delivery: Delivery) -> HandlerFuture {
         match &self.0 {
-            Inner::Bare(handler) => handler.call(delivery),
-            Inner::Found => match delivery.take_route() {
-                Some(route) => route.call_inside(delivery),
-                None => start(delivery, |_| ready(Err(not_ours()))),
-            },
+            Inner::Bare(handler) => handler(delivery),
+            Inner::Found => {
+                let found = delivery.take_found();
+                match found.as_ref().and_then(|found| found.get::<Self>()) {
+                    Some(handler) => handler.run(delivery),
+                    None => start(delivery, |_| ready(Err(not_ours()))),
+                }
+            }
             Inner::Layered(layered) => {
                 let layered = layered.clone();
                 start(delivery, move |delivery| layered.clone().call(delivery))

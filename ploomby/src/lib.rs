@@ -2,70 +2,94 @@
 //!
 //! # Layout
 //!
-//! The modules follow the way of a delivery, and can be read in that order:
+//! The modules stand on floors: each uses only those below it. From the top down they follow the way of
+//! a delivery, from the settings of a program to the words that all of them speak:
 //!
 //! - `app`: `run` and `App`, from settings to a running program;
-//! - `consumer`: the contract of a source of messages, and the registry that runs consumers;
-//! - `rabbit`, `memory`: the two sources that come with ploomby;
-//! - `message`, `delivery`, `key`: what is delivered, and what names its handler;
-//! - `dispatcher`: from a delivery to its handler;
-//! - `order`: which messages run one after another;
-//! - `layer`: what runs around handlers;
-//! - `handler`, `extract`, `outcome`: the registry of handlers, their arguments, what they
-//!   return;
-//! - `retry`: which failures are tried again, and when;
-//! - `codec`: from the bytes of a body to the payload;
-//! - `settle`: from the outcome to the acknowledgement;
-//! - `health`: whether all of this works;
+//! - `rpc`: calling handlers;
 //! - `publisher`: sending messages;
-//! - `rpc`, `reply`: calling handlers, and what they answer;
-//! - `dedup`: which messages were handled already.
+//! - `memory`, `rabbit`: the two sources that come with ploomby;
+//! - `consumer`: the contract of a source of messages, and the registry that runs consumers;
+//! - `dispatcher`: from a delivery to its handler;
+//! - `handler`: the registry of handlers, what holds for them, and which messages run one after another;
+//! - `extract`: the arguments of handlers;
+//! - `dedup`: which messages were handled already;
+//! - `layer`: what runs around handlers, and a handler at work;
+//! - `settle`: from the outcome to the acknowledgement, by way of another attempt or a copy;
+//! - `health`: whether all of this works;
+//! - `reply`: what handlers answer;
+//! - `delivery`: what is delivered, and the key that names its handler;
+//! - `codec`: from the bytes of a body to the payload;
+//! - `outcome`: what a handler decided, or why a message could not be handled;
+//! - `message`: the message as a program sees it.
+//!
+//! What is still to come has its place, too: `topology` (exchanges and bindings) and `schema` (what handlers
+//! take, for other programs to read) below `consumer`; `ops`, `testing`, `admin` and `cli` above `app`, in
+//! this order.
 
 pub use self::{
     app::{App, Error, Queue, Running, run},
     codec::Codec,
     consumer::{
-        Acknowledger, ConsumerError, DeadLetters, MessageConsumer, MessageConsumerFactory,
-        MessageConsumerRegistry, QueuePolicy, RegisterError, RunError,
+        DeadLetters, MessageConsumer, MessageConsumerFactory, MessageConsumerRegistry,
+        RegisterError, RunError,
     },
-    delivery::{Delivery, DeliveryTag},
+    delivery::{Delivery, DeliveryTag, KeySource},
     dispatcher::{CutOff, Dispatcher},
-    handler::{HandlerFunction, HandlerOptions, HandlerRegistry, HandlersError, Receives},
+    handler::{
+        HandlerFunction, HandlerOptions, HandlerRegistry, HandlersError, OrderBy, QueuePolicy,
+        Receives,
+    },
     health::{Health, QueueHealth, Trouble},
-    key::KeySource,
     layer::{HandlerError, HandlerLayer, HandlerService},
     message::{Headers, Message, Properties, PropertyError, Value},
-    order::OrderBy,
-    outcome::{Answer, IntoOutcome, Outcome, Reply},
+    outcome::{ErrorReply, FieldError, Outcome, Permanent, Reason},
     publisher::{Outgoing, PublishAllError, PublishError, Publisher},
-    reply::{ErrorReply, FieldError},
-    retry::{Permanent, Retry},
+    reply::{Answer, IntoOutcome, Reply},
     rpc::{Call, CallError, RpcClient},
-    settle::Reason,
+    settle::{Acknowledger, ConsumerError, Retry},
 };
 pub use ploomby_macros::handler;
 
+// in the order of the floors: blank lines keep it
 mod app;
-mod codec;
-mod consumer;
-pub mod dedup;
-mod delivery;
-mod dispatcher;
-pub mod extract;
-mod handler;
-mod health;
-mod key;
-mod layer;
-pub mod memory;
-mod message;
-mod order;
-mod outcome;
-mod publisher;
-pub mod rabbit;
-mod reply;
-mod retry;
+
 mod rpc;
+
+mod publisher;
+
+pub mod memory;
+
+pub mod rabbit;
+
+mod consumer;
+
+mod dispatcher;
+
+mod handler;
+
+pub mod extract;
+
+pub mod dedup;
+
+mod layer;
+
 mod settle;
+
+mod health;
+
+mod reply;
+
+mod delivery;
+
+mod codec;
+
+mod outcome;
+
+mod message;
 
 #[doc(hidden)]
 pub mod __private;
+
+#[cfg(test)]
+mod floors;

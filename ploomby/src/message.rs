@@ -4,13 +4,21 @@ use std::fmt;
 
 use bytes::Bytes;
 
+pub(crate) use self::{
+    addressed::{Addressed, Routing},
+    fit::{NoRoom, fit},
+};
 pub use self::{
+    decode::HeaderRejection,
     headers::Headers,
     properties::{Properties, PropertyError},
     value::Value,
 };
 
-pub(crate) mod decode;
+mod addressed;
+mod decode;
+mod fit;
+pub(crate) mod header_names;
 mod headers;
 pub(crate) mod properties;
 mod value;

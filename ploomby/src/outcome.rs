@@ -1,9 +1,24 @@
-//! What a handler decided, and how its return value says so.
+//! What came of a message: what its handler decided, or why there is no such thing.
+//!
+//! - `failure`, `reason`: why a message could not be handled;
+//! - `rejection`, `permanent`, `error_reply`: errors that say more than that.
 
-pub use self::answer::{Answer, Reply};
-use crate::delivery::Delivery;
+#[cfg(feature = "garde")]
+pub(crate) use self::failure::cut_field;
+pub(crate) use self::failure::{cause, cut};
+pub use self::{
+    error_reply::{ErrorReply, FieldError},
+    failure::Failure,
+    permanent::Permanent,
+    reason::Reason,
+    rejection::Rejection,
+};
 
-mod answer;
+mod error_reply;
+mod failure;
+mod permanent;
+mod reason;
+mod rejection;
 
 /// What is done with a message once its handler has returned.
 ///
@@ -50,73 +65,4 @@ pub enum Outcome {
     Requeue,
     /// Acknowledge without having done the work.
     Discard,
-}
-
-/// What a handler may return: `()`, an [`Outcome`], a [`Reply`], or a `Result` of one of these whose
-/// error converts to `anyhow::Error`. A function with [`#[handler]`](macro@crate::handler) may return
-/// the value of the reply as it is, too.
-#[diagnostic::on_unimplemented(
-    message = "a handler cannot return `{Self}`",
-    label = "this does not convert to an `Outcome`",
-    note = "a handler that is registered by hand returns `()`, an `Outcome`, a `ploomby::Reply` of \
-            a value, or a `Result` of one of these",
-    note = "the error of the `Result` has to convert to `anyhow::Error`: implement \
-            `std::error::Error` for it, or return `anyhow::Result<()>`"
-)]
-pub trait IntoOutcome {
-    /// What the value says about the message.
-    ///
-    /// # Errors
-    ///
-    /// The handler's own error.
-    fn into_outcome(self) -> Result<Outcome, anyhow::Error>;
-
-    /// The same, with what goes back to who asked. There is no need to implement it.
-    ///
-    /// # Errors
-    ///
-    /// The handler's own error.
-    #[doc(hidden)]
-    fn into_answer(self, delivery: &Delivery) -> Result<Answer, anyhow::Error>
-    where
-        Self: Sized,
-    {
-        let _ = delivery;
-        self.into_outcome().map(Answer::from)
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl IntoOutcome for () {
-    fn into_outcome(self) -> Result<Outcome, anyhow::Error> {
-        Ok(Outcome::Ack)
-    }
-
-    /// Who waits for an answer hears that it is done.
-    #[inline]
-    fn into_answer(self, delivery: &Delivery) -> Result<Answer, anyhow::Error> {
-        Answer::reply(&(), delivery)
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl IntoOutcome for Outcome {
-    fn into_outcome(self) -> Result<Outcome, anyhow::Error> {
-        Ok(self)
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<T, E> IntoOutcome for Result<T, E>
-where
-    T: IntoOutcome,
-    E: Into<anyhow::Error>,
-{
-    fn into_outcome(self) -> Result<Outcome, anyhow::Error> {
-        self.map_err(Into::into)?.into_outcome()
-    }
-
-    fn into_answer(self, delivery: &Delivery) -> Result<Answer, anyhow::Error> {
-        self.map_err(Into::into)?.into_answer(delivery)
-    }
 }

@@ -1,7 +1,8 @@
 //! Sending messages.
 //!
 //! - `outgoing`, `draft`: the message that is written, and where it goes;
-//! - `addressed`: the message that is sent;
+//! - `argument`: the publisher that a handler takes;
+//! - `broker`: which broker a URL means;
 //! - `replying`: answers to requests;
 //! - `delays`: messages that wait in the broker first;
 //! - `error`: why a message is not known to be in its queue.
@@ -13,7 +14,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
 pub(crate) use self::{
-    addressed::{Addressed, Routing},
+    broker::{BrokerUrl, BrokerUrlError},
     draft::{Draft, Settings, draft_setters},
 };
 pub use self::{
@@ -21,16 +22,16 @@ pub use self::{
     outgoing::Outgoing,
 };
 use crate::{
-    app::broker_url::BrokerUrl,
     codec::Codec,
+    delivery::KeySource,
     handler::Receives,
-    key::KeySource,
     memory::MemoryBroker,
-    message::Message,
+    message::{Addressed, Message},
     rabbit::{Declarations, Line},
 };
 
-mod addressed;
+mod argument;
+mod broker;
 mod delays;
 mod draft;
 mod error;

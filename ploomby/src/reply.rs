@@ -11,139 +11,37 @@
 //! The Python original replies with `{"detail": …}` to both: with the value as JSON inside a text, or with
 //! the text of the error. See [`RpcClient::detail_replies`](crate::RpcClient::detail_replies).
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
+pub(crate) use self::calls::{Calls, NO_CHANNEL, Tag};
+pub use self::{
+    answer::{Answer, Reply},
+    into_outcome::IntoOutcome,
+};
 use crate::{
-    codec::{self, Codec, EncodeError, Format},
-    delivery::Delivery,
+    codec::{Codec, EncodeError, Format},
+    delivery::{Delivery, ReplyStyle, plain_body},
     message::{Message, Properties, PropertyError},
-    settle::Failure,
+    outcome::{ErrorReply, Failure},
 };
 
+mod answer;
+mod calls;
 mod detail;
+mod into_outcome;
 
 /// Says what kind of reply it is, where it is not a value.
 const KIND: &str = "ploomby-reply";
 const ERROR: &str = "error";
 
-/// A reply that says why there is no value.
-///
-/// A handler may return one as its error, also among the causes of another: it is the answer then to a
-/// message that asks for a reply, which is neither tried again nor dead-lettered. Other errors become one
-/// when their message is given up, with the [`Reason`](crate::Reason) as the code.
-///
-/// # As other programs see it
-///
-/// The header `ploomby-reply` of the reply says `error`; that of a value is not there. The body, in the
-/// codec of the request and JSON where it says nothing, is
-///
-/// ```json
-/// {
-///     "code": "invalid",
-///     "message": "the order is not valid",
-///     "fields": [{"field": "lines[2].amount", "message": "must be positive"}]
-/// }
-/// ```
-///
-/// without `fields` where there are none.
-///
-/// ```
-/// use ploomby::ErrorReply;
-///
-/// let error = ErrorReply::new("invalid", "the order is not valid")
-///     .field("lines[2].amount", "must be positive");
-/// assert_eq!(error.code(), "invalid");
-/// assert_eq!(error.to_string(), "the order is not valid (invalid): lines[2].amount: must be positive");
-/// ```
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-pub struct ErrorReply {
-    code: String,
-    message: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    fields: Vec<FieldError>,
-}
-
-/// What is wrong with one field of a request.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-pub struct FieldError {
-    field: String,
-    message: String,
-}
-
 impl ErrorReply {
-    /// A code for programs, and a message for people.
-    pub fn new(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-            fields: Vec::new(),
-        }
-    }
-
-    /// Says what is wrong with a field, which is named by its path.
-    #[must_use]
-    pub fn field(mut self, field: impl Into<String>, message: impl Into<String>) -> Self {
-        self.fields.push(FieldError {
-            field: field.into(),
-            message: message.into(),
-        });
-        self
-    }
-
-    /// The code, for programs.
-    pub fn code(&self) -> &str {
-        &self.code
-    }
-
-    /// The message, for people.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
-    /// The fields that are at fault; none where it is not about fields.
-    pub fn fields(&self) -> &[FieldError] {
-        &self.fields
-    }
-
     /// The reply, without an address.
     pub(crate) fn to_reply(&self, codec: Codec) -> Result<Message, EncodeError> {
         let reply = value(self, codec)?;
         Ok(reply.with_header(KIND, ERROR)?)
     }
 }
-
-impl FieldError {
-    /// The path of the field, such as `lines[2].amount`.
-    pub fn field(&self) -> &str {
-        &self.field
-    }
-
-    /// What is wrong with it.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-}
-
-impl fmt::Display for ErrorReply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)?;
-        // a message may name its fields already, as that of a failure does
-        let is_named = |fault: &&FieldError| {
-            self.message.contains(&fault.field) && self.message.contains(&fault.message)
-        };
-        let unnamed = self.fields.iter().filter(|fault| !is_named(fault));
-        for (at, FieldError { field, message }) in unnamed.enumerate() {
-            let before = if at == 0 { ": " } else { ", " };
-            write!(f, "{before}{field}: {message}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ErrorReply {}
 
 /// The codec that a request asks for: its own, or else this one.
 pub(crate) fn codec_for(request: &Properties, otherwise: Codec) -> Codec {
@@ -184,8 +82,8 @@ pub(crate) fn to_value<T: Serialize + ?Sized>(
     request: &Delivery,
 ) -> Result<Option<Addressed>, EncodeError> {
     answer(request, |codec| match request.reply_style() {
-        Style::Ploomby => value(handled, codec),
-        Style::Detail => detail::value(handled),
+        ReplyStyle::Ploomby => value(handled, codec),
+        ReplyStyle::Detail => detail::value(handled),
     })
 }
 
@@ -196,8 +94,8 @@ pub(crate) fn to_failure(
 ) -> Result<Option<Addressed>, EncodeError> {
     let error = failure.error_reply();
     answer(request, |codec| match request.reply_style() {
-        Style::Ploomby => error.to_reply(codec),
-        Style::Detail => detail::error(error.message()),
+        ReplyStyle::Ploomby => error.to_reply(codec),
+        ReplyStyle::Detail => detail::error(error.message()),
     })
 }
 
@@ -216,15 +114,6 @@ fn answer(
     Ok(addressed(reply(codec)?, properties)?)
 }
 
-/// How the replies of a callee are to be read, or written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Style {
-    #[default]
-    Ploomby,
-    /// That of the Python original.
-    Detail,
-}
-
 /// Why a reply gives no value.
 #[derive(Debug)]
 pub(crate) enum NoValue {
@@ -238,21 +127,21 @@ pub(crate) enum NoValue {
 pub(crate) struct Unreadable(String);
 
 /// The value of a reply.
-pub(crate) fn read<T: DeserializeOwned>(reply: Message, style: Style) -> Result<T, NoValue> {
+pub(crate) fn read<T: DeserializeOwned>(reply: Message, style: ReplyStyle) -> Result<T, NoValue> {
     let reply = Delivery::new(check(reply, style)?);
     match style {
-        Style::Ploomby => decode(&reply).map_err(NoValue::from),
-        Style::Detail => detail::read(&reply),
+        ReplyStyle::Ploomby => decode(&reply).map_err(NoValue::from),
+        ReplyStyle::Detail => detail::read(&reply),
     }
 }
 
 /// The reply as it is, unless it is an error.
-pub(crate) fn check(reply: Message, style: Style) -> Result<Message, NoValue> {
+pub(crate) fn check(reply: Message, style: ReplyStyle) -> Result<Message, NoValue> {
     if reply.headers().text(KIND) == Some(ERROR) {
         let error = decode(&Delivery::new(reply)).map_err(NoValue::from)?;
         return Err(NoValue::Error(error));
     }
-    if style == Style::Detail {
+    if style == ReplyStyle::Detail {
         detail::check(&Delivery::new(reply.clone()))?;
     }
     Ok(reply)
@@ -265,11 +154,11 @@ fn decode<T: DeserializeOwned>(reply: &Delivery) -> Result<T, Failure> {
         #[cfg(feature = "protobuf")]
         Format::Protobuf => {
             let text = "the reply is in Protobuf: take it as a message, and decode that";
-            let reason = crate::settle::Reason::UnsupportedContentType;
+            let reason = crate::outcome::Reason::UnsupportedContentType;
             return Err(Failure::new(reason, text.to_owned()));
         }
     };
-    codec.decode(codec::plain_body(reply)?)
+    codec.decode(plain_body(reply)?)
 }
 
 impl From<Failure> for NoValue {
@@ -293,12 +182,12 @@ mod tests {
             Codec::Cbor,
         ] {
             let reply = error.to_reply(codec).expect("it encodes");
-            match read::<ErrorReply>(reply, Style::Ploomby) {
+            match read::<ErrorReply>(reply, ReplyStyle::Ploomby) {
                 Err(NoValue::Error(read)) => assert_eq!(read, error),
                 other => panic!("{other:?}"),
             }
             let reply = value(&error, codec).expect("it encodes");
-            let read = read::<ErrorReply>(reply, Style::Ploomby);
+            let read = read::<ErrorReply>(reply, ReplyStyle::Ploomby);
             assert!(matches!(read, Ok(read) if read == error));
         }
     }

@@ -1,7 +1,6 @@
 //! Calling handlers: a request, and the reply to it.
 //!
 //! - `call`: the request that is written;
-//! - `calls`: the calls in flight;
 //! - `error`: why a call has no value.
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -9,21 +8,18 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::Mutex;
 
-pub(crate) use self::calls::{Calls, NO_CHANNEL};
 pub use self::{call::Call, error::CallError};
 use crate::{
-    app::broker_url::BrokerUrl,
     codec::Codec,
+    delivery::{KeySource, ReplyStyle},
     handler::{Receives, Replied},
-    key::KeySource,
     memory::MemoryBroker,
-    publisher::{Draft, PublishError, Settings},
+    publisher::{BrokerUrl, Draft, PublishError, Settings},
     rabbit::Line,
-    reply::Style,
+    reply::Calls,
 };
 
 mod call;
-mod calls;
 mod error;
 
 /// How long a call may take, unless the program says otherwise.
@@ -73,7 +69,7 @@ pub struct RpcClient {
     /// Where replies do not say whose they are, one call is in flight.
     single: Arc<Mutex<()>>,
     settings: Arc<Settings>,
-    style: Style,
+    style: ReplyStyle,
     timeout: Duration,
 }
 
@@ -102,7 +98,7 @@ impl RpcClient {
             calls,
             single: Arc::default(),
             settings: Arc::default(),
-            style: Style::default(),
+            style: ReplyStyle::default(),
             timeout: TIMEOUT,
         })
     }
@@ -137,7 +133,7 @@ impl RpcClient {
     /// timeout of a call counts from its turn.
     #[must_use]
     pub fn detail_replies(mut self) -> Self {
-        self.style = Style::Detail;
+        self.style = ReplyStyle::Detail;
         self
     }
 

@@ -8,22 +8,17 @@ use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-#[cfg(feature = "garde")]
-pub(crate) use self::failure::cut_field;
-pub(crate) use self::{
-    copy::{NoRoom, fit, headers, unix_seconds},
-    failure::cause,
-    pause::RequeuePause,
+pub use self::{
+    acknowledger::{Acknowledger, ConsumerError},
+    retry::Retry,
 };
-pub use self::{failure::Failure, reason::Reason};
+pub(crate) use self::{copy::unix_seconds, pause::RequeuePause};
 use crate::{
-    consumer::{Acknowledger, ConsumerError, policy::DeadLettering},
     delivery::{Delivery, DeliveryTag},
     health::Copies,
-    message::{Message, PropertyError},
-    outcome::{Answer, Outcome},
-    reply::{self, Addressed, ErrorReply},
-    retry::Retry,
+    message::{Message, NoRoom, PropertyError},
+    outcome::{ErrorReply, Failure, Outcome, Reason, cause, cut},
+    reply::{self, Addressed, Answer},
 };
 
 /// How long a message that came back waits before it is tried again, in a queue that does not count
@@ -31,10 +26,20 @@ use crate::{
 /// ends the process: else there would be one more copy each time.
 const RECOUNT_DELAY: Duration = Duration::from_secs(1);
 
+mod acknowledger;
 mod copy;
-mod failure;
 mod pause;
-mod reason;
+mod retry;
+
+/// Who puts a message that cannot be handled where it is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DeadLettering {
+    /// ploomby, by a confirmed copy that tells the reason.
+    #[default]
+    ByCopy,
+    /// The broker, by the queue's own dead-letter exchange.
+    ByBroker,
+}
 
 /// What settling needs to know of the queue.
 #[derive(Default)]
@@ -267,5 +272,5 @@ fn has_no_room(kept: &Result<(), ConsumerError>) -> bool {
 fn cut_key(delivery: &Delivery) -> Option<String> {
     delivery
         .key()
-        .map(|key| failure::cut(key.into_owned(), copy::MAX_KEY))
+        .map(|key| cut(key.into_owned(), copy::MAX_KEY))
 }

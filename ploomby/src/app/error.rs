@@ -3,7 +3,7 @@ use thiserror::Error as ThisError;
 use crate::{
     consumer::{RegisterError, RunError},
     memory::MemoryError,
-    publisher::PublishError,
+    publisher::{BrokerUrlError, PublishError},
     rabbit::UrlError,
 };
 
@@ -36,4 +36,13 @@ pub enum Error {
     /// settled.
     #[error("interrupted by a second signal before all handlers were done")]
     Interrupted,
+}
+
+impl From<BrokerUrlError> for Error {
+    fn from(error: BrokerUrlError) -> Self {
+        match error {
+            BrokerUrlError::Rabbit(error) => Self::Url(error),
+            BrokerUrlError::Memory(error) => Self::Memory(error),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 use crate::{
     consumer::options::{QueueOptions, queue_option_setters},
-    key::KeySource,
+    delivery::KeySource,
 };
 
 /// A queue that an [`App`](crate::App) consumes.

@@ -2,7 +2,7 @@ use serde::{Deserialize, de::DeserializeSeed};
 use serde_cbor_2::Deserializer;
 
 use super::{tracked, undecodable};
-use crate::settle::Failure;
+use crate::outcome::Failure;
 
 // the decoder skips unknown tags, takes integers for floats and bounds the depth
 pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failure> {

@@ -1,5 +1,5 @@
 use super::Codec;
-use crate::settle::{Failure, Reason};
+use crate::outcome::{Failure, Reason};
 
 /// What the content type of a message says about its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

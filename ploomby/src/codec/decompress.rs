@@ -3,7 +3,7 @@ use std::io::{self, Read};
 use bytes::Bytes;
 
 use super::encoding::Compression;
-use crate::settle::{Failure, Reason};
+use crate::outcome::{Failure, Reason};
 
 /// Stops at the limit: what a small body grows to is for its sender to choose.
 pub(super) fn decompress(

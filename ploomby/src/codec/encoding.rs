@@ -1,33 +1,8 @@
-use crate::{
-    delivery::Delivery,
-    settle::{Failure, Reason},
-};
-
-/// The body as it was before it was compressed.
-#[inline]
-pub(crate) fn plain_body(delivery: &Delivery) -> Result<&[u8], Failure> {
-    match delivery.properties().get_content_encoding() {
-        None => Ok(delivery.body()),
-        Some(encoding) => decoded(delivery, encoding),
-    }
-}
-
-#[cold]
-fn decoded<'d>(delivery: &'d Delivery, encoding: &str) -> Result<&'d [u8], Failure> {
-    match Compression::of(encoding)? {
-        None => Ok(delivery.body()),
-        #[cfg(any(feature = "gzip", feature = "zstd"))]
-        Some(compression) => delivery.decompressed(|limit| {
-            super::decompress::decompress(compression, delivery.body(), limit)
-        }),
-        #[cfg(not(any(feature = "gzip", feature = "zstd")))]
-        Some(_) => Err(unknown(encoding)),
-    }
-}
+use crate::outcome::{Failure, Reason};
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Compression {
+pub(crate) enum Compression {
     Gzip,
     Deflate,
     Zstd,
@@ -36,7 +11,7 @@ pub(super) enum Compression {
 impl Compression {
     /// Reads a list of encodings. Clients put the charset here as well, or `binary`: Celery does,
     /// and Spring, which writes `gzip:utf-8`.
-    fn of(encoding: &str) -> Result<Option<Self>, Failure> {
+    pub(crate) fn of(encoding: &str) -> Result<Option<Self>, Failure> {
         let mut compression = None;
         for name in encoding.split([',', ':']).map(str::trim) {
             let found = match &*name.to_ascii_lowercase() {
@@ -44,13 +19,13 @@ impl Compression {
                 "gzip" | "x-gzip" => Self::Gzip,
                 "deflate" => Self::Deflate,
                 "zstd" => Self::Zstd,
-                _ => return Err(unknown(encoding)),
+                _ => return Err(Self::unknown(encoding)),
             };
             if let Some(feature) = found.missing_feature() {
                 return Err(feature_off(encoding, feature));
             }
             if compression.replace(found).is_some() {
-                return Err(unknown(encoding));
+                return Err(Self::unknown(encoding));
             }
         }
         Ok(compression)
@@ -62,19 +37,25 @@ impl Compression {
             Self::Zstd => (!cfg!(feature = "zstd")).then_some("zstd"),
         }
     }
-}
 
-fn unknown(encoding: &str) -> Failure {
-    const KNOWN: &[&str] = &[
-        #[cfg(feature = "gzip")]
-        "`gzip`, `deflate`",
-        #[cfg(feature = "zstd")]
-        "`zstd`",
-        "`identity`, `utf-8`, `binary` or none for a body that is not compressed",
-    ];
-    let known = KNOWN.join(", ");
-    let text = format!("the content encoding {encoding:?} is not known; known are {known}");
-    Failure::new(Reason::UnsupportedContentEncoding, text)
+    /// The body as it was before it was compressed, of at most so many bytes.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    pub(crate) fn decompress(self, body: &[u8], limit: usize) -> Result<bytes::Bytes, Failure> {
+        super::decompress::decompress(self, body, limit)
+    }
+
+    pub(crate) fn unknown(encoding: &str) -> Failure {
+        const KNOWN: &[&str] = &[
+            #[cfg(feature = "gzip")]
+            "`gzip`, `deflate`",
+            #[cfg(feature = "zstd")]
+            "`zstd`",
+            "`identity`, `utf-8`, `binary` or none for a body that is not compressed",
+        ];
+        let known = KNOWN.join(", ");
+        let text = format!("the content encoding {encoding:?} is not known; known are {known}");
+        Failure::new(Reason::UnsupportedContentEncoding, text)
+    }
 }
 
 fn feature_off(encoding: &str, feature: &str) -> Failure {

@@ -4,7 +4,7 @@ use serde::{Deserialize, de::DeserializeSeed};
 use serde_json::Error;
 
 use super::undecodable;
-use crate::settle::Failure;
+use crate::outcome::Failure;
 
 mod fault;
 

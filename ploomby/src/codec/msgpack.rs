@@ -5,7 +5,7 @@ use serde::{
 };
 
 use super::{tracked, undecodable};
-use crate::settle::Failure;
+use crate::outcome::Failure;
 
 /// As deep as JSON may be nested: each level takes from the stack.
 const MAX_DEPTH: usize = 128;

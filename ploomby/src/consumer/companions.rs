@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use super::{options::check_name, policy::DeadLettering};
-use crate::message::Value;
+use super::options::check_name;
+use crate::{message::Value, settle::DeadLettering};
 
 /// Where the messages of a queue go that cannot be handled.
 ///

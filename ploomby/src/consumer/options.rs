@@ -2,11 +2,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::{
-    companions::{Companions, DeadLetters},
-    policy::QueuePolicy,
-};
-use crate::message::Value;
+use super::companions::{Companions, DeadLetters};
+use crate::{handler::QueuePolicy, message::Value};
 
 /// How many unsettled messages the broker may send ahead where nothing else is said.
 const DEFAULT_PREFETCH: u16 = 64;
@@ -104,7 +101,7 @@ macro_rules! queue_option_setters {
             self
         }
 
-        $crate::consumer::policy::policy_setters!(self => self.options.policy);
+        $crate::handler::policy::policy_setters!(self => self.options.policy);
 
         /// An argument for declaring the queue, such as `x-queue-type`. A queue that exists is
         /// used as it is.

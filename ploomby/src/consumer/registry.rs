@@ -8,14 +8,16 @@ use tokio::{
 };
 use tracing::{debug, error, info};
 
-use super::{ConsumerError, MessageConsumer, MessageConsumerFactory};
+use super::{MessageConsumer, MessageConsumerFactory};
 use crate::{
+    delivery::KeySource,
     dispatcher::{CutOff, Dispatcher},
-    handler::{Given, HandlerRegistry, HandlersError, Queues},
+    extract::Given,
+    handler::{HandlerRegistry, HandlersError, Queues},
     health::Health,
-    key::KeySource,
     layer::{HandlerLayer, Layers},
     message::PropertyError,
+    settle::ConsumerError,
 };
 
 /// How long handlers in flight may take to finish once shutdown has begun.
@@ -184,7 +186,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             Queues::Some(&[listen_for]),
             Some(Given {
                 state: &self.state,
-                publisher: false,
+                promised: None,
             }),
         )?;
         if consumers_count == 0 {

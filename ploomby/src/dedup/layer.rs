@@ -11,10 +11,7 @@ use tower::{BoxError, Layer, Service};
 use tracing::{debug, warn};
 
 use super::{Claim, DedupStore};
-use crate::{
-    delivery::Delivery,
-    outcome::{Answer, Outcome},
-};
+use crate::{delivery::Delivery, outcome::Outcome, reply::Answer};
 
 /// A layer that runs a handler once for each message id, as far as its store remembers.
 ///

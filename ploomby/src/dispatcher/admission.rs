@@ -2,10 +2,11 @@ use std::sync::Arc;
 
 use super::Queue;
 use crate::{
-    delivery::Delivery,
+    delivery::{Delivery, KeyError},
     handler::Route,
-    key::KeyError,
-    settle::{Decision, Failure, Reason, headers},
+    message::header_names as headers,
+    outcome::{Failure, Reason},
+    settle::Decision,
 };
 
 /// How often a quorum queue delivered the message and got it back.
@@ -29,7 +30,7 @@ impl Queue {
                 format!("the body has {len} bytes, and `max_body` allows {most}"),
             );
         }
-        let key = match self.source.key.read(delivery) {
+        let key = match delivery.read_key(&self.source.key) {
             Ok(key) => key,
             Err(error) => {
                 let reason = match error {

@@ -10,13 +10,12 @@ use tokio::{
 
 use super::{Dispatcher, Queue, room::Place};
 use crate::{
-    consumer::Acknowledger,
     delivery::{Delivery, DeliveryTag},
-    handler::{HandlerFuture, Route, guard},
-    order::Waiting,
-    outcome::{Answer, Outcome},
-    retry::Retry,
-    settle::{Decision, Failure},
+    handler::{Route, Waiting},
+    layer::{HandlerFuture, guard},
+    outcome::{Failure, Outcome},
+    reply::Answer,
+    settle::{Acknowledger, Decision, Retry},
 };
 
 impl Dispatcher {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::gate::Gate;
-use crate::consumer::policy::QueuePolicy;
+use crate::handler::QueuePolicy;
 
 /// How many handlers of a queue may run at the same time, and how much they may hold.
 pub(super) struct Room {

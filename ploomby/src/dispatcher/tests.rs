@@ -13,8 +13,10 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::{
-    consumer::ConsumerError, delivery::Published, handler::HandlerFunction, key::KeySource,
+    delivery::{KeySource, Published},
+    handler::HandlerFunction,
     message::Message,
+    settle::ConsumerError,
 };
 
 /// Its acknowledgements wait.

@@ -12,10 +12,10 @@ use serde::Serialize;
 use super::{Argument, Extracting, Payload, Place, Requirements, payload::now};
 use crate::{
     delivery::Delivery,
-    handler::guard_one,
+    layer::guard_one,
     message::Message,
-    outcome::{Answer, Outcome},
-    settle::{Failure, Reason},
+    outcome::{Failure, Outcome, Reason},
+    reply::Answer,
 };
 
 /// Several messages at once, in place of a payload: for a handler that does its work for many about as

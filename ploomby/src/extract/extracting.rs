@@ -8,7 +8,7 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{Place, rejected};
-use crate::settle::Failure;
+use crate::outcome::Failure;
 
 /// An argument in the making, on its way to its [`Place`].
 ///

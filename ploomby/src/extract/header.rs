@@ -1,10 +1,9 @@
 use std::{fmt, ops::Deref};
 
 use serde::Deserialize;
-use thiserror::Error;
 
 use super::part::DeliveryPart;
-use crate::delivery::Delivery;
+use crate::{delivery::Delivery, message::HeaderRejection};
 
 /// Headers of the message, decoded into a struct with a field for each: typed, named in one place,
 /// and borrowed from the message where they are text.
@@ -71,16 +70,4 @@ where
             Err(error) => Err(error),
         }
     }
-}
-
-/// The headers of a message are not what a handler takes.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum HeaderRejection {
-    /// A header is not there.
-    #[error("the header `{0}` is missing")]
-    Missing(String),
-    /// A header is there, and does not fit.
-    #[error("{0}")]
-    Unfit(String),
 }

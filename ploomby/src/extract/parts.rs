@@ -5,8 +5,7 @@ use thiserror::Error;
 
 use super::part::DeliveryPart;
 use crate::{
-    delivery::Delivery,
-    key::KeyError,
+    delivery::{Delivery, KeyError},
     message::{Headers, Properties},
 };
 

@@ -2,9 +2,9 @@ use serde::Deserialize;
 
 use super::{Argument, Extracting, Payload, Place};
 use crate::{
-    codec::{self, Format},
-    delivery::Delivery,
-    settle::Failure,
+    codec::Format,
+    delivery::{Delivery, plain_body},
+    outcome::Failure,
 };
 
 #[diagnostic::do_not_recommend]
@@ -35,5 +35,5 @@ pub(super) fn decode<'d, T: Deserialize<'d>>(delivery: &'d Delivery) -> Result<T
         #[cfg(feature = "protobuf")]
         Format::Protobuf => return Err(super::protobuf::is_not_taken()),
     };
-    codec.decode(codec::plain_body(delivery)?)
+    codec.decode(plain_body(delivery)?)
 }

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::settle::Failure;
+use crate::outcome::Failure;
 
 /// Where an argument is put once it is made.
 ///

@@ -2,9 +2,9 @@ use std::fmt;
 
 use super::{Argument, Extracting, Payload, Place};
 use crate::{
-    codec::{self, Format},
-    delivery::Delivery,
-    settle::{Failure, Reason},
+    codec::Format,
+    delivery::{Delivery, plain_body},
+    outcome::{Failure, Reason},
 };
 
 /// A payload that is decoded from Protobuf, by the feature `protobuf`.
@@ -62,7 +62,7 @@ fn decode<T: prost::Message + Default>(delivery: &Delivery) -> Result<T, Failure
             return Err(Failure::new(Reason::UnsupportedContentType, text));
         }
     }
-    T::decode(codec::plain_body(delivery)?).map_err(|error| {
+    T::decode(plain_body(delivery)?).map_err(|error| {
         Failure::new(Reason::Undecodable, error.to_string())
             .logged_as("the body does not fit the payload as Protobuf".to_owned())
     })

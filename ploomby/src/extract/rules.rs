@@ -7,7 +7,7 @@ use std::{fmt, marker::PhantomData};
 use garde::Validate;
 
 use super::{Batch, Payload, lent::LentArgument, valid::validate};
-use crate::settle::Failure;
+use crate::outcome::Failure;
 
 /// An argument of a handler, by the type that it is given or lent as.
 pub struct Rules<T: ?Sized>(PhantomData<fn(*const T)>);

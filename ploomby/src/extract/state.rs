@@ -75,7 +75,7 @@ where
 pub struct MissingState(&'static str);
 
 impl MissingState {
-    pub(super) fn of<T>() -> Self {
+    pub(crate) fn of<T>() -> Self {
         Self(type_name::<T>())
     }
 }

@@ -5,7 +5,7 @@ use garde::Validate;
 use super::{Argument, Extracting, Payload, Place, Requirements, payload::now};
 use crate::{
     delivery::Delivery,
-    settle::{Failure, Reason, cut_field},
+    outcome::{Failure, Reason, cut_field},
 };
 
 /// A payload that was validated, by the feature `garde`, for a handler that is registered by hand.

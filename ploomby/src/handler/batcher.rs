@@ -10,13 +10,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Entry, HandlerFuture, Origin, guard, start};
+use super::{Entry, Origin, QueuePolicy};
 use crate::{
-    consumer::policy::QueuePolicy,
     delivery::Delivery,
     extract::Collected,
-    outcome::{Answer, Outcome},
-    settle::Failure,
+    layer::{HandlerFuture, guard, start},
+    outcome::{Failure, Outcome},
+    reply::Answer,
 };
 
 /// As many fit twice into the prefetch where nothing is said of either: one batch comes together

@@ -1,11 +1,11 @@
 use std::{future::Future, marker::PhantomData, sync::Arc};
 
-use super::{HandlerFuture, Requirements, start};
 use crate::{
     delivery::Delivery,
-    extract::{Argument, Free, Place, Slot},
-    outcome::IntoOutcome,
-    settle::Failure,
+    extract::{Argument, Free, Place, Requirements, Slot},
+    layer::{HandlerFuture, start},
+    outcome::Failure,
+    reply::IntoOutcome,
 };
 
 /// An async function that can be registered by hand: up to eight owned arguments, at most one of

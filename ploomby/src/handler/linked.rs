@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use super::{Call, Entry, HandlerFuture, HandlerOptions, Origin, Requirements};
-use crate::delivery::Delivery;
+use super::{Call, Entry, HandlerOptions, Origin};
+use crate::{delivery::Delivery, extract::Requirements, layer::HandlerFuture};
 
 /// What `#[handler]` leaves in the program for [`HandlerRegistry::linked`] to find.
 ///

@@ -2,11 +2,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
+use super::{OrderBy, QueuePolicy};
 use crate::{
-    consumer::policy::QueuePolicy,
     layer::{HandlerLayer, Layers},
-    order::OrderBy,
-    retry::Retry,
+    settle::Retry,
 };
 
 pub(super) mod values;

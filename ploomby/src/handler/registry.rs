@@ -4,10 +4,10 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Call, Entry, Given, HandlerFunction, HandlerOptions, Origin, Requirements, Table,
+    Call, Entry, HandlerFunction, HandlerOptions, Origin, QueuePolicy, Table,
     linked::{LinkedHandler, LinkedKey},
 };
-use crate::consumer::policy::QueuePolicy;
+use crate::extract::{Given, Requirements};
 
 /// Which function handles which key.
 ///

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::{
     delivery::Delivery,
-    outcome::{Answer, IntoOutcome, Reply},
-    settle::Failure,
+    outcome::Failure,
+    reply::{Answer, IntoOutcome, Reply},
 };
 
 /// A value that a handler returned.

@@ -8,15 +8,13 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Entry, HandlerFuture, HandlerOptions, batcher::Batcher};
+use super::{Entered, Entry, HandlerOptions, Order, QueuePolicy, batcher::Batcher};
 use crate::{
-    consumer::policy::QueuePolicy,
-    delivery::Delivery,
-    layer::HandlerService,
-    order::{Entered, Order},
-    outcome::Answer,
-    retry::Retry,
-    settle::Failure,
+    delivery::{Delivery, FoundHandler},
+    layer::{HandlerFuture, HandlerService},
+    outcome::Failure,
+    reply::Answer,
+    settle::Retry,
 };
 
 /// The handlers of one queue, by key, each with what holds for it there.
@@ -32,7 +30,7 @@ pub(crate) struct Route {
     pub(crate) name: &'static str,
     handler: HandlerService,
     /// What is around all handlers of the queue.
-    around: Option<HandlerService>,
+    around: Option<Around>,
     /// A call that is done, locked while the handler is called again.
     spare: Mutex<Option<HandlerFuture>>,
     pub(crate) retry: Arc<Retry>,
@@ -42,10 +40,10 @@ pub(crate) struct Route {
     batcher: Option<Arc<Batcher>>,
 }
 
-/// A handler without what is around it.
-pub(crate) enum Bare {
-    Single(Entry),
-    Batch(Arc<Batcher>),
+/// The layers of the queue, and the handler inside of them as its delivery carries it.
+struct Around {
+    layers: HandlerService,
+    handler: Arc<FoundHandler>,
 }
 
 /// A handler that was called.
@@ -53,15 +51,6 @@ pub(crate) enum Called {
     /// It had nothing to wait for.
     Done(Result<Answer, Failure>),
     Waits(HandlerFuture),
-}
-
-impl Bare {
-    pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
-        match self {
-            Self::Single(entry) => entry.call(delivery),
-            Self::Batch(batcher) => batcher.call(delivery),
-        }
-    }
 }
 
 impl Table {
@@ -83,7 +72,10 @@ impl Table {
                     let batcher = entry.requirements.is_batch();
                     let batcher = batcher.then(|| Arc::new(Batcher::new(entry, policy, stop)));
                     let mut route = Route::new(entry, policy, batcher, stop);
-                    route.around.clone_from(&around);
+                    route.around = around.clone().map(|layers| Around {
+                        layers,
+                        handler: Arc::new(FoundHandler::new(route.handler.clone())),
+                    });
                     if entry.options.ordered_by.is_none() {
                         route.order.clone_from(&order);
                     }
@@ -136,11 +128,7 @@ impl Route {
 
     /// Calls the handler, with what is around it, and goes as far as it comes without waiting.
     #[inline]
-    pub(crate) fn call_at_once(
-        self: &Arc<Self>,
-        delivery: Delivery,
-        cx: &mut Context<'_>,
-    ) -> Called {
+    pub(crate) fn call_at_once(&self, delivery: Delivery, cx: &mut Context<'_>) -> Called {
         // where another consumer is at the same handler, it is an allocation more
         let mut spare = self.spare.try_lock().ok();
         let done = spare.as_mut().and_then(|spare| spare.take());
@@ -163,24 +151,19 @@ impl Route {
     }
 
     /// Calls the handler, with what is around it.
-    pub(crate) fn call(self: &Arc<Self>, delivery: Delivery) -> HandlerFuture {
+    pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
         let delivery = self.on_its_way(delivery);
         match &self.around {
-            None => self.call_inside(delivery),
-            Some(around) => around.run(delivery),
+            None => self.handler.run(delivery),
+            Some(around) => around.layers.run(delivery),
         }
-    }
-
-    /// Calls the handler, inside of what is around all of the queue.
-    pub(crate) fn call_inside(&self, delivery: Delivery) -> HandlerFuture {
-        self.handler.run(delivery)
     }
 
     /// What is around all of the queue finds the handler by its delivery.
     #[inline]
-    fn on_its_way(self: &Arc<Self>, mut delivery: Delivery) -> Delivery {
-        if self.around.is_some() {
-            delivery.set_route(self.clone());
+    fn on_its_way(&self, mut delivery: Delivery) -> Delivery {
+        if let Some(around) = &self.around {
+            delivery.set_found(around.handler.clone());
         }
         delivery
     }
@@ -195,16 +178,20 @@ impl Route {
         let options = &entry.options;
         let (bare, timeout, limit) = match &batcher {
             // its limits are for batches
-            Some(batcher) => (Bare::Batch(batcher.clone()), None, None),
+            Some(batcher) => {
+                let batcher = batcher.clone();
+                let bare = HandlerService::bare(Arc::new(move |delivery| batcher.call(delivery)));
+                (bare, None, None)
+            }
             None => (
-                Bare::Single(entry.clone()),
+                entry.service(),
                 options.timeout.or(policy.timeout),
                 options.slots(policy),
             ),
         };
         Self {
             name: entry.origin.name,
-            handler: options.layers.around(HandlerService::bare(bare), stop),
+            handler: options.layers.around(bare, stop),
             around: None,
             spare: Mutex::default(),
             retry: Arc::new(

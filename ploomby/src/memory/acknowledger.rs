@@ -9,13 +9,10 @@ use super::{
     subscription::Subscription,
 };
 use crate::{
-    consumer::{
-        Acknowledger, ConsumerError,
-        companions::{Companions, Declared},
-    },
+    consumer::companions::{Companions, Declared},
     delivery::DeliveryTag,
-    message::Message,
-    settle::fit,
+    message::{Message, fit},
+    settle::{Acknowledger, ConsumerError},
 };
 
 /// Settles the deliveries of one subscription. Once that has ended, its tags mean nothing any more.

@@ -13,8 +13,7 @@ use super::{
 };
 use crate::{
     consumer::companions::Declared,
-    message::{Message, Value},
-    publisher::{Addressed, Routing},
+    message::{Addressed, Message, Routing, Value},
 };
 
 /// A handle on the broker of a name: all handles of one name in a process are on the same broker.

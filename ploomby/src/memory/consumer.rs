@@ -11,8 +11,9 @@ use super::{
     subscription::Subscription,
 };
 use crate::{
-    consumer::{ConsumerError, MessageConsumer, companions::Companions},
+    consumer::{MessageConsumer, companions::Companions},
     dispatcher::Dispatcher,
+    settle::ConsumerError,
 };
 
 /// Consumes a queue of the memory broker; [`MemoryConsumerFactory`] makes it.

@@ -2,7 +2,7 @@ use super::{
     arguments::QueueArguments, broker::MemoryBroker, consumer::MemoryConsumer, error::MemoryError,
     options::MemoryOptions,
 };
-use crate::consumer::{ConsumerError, MessageConsumerFactory, QueuePolicy};
+use crate::{consumer::MessageConsumerFactory, handler::QueuePolicy, settle::ConsumerError};
 
 /// Makes consumers of a memory broker.
 ///

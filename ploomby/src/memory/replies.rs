@@ -1,7 +1,7 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{broker::MemoryBroker, state::Shared, stored::Stored};
-use crate::rpc::{Calls, NO_CHANNEL};
+use crate::reply::{Calls, NO_CHANNEL};
 
 /// What the names of such addresses start with, in RabbitMQ as well.
 const PREFIX: &str = "amq.rabbitmq.reply-to.";

@@ -12,9 +12,9 @@ use serde::{
     forward_to_deserialize_any,
 };
 use serde_path_to_error::{Deserializer as Tracked, Track};
+use thiserror::Error;
 
 use super::{Headers, Value};
-use crate::extract::HeaderRejection;
 
 impl<'a> Headers<'a> {
     /// Decodes the headers that `T`, a struct, has a field for. Text can be borrowed.
@@ -39,6 +39,18 @@ impl<'a> Headers<'a> {
             }
         })
     }
+}
+
+/// The headers of a message are not what a handler takes.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HeaderRejection {
+    /// A header is not there.
+    #[error("the header `{0}` is missing")]
+    Missing(String),
+    /// A header is there, and does not fit.
+    #[error("{0}")]
+    Unfit(String),
 }
 
 /// A header's value where it lies.

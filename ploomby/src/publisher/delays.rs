@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Addressed, PublishError};
+use super::PublishError;
 use crate::{
     consumer::companions::{Declared, delay_queue},
-    message::properties::check_short,
+    message::{Addressed, properties::check_short},
     rabbit::{Declarations, Line, RabbitPublishError},
 };
 

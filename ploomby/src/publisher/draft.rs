@@ -9,12 +9,14 @@ use serde::Serialize;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::{Addressed, PublishError, Routing};
+use super::PublishError;
 use crate::{
     codec::Codec,
+    delivery::KeySource,
     handler::NoKey,
-    key::KeySource,
-    message::{Message, Properties, PropertyError, Value, properties::check_short},
+    message::{
+        Addressed, Message, Properties, PropertyError, Routing, Value, properties::check_short,
+    },
 };
 
 /// The setters of a type that has a [`Draft`] at `$draft`.

@@ -4,7 +4,8 @@ use super::{PublishError, Publisher};
 use crate::{
     codec::EncodeError,
     message::{Message, Properties},
-    reply::{self, ErrorReply},
+    outcome::ErrorReply,
+    reply,
 };
 
 impl Publisher {

@@ -15,9 +15,9 @@ use super::{
     copies::Copies, publisher::RabbitPublishError, session::events::ChannelEvents, window::Window,
 };
 use crate::{
-    consumer::{Acknowledger, ConsumerError},
     delivery::DeliveryTag,
     message::Message,
+    settle::{Acknowledger, ConsumerError},
 };
 
 /// Settles the deliveries of one channel. A handler that outlives the channel keeps this one, so

@@ -17,11 +17,11 @@ use super::{
     url::{RabbitUrl, UrlError},
 };
 use crate::{
-    consumer::{
-        ConsumerError, MessageConsumer, MessageConsumerFactory, QueuePolicy, options::check_name,
-    },
+    consumer::{MessageConsumer, MessageConsumerFactory, options::check_name},
     dispatcher::Dispatcher,
+    handler::QueuePolicy,
     message::Value,
+    settle::ConsumerError,
 };
 
 /// So many channels in a row that die young, without a word of the broker, are no accident.

@@ -21,7 +21,7 @@ use super::{
     replies, topology,
     url::RabbitUrl,
 };
-use crate::{consumer::companions::Declared, publisher::Addressed, rpc::Calls};
+use crate::{consumer::companions::Declared, message::Addressed, reply::Calls};
 
 mod runner;
 

@@ -22,9 +22,7 @@ use super::{
 };
 use crate::{
     consumer::companions::Declared,
-    message::{Message, PropertyError},
-    publisher::Addressed,
-    settle::{NoRoom, headers},
+    message::{Addressed, Message, NoRoom, PropertyError, header_names as headers},
 };
 
 mod channel;

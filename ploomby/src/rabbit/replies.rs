@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     message::{Message, Properties},
-    rpc::Calls,
+    reply::Calls,
 };
 
 /// The queue that is none: the broker sends replies to requests of a channel over that channel.

@@ -27,9 +27,9 @@ use super::{
     topology::TopologyError,
 };
 use crate::{
-    consumer::Acknowledger,
     delivery::{Delivery, DeliveryTag},
     dispatcher::Dispatcher,
+    settle::Acknowledger,
 };
 
 pub(super) mod events;

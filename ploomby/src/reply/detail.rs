@@ -2,11 +2,12 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{ErrorReply, NoValue};
+use super::NoValue;
 use crate::{
     codec::{Codec, EncodeError},
     delivery::Delivery,
     message::Message,
+    outcome::ErrorReply,
 };
 
 /// The code of an error that comes without one.
@@ -55,11 +56,12 @@ pub(super) fn check(reply: &Delivery) -> Result<(), NoValue> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Style, read};
+    use super::super::read;
     use super::*;
+    use crate::delivery::ReplyStyle;
 
     fn read_body<T: DeserializeOwned>(body: &'static str) -> Result<T, NoValue> {
-        read(Message::new(body), Style::Detail)
+        read(Message::new(body), ReplyStyle::Detail)
     }
 
     #[test]
@@ -74,7 +76,7 @@ mod tests {
     fn an_error_never_reads_as_a_value() {
         let reply = error("404").expect("it can be encoded");
         assert!(matches!(
-            read::<u32>(reply, Style::Detail),
+            read::<u32>(reply, ReplyStyle::Detail),
             Err(NoValue::Error(_))
         ));
     }

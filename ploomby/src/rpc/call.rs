@@ -3,14 +3,12 @@ use std::{fmt, pin::pin, time::Duration};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
-use super::{
-    Broker, CallError, RpcClient,
-    calls::{NO_CHANNEL, Tag},
-};
+use super::{Broker, CallError, RpcClient};
 use crate::{
-    message::Message,
-    publisher::{Addressed, Draft, PublishError, draft_setters},
-    reply::{self, Style},
+    delivery::ReplyStyle,
+    message::{Addressed, Message},
+    publisher::{Draft, PublishError, draft_setters},
+    reply::{self, NO_CHANNEL, Tag},
 };
 
 /// Where RabbitMQ sends replies back over the channel that the request came over.
@@ -81,8 +79,8 @@ impl<'c> Call<'c> {
             timeout,
         } = self;
         let (tag, _single) = match client.style {
-            Style::Ploomby => (Tag::CorrelationId, None),
-            Style::Detail => (Tag::None, Some(client.single.lock().await)),
+            ReplyStyle::Ploomby => (Tag::CorrelationId, None),
+            ReplyStyle::Detail => (Tag::None, Some(client.single.lock().await)),
         };
         client.exchange(draft, tag, timeout).await
     }

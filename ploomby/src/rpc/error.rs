@@ -3,9 +3,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::{
-    publisher::PublishError,
-    rabbit::RabbitPublishError,
-    reply::{ErrorReply, NoValue},
+    outcome::ErrorReply, publisher::PublishError, rabbit::RabbitPublishError, reply::NoValue,
 };
 
 /// Why a call has no value.

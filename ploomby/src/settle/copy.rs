@@ -1,52 +1,10 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use thiserror::Error;
-
-use super::failure::{Failure, cut};
 use crate::{
     delivery::Delivery,
-    message::{Message, Properties, PropertyError, Value},
+    message::{Message, PropertyError, Value, header_names as headers},
+    outcome::{Failure, cut},
 };
-
-/// The headers that ploomby adds to the copies that it makes.
-///
-/// None starts with `x-`: RabbitMQ keeps such names for itself.
-pub(crate) mod headers {
-    /// The [`Reason`](crate::Reason).
-    pub(crate) const REASON: &str = "ploomby-reason";
-    /// The error in words.
-    pub(crate) const ERROR: &str = "ploomby-error";
-    /// The key, where there was one.
-    pub(crate) const KEY: &str = "ploomby-key";
-    /// The queue that the message was consumed from.
-    pub(crate) const QUEUE: &str = "ploomby-queue";
-    /// How often a handler tried.
-    pub(crate) const ATTEMPTS: &str = "ploomby-attempts";
-    /// When it failed, a timestamp.
-    pub(crate) const FAILED_AT: &str = "ploomby-failed-at";
-    /// Which attempt the message waits for, on its way through a retry queue.
-    pub(crate) const ATTEMPT: &str = "ploomby-attempt";
-    /// How often the message came back without having been settled.
-    pub(crate) const REDELIVERIES: &str = "ploomby-redeliveries";
-    /// The exchange that the message was sent to, where the copy takes another way.
-    pub(crate) const EXCHANGE: &str = "ploomby-exchange";
-    /// The routing key that the message was sent with, where the copy takes another way.
-    pub(crate) const ROUTING_KEY: &str = "ploomby-routing-key";
-    /// In which queues the message had died before, of which the broker must not know.
-    pub(crate) const DEATHS: &str = "ploomby-x-death";
-    /// The expiration that the message had; the copy has none, since it would vanish with it.
-    pub(crate) const EXPIRATION: &str = "ploomby-expiration";
-    /// The user that the message was sent by, where the copy cannot say so itself.
-    pub(crate) const USER_ID: &str = "ploomby-user-id";
-    /// What counts how often the message was tried or came back: a copy that was or will be in a
-    /// retry queue has one of them.
-    pub(crate) const COUNTS: [&str; 2] = [ATTEMPT, REDELIVERIES];
-    /// What tells of a failure, and is no part of the message.
-    pub(crate) const OF_FAILURES: [&str; 6] = [REASON, ERROR, KEY, QUEUE, ATTEMPTS, FAILED_AT];
-    /// What all of them start with. Before `CC` and `BCC` it sets them aside: RabbitMQ would send
-    /// the copy to the queues named there, too.
-    pub(crate) const PREFIX: &str = "ploomby-";
-}
 
 /// Where the broker tells in which queues the message died.
 const DEATHS: &str = "x-death";
@@ -185,46 +143,6 @@ fn copy(delivery: &Delivery, headers: &[(String, Value)]) -> Result<Message, Pro
         properties: properties.persistent(),
         body: delivery.message().body().clone(),
     })
-}
-
-/// The properties, in at most so many bytes. The words of the error give way first, then whatever
-/// else ploomby added. Of a copy that comes back to be tried again this is what tells of an earlier
-/// failure alone: without its count it would be tried for ever, and without what was set aside it
-/// would come back as another message.
-pub(crate) fn fit(properties: Properties, room: usize) -> Result<Properties, NoRoom> {
-    if properties.encoded_len() <= room {
-        return Ok(properties);
-    }
-    let headers = properties.headers();
-    let comes_back = headers.contains_any(&headers::COUNTS);
-    let is_ours = |name: &str| match comes_back {
-        true => headers::OF_FAILURES.contains(&name),
-        false => name.starts_with(headers::PREFIX),
-    };
-    let keeps: [&dyn Fn(&str) -> bool; 3] = [
-        &|name| name != headers::ERROR,
-        &|name| !is_ours(name) || name == headers::REASON,
-        &|name| !is_ours(name),
-    ];
-    let keep_user_id = properties.get_user_id().is_some();
-    for keep in keeps {
-        let mut list = headers.to_list();
-        list.retain(|(name, _)| keep(name));
-        let fitted = properties
-            .for_copy(&list, keep_user_id)
-            .expect("headers that a message has had can be set again");
-        if fitted.encoded_len() <= room {
-            return Ok(fitted);
-        }
-    }
-    Err(NoRoom { room })
-}
-
-/// What a copy has to say does not fit beside the headers that the message has.
-#[derive(Debug, Error)]
-#[error("properties and headers take more than the {room} bytes that fit into a frame")]
-pub(crate) struct NoRoom {
-    room: usize,
 }
 
 pub(crate) fn unix_seconds() -> u64 {

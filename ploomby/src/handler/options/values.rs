@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use crate::{
+    handler::OrderBy,
     layer::{AnyLayer, HandlerLayer},
-    order::OrderBy,
-    retry::Retry,
+    settle::Retry,
 };
 
 /// The value of `queue`.

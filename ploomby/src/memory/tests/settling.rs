@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
-    consumer::{Acknowledger, options::QueueOptions},
+    consumer::options::QueueOptions,
     delivery::{Delivery, DeliveryTag, Recycler},
     memory::{acknowledger::MemoryAcknowledger, subscription::Subscription},
+    settle::Acknowledger,
 };
 
 /// A consumer that a test drives step by step.

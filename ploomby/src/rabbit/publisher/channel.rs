@@ -9,10 +9,8 @@ use tracing::warn;
 
 use super::{RabbitPublishError, confirms::Confirms, unconfirmed::Unconfirmed};
 use crate::{
-    message::Properties,
-    publisher::Routing,
+    message::{Properties, Routing, fit},
     rabbit::connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel, SharedConnection},
-    settle::fit,
 };
 
 /// What a content header takes beside its properties: the frame, class, weight and body size.

@@ -259,10 +259,7 @@ impl ChannelCallback for ConfirmCallback {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        message::{Message, Properties},
-        publisher::Addressed,
-    };
+    use crate::message::{Addressed, Message, Properties};
 
     type Confirm = std::pin::Pin<Box<dyn Future<Output = Result<(), RabbitPublishError>>>>;
 

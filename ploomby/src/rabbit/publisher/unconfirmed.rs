@@ -3,7 +3,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::RabbitPublishError;
-use crate::publisher::Addressed;
+use crate::message::Addressed;
 
 /// A message whose sender waits to hear what became of it.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use super::{
     table,
     wire::{Bytes, Reader},
 };
-use crate::{Reason, settle::headers};
+use crate::{Reason, message::header_names as headers};
 
 /// What a copy tells of the message that it is of.
 pub(super) struct Note<'a> {

@@ -8,8 +8,8 @@ use std::{fmt, sync::Arc};
 pub(crate) use self::lanes::{Entered, Waiting};
 use self::lanes::{Lane, Lanes};
 use crate::{
-    codec::{Format, plain_body},
-    delivery::Delivery,
+    codec::Format,
+    delivery::{Delivery, plain_body},
     message::{PropertyError, Value, properties::header_name},
 };
 

@@ -1,10 +1,10 @@
 use std::fmt;
 
-use crate::outcome::Outcome;
+use super::Outcome;
 
 /// Why an extractor refused a message, and what is done with it then.
 ///
-/// It is the `Rejection` of a [`FromDelivery`](super::FromDelivery) that does not always mean the
+/// It is the `Rejection` of a [`FromDelivery`](crate::extract::FromDelivery) that does not always mean the
 /// dead-letter queue, or a cause of one. A handler that returns it as its error decides as well.
 ///
 /// ```

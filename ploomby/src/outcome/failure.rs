@@ -1,7 +1,6 @@
 use std::{fmt, ops::Deref, sync::Arc, time::Duration};
 
-use super::Reason;
-use crate::{extract::Rejection, outcome::Outcome, reply::ErrorReply, retry::Permanent};
+use super::{ErrorReply, Outcome, Permanent, Reason, Rejection};
 
 /// Why a message could not be handled. It is seldom there, so it is one pointer wide.
 #[derive(Clone)]
@@ -181,7 +180,7 @@ pub(crate) fn cut_field(text: String) -> String {
 }
 
 /// At most so many bytes of a text, and a sign where some are missing.
-pub(super) fn cut(mut text: String, most: usize) -> String {
+pub(crate) fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = (0..=most).rev().find(|&at| text.is_char_boundary(at));
         text.truncate(end.unwrap_or(0));

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::message::Message;
+use super::Message;
 
 /// A message and where it goes.
 #[derive(Clone)]

@@ -2,11 +2,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{IntoOutcome, Outcome};
-use crate::{
-    delivery::Delivery,
-    reply::{self, Addressed},
-};
+use super::{Addressed, IntoOutcome, to_value};
+use crate::{delivery::Delivery, outcome::Outcome};
 
 /// What a handler decided, and what goes back to who asked, as layers see it.
 ///
@@ -31,7 +28,7 @@ impl Answer {
     ) -> Result<Self, anyhow::Error> {
         let reply = match delivery.properties().get_reply_to() {
             None => None,
-            Some(_) => reply::to_value(value, delivery).map_err(anyhow::Error::from_boxed)?,
+            Some(_) => to_value(value, delivery).map_err(anyhow::Error::from_boxed)?,
         };
         Ok(Self {
             outcome: Outcome::Ack,

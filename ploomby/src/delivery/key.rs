@@ -4,10 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use thiserror::Error;
 
-use crate::{
-    delivery::Delivery,
-    message::{PropertyError, properties::header_name},
-};
+use crate::message::{Properties, PropertyError, properties::header_name};
 
 /// Where the key of a message stands.
 ///
@@ -76,18 +73,22 @@ impl KeyReader {
     }
 
     #[inline]
-    pub(crate) fn read<'a>(&self, delivery: &'a Delivery) -> Result<Cow<'a, str>, KeyError> {
+    pub(crate) fn read<'a>(
+        &self,
+        properties: &'a Properties,
+        routing_key: impl FnOnce() -> &'a str,
+    ) -> Result<Cow<'a, str>, KeyError> {
         match self {
-            Self::Header(name) => match delivery.headers().key(name) {
+            Self::Header(name) => match properties.headers().key(name) {
                 Some(Ok(key)) => Ok(key),
                 Some(Err(found)) => Err(self.unreadable(found)),
                 None => Err(self.missing()),
             },
-            Self::MessageType => match delivery.properties().get_message_type() {
+            Self::MessageType => match properties.get_message_type() {
                 Some(key) => Ok(Cow::Borrowed(key)),
                 None => Err(self.missing()),
             },
-            Self::RoutingKey => Ok(Cow::Borrowed(delivery.routing_key())),
+            Self::RoutingKey => Ok(Cow::Borrowed(routing_key())),
         }
     }
 

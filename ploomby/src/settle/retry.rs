@@ -1,7 +1,6 @@
 //! How often a handler tries a message that failed, and after which pauses.
 
 use std::{
-    error::Error,
     fmt,
     panic::{self, AssertUnwindSafe},
     sync::Arc,
@@ -10,7 +9,7 @@ use std::{
 
 use tracing::error;
 
-use crate::settle::Failure;
+use crate::outcome::Failure;
 
 /// How often a handler tries a message, and how long the message waits between two attempts.
 ///
@@ -220,57 +219,10 @@ impl fmt::Debug for Retry {
     }
 }
 
-/// An error that another attempt would not mend: the message goes to the dead-letter queue at once,
-/// whatever the handler's [`Retry`] says.
-///
-/// It may stand anywhere in the chain of causes.
-///
-/// ```
-/// use ploomby::{Permanent, Retry};
-///
-/// #[ploomby::handler(retry = 5)]
-/// async fn charge(cents: i64) -> anyhow::Result<()> {
-///     let cents = u64::try_from(cents).map_err(Permanent::new)?;
-///     println!("charged {cents}");
-///     Ok(())
-/// }
-/// ```
-pub struct Permanent(anyhow::Error);
-
-impl Permanent {
-    /// Marks an error, or a text, as permanent.
-    pub fn new(error: impl Into<anyhow::Error>) -> Self {
-        Self(error.into())
-    }
-
-    /// Marks a text as permanent.
-    pub fn msg(text: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
-        Self(anyhow::Error::msg(text))
-    }
-}
-
-impl fmt::Display for Permanent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.0, f)
-    }
-}
-
-impl fmt::Debug for Permanent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
-impl Error for Permanent {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settle::Reason;
+    use crate::outcome::{Permanent, Reason};
 
     fn error() -> Failure {
         Failure::handler(anyhow::anyhow!("no"))

@@ -5,8 +5,6 @@ use std::{
 
 use http::Extensions;
 
-use crate::publisher::Publisher;
-
 /// What a handler needs that does not come with a message, so that it is missed at startup and not
 /// at the first message.
 ///
@@ -33,8 +31,8 @@ struct StateType {
 #[derive(Clone, Copy)]
 pub(crate) struct Given<'a> {
     pub(crate) state: &'a Extensions,
-    /// Whether it will connect a publisher for them.
-    pub(crate) publisher: bool,
+    /// A type of state that it will give as well, such as a publisher that is not connected yet.
+    pub(crate) promised: Option<TypeId>,
 }
 
 impl Requirements {
@@ -84,10 +82,8 @@ impl Requirements {
 
     /// The types of state that are not given, each once.
     pub(crate) fn missing(&self, given: Given<'_>) -> Vec<&'static str> {
-        let is_given = |state: &&StateType| {
-            (state.is_given)(given.state)
-                || (given.publisher && state.id == TypeId::of::<Publisher>())
-        };
+        let is_given =
+            |state: &&StateType| (state.is_given)(given.state) || given.promised == Some(state.id);
         let missing = self.states.iter().filter(|state| !is_given(state));
         let mut names: Vec<_> = missing.map(|state| state.name).collect();
         names.sort_unstable();

@@ -12,8 +12,8 @@ use pin_project_lite::pin_project;
 
 use crate::{
     delivery::Delivery,
-    outcome::Answer,
-    settle::{Failure, Reason},
+    outcome::{Failure, Reason},
+    reply::Answer,
 };
 
 /// A handler at work. Its panic is one failed message.

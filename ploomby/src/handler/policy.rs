@@ -1,6 +1,12 @@
 use std::time::Duration;
 
-use crate::{codec::Decoding, layer::Layers, order::OrderBy, reply::Style, retry::Retry};
+use super::OrderBy;
+use crate::{
+    codec::Decoding,
+    delivery::ReplyStyle,
+    layer::Layers,
+    settle::{DeadLettering, Retry},
+};
 
 /// The setters of a type that has a [`QueuePolicy`] at `$policy`.
 macro_rules! policy_setters {
@@ -83,8 +89,8 @@ macro_rules! policy_setters {
         #[must_use]
         pub fn max_deliveries(mut $self, deliveries: impl Into<Option<u32>>) -> Self {
             $policy.max_deliveries = match deliveries.into() {
-                Some(most) => $crate::consumer::policy::MaxDeliveries::At(most),
-                None => $crate::consumer::policy::MaxDeliveries::Unlimited,
+                Some(most) => $crate::handler::policy::MaxDeliveries::At(most),
+                None => $crate::handler::policy::MaxDeliveries::Unlimited,
             };
             $self
         }
@@ -117,7 +123,7 @@ macro_rules! policy_setters {
         /// a text that holds the value as JSON, or the text of the error.
         #[must_use]
         pub fn detail_replies(mut $self) -> Self {
-            $policy.reply_style = $crate::reply::Style::Detail;
+            $policy.reply_style = $crate::delivery::ReplyStyle::Detail;
             $self
         }
 
@@ -168,7 +174,7 @@ pub struct QueuePolicy {
     pub(crate) dead_lettering: DeadLettering,
     pub(crate) decoding: Decoding,
     pub(crate) layers: Layers,
-    pub(crate) reply_style: Style,
+    pub(crate) reply_style: ReplyStyle,
 }
 
 /// How often a message may come back without having been settled.
@@ -185,16 +191,6 @@ const DEFAULT_CONCURRENCY: usize = 64;
 
 /// RabbitMQ 4 gives up after 20, and drops what has no dead-letter exchange: ploomby is first.
 const MAX_DELIVERIES: u32 = 16;
-
-/// Who puts a message that cannot be handled where it is kept.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum DeadLettering {
-    /// ploomby, by a confirmed copy that tells the reason.
-    #[default]
-    ByCopy,
-    /// The broker, by the queue's own dead-letter exchange.
-    ByBroker,
-}
 
 impl QueuePolicy {
     /// The defaults.

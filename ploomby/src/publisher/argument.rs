@@ -1,6 +1,10 @@
-use super::{Requirements, part::DeliveryPart, state::MissingState};
-use crate::{delivery::Delivery, publisher::Publisher};
+use super::Publisher;
+use crate::{
+    delivery::Delivery,
+    extract::{DeliveryPart, MissingState, Requirements},
+};
 
+/// The program's publisher, where it gave one, which writes keys where the queue has them.
 #[diagnostic::do_not_recommend]
 impl<'d> DeliveryPart<'d> for Publisher {
     type Rejection = MissingState;
@@ -8,7 +12,7 @@ impl<'d> DeliveryPart<'d> for Publisher {
     const IS_OF_MESSAGE: bool = false;
 
     fn part(delivery: &'d Delivery) -> Result<Self, MissingState> {
-        let publisher = delivery.publisher();
+        let publisher = delivery.state_of_queue(|publisher: &Self, key| publisher.clone().key(key));
         publisher.cloned().ok_or_else(MissingState::of::<Self>)
     }
 

@@ -1,0 +1,32 @@
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock},
+};
+
+use http::Extensions;
+
+use super::KeyReader;
+use crate::codec::Decoding;
+
+/// Where deliveries come from, the same for all of a queue.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) queue: String,
+    pub(crate) key: KeyReader,
+    pub(crate) decoding: Decoding,
+    pub(crate) reply_style: ReplyStyle,
+    /// What the program gave its handlers.
+    pub(crate) state: Arc<Extensions>,
+    /// What an extractor of ploomby's made of `state` for this queue, once: the publisher with the
+    /// queue's key.
+    pub(crate) fitted: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+/// How the replies of a callee are to be read, or written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum ReplyStyle {
+    #[default]
+    Ploomby,
+    /// That of the Python original.
+    Detail,
+}

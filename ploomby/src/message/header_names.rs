@@ -1,0 +1,38 @@
+//! The headers that ploomby adds to the copies that it makes.
+//!
+//! None starts with `x-`: RabbitMQ keeps such names for itself.
+
+/// The [`Reason`](crate::Reason).
+pub(crate) const REASON: &str = "ploomby-reason";
+/// The error in words.
+pub(crate) const ERROR: &str = "ploomby-error";
+/// The key, where there was one.
+pub(crate) const KEY: &str = "ploomby-key";
+/// The queue that the message was consumed from.
+pub(crate) const QUEUE: &str = "ploomby-queue";
+/// How often a handler tried.
+pub(crate) const ATTEMPTS: &str = "ploomby-attempts";
+/// When it failed, a timestamp.
+pub(crate) const FAILED_AT: &str = "ploomby-failed-at";
+/// Which attempt the message waits for, on its way through a retry queue.
+pub(crate) const ATTEMPT: &str = "ploomby-attempt";
+/// How often the message came back without having been settled.
+pub(crate) const REDELIVERIES: &str = "ploomby-redeliveries";
+/// The exchange that the message was sent to, where the copy takes another way.
+pub(crate) const EXCHANGE: &str = "ploomby-exchange";
+/// The routing key that the message was sent with, where the copy takes another way.
+pub(crate) const ROUTING_KEY: &str = "ploomby-routing-key";
+/// In which queues the message had died before, of which the broker must not know.
+pub(crate) const DEATHS: &str = "ploomby-x-death";
+/// The expiration that the message had; the copy has none, since it would vanish with it.
+pub(crate) const EXPIRATION: &str = "ploomby-expiration";
+/// The user that the message was sent by, where the copy cannot say so itself.
+pub(crate) const USER_ID: &str = "ploomby-user-id";
+/// What counts how often the message was tried or came back: a copy that was or will be in a
+/// retry queue has one of them.
+pub(crate) const COUNTS: [&str; 2] = [ATTEMPT, REDELIVERIES];
+/// What tells of a failure, and is no part of the message.
+pub(crate) const OF_FAILURES: [&str; 6] = [REASON, ERROR, KEY, QUEUE, ATTEMPTS, FAILED_AT];
+/// What all of them start with. Before `CC` and `BCC` it sets them aside: RabbitMQ would send
+/// the copy to the queues named there, too.
+pub(crate) const PREFIX: &str = "ploomby-";
