@@ -1,11 +1,6 @@
 //! What a consumer hands to the dispatcher: a message and how it came.
 
-use std::{
-    any::Any,
-    borrow::Cow,
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{any::Any, borrow::Cow, fmt, sync::Arc};
 
 use http::Extensions;
 
@@ -76,7 +71,7 @@ struct Inner {
     /// The body as it was before it was compressed, once it was asked for: a payload borrows from
     /// it.
     #[cfg(any(feature = "gzip", feature = "zstd"))]
-    decompressed: OnceLock<bytes::Bytes>,
+    decompressed: std::sync::OnceLock<bytes::Bytes>,
 }
 
 /// The message, and how it came. The client's own frame is kept as it is, so that no text is copied.
@@ -388,7 +383,7 @@ impl Inner {
             content,
             source,
             #[cfg(any(feature = "gzip", feature = "zstd"))]
-            decompressed: OnceLock::new(),
+            decompressed: std::sync::OnceLock::new(),
         }
     }
 }
@@ -441,7 +436,7 @@ mod tests {
             decoding: Decoding::default(),
             reply_style: ReplyStyle::default(),
             state: Arc::default(),
-            fitted: OnceLock::new(),
+            fitted: std::sync::OnceLock::new(),
         });
         let delivery = Delivery::new(Message::new("body"));
         let mut delivery = delivery.routed("exchange", "key").redelivered();
