@@ -26,6 +26,7 @@ use self::{
     background::{Job, holding, within},
     in_flight::InFlight,
     room::Room,
+    turn::Turn,
 };
 use crate::{
     delivery::{Delivery, DeliveryTag, KeyReader, Recycler, Source},
@@ -39,6 +40,7 @@ mod background;
 mod gate;
 mod in_flight;
 mod room;
+mod turn;
 
 /// Gives each delivery of one queue to the handler that its key names, and settles it.
 ///
@@ -71,7 +73,14 @@ struct Consumer {
     tasks: TaskTracker,
     /// The deadline is over: handlers are dropped.
     abort: CancellationToken,
+    turn: Turn,
     health: Arc<ConsumerHealth>,
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        self.settling.log.finish(&self.source.queue);
+    }
 }
 
 impl Dispatcher {
@@ -159,7 +168,9 @@ impl Dispatcher {
     /// shutdown has begun it never returns; the delivery is then for [`disconnect`] to give back.
     ///
     /// A handler that needs no waiting runs to its end right here. One that waits goes on in a
-    /// task of its own.
+    /// task of its own. Once handlers have computed for a millisecond, the next `dispatch` lets
+    /// everything else on the thread go first: send what there is to acknowledge before you await it
+    /// again.
     ///
     /// # Cancel safety
     ///
@@ -206,6 +217,10 @@ impl Dispatcher {
         acknowledger: &Arc<A>,
         start: impl Fn() -> Option<T>,
     ) {
+        if self.consumer.turn.is_over() {
+            // boxed, since each message would be as large
+            Box::pin(self.consumer.turn.pass()).await;
+        }
         let admitted = self.queue.admit(delivery);
         let turn = match &admitted {
             Ok(route) => match route.line_up(delivery) {
@@ -309,6 +324,16 @@ impl Dispatcher {
 
     pub(crate) fn health(&self) -> Arc<ConsumerHealth> {
         self.consumer.health.clone()
+    }
+
+    /// Runs a consumer, and takes note of when the runtime comes to it.
+    pub(crate) async fn taking_turns<T>(&self, consume: impl Future<Output = T>) -> T {
+        let mut consume = pin!(consume);
+        poll_fn(|cx| {
+            self.consumer.turn.begin();
+            consume.as_mut().poll(cx)
+        })
+        .await
     }
 
     /// Resolves when shutdown begins: a consumer then tells its source to send nothing more.

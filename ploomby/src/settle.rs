@@ -3,11 +3,14 @@
 //! A message that is tried again or given up is copied to where it goes first, and acknowledged once
 //! the copy is safe, so that a crash between the two duplicates and never loses.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
+use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
+use self::log::{FailureLog, Fate, Said};
 pub use self::{
     acknowledger::{Acknowledger, ConsumerError},
     retry::Retry,
@@ -28,6 +31,7 @@ const RECOUNT_DELAY: Duration = Duration::from_secs(1);
 
 mod acknowledger;
 mod copy;
+mod log;
 mod pause;
 mod retry;
 
@@ -47,6 +51,7 @@ pub(crate) struct Settling {
     pub(crate) dead_lettering: DeadLettering,
     pub(crate) pause: RequeuePause,
     pub(crate) copies: Arc<Copies>,
+    pub(crate) log: FailureLog,
     /// Shutdown has begun: it cuts the pause short.
     pub(crate) stop: CancellationToken,
 }
@@ -89,127 +94,147 @@ impl Word {
 
 impl Settling {
     /// Tells the source what came of a delivery.
+    ///
+    /// All but a single word is boxed: each message whose handler waits would hold room for it.
     pub(crate) async fn settle<A: Acknowledger>(
         &self,
         delivery: &Delivery,
         tag: DeliveryTag,
         decision: Decision,
-        retry: &Retry,
+        (handler, retry): (&'static str, &Retry),
         acknowledger: &A,
     ) {
-        let mut failure = match decision {
-            Decision::Result(Ok(answer)) => match answer.outcome() {
-                Outcome::Ack | Outcome::Discard => {
-                    return match answer.into_reply() {
-                        None => acknowledger.ack(tag).await,
-                        Some(reply) => self.reply(reply, delivery, tag, acknowledger).await,
-                    };
-                }
-                Outcome::Requeue => return acknowledger.requeue(tag).await,
-                Outcome::DeadLetter => Failure::asked_for(),
-                Outcome::Retry => Failure::asked_to_retry(),
-            },
-            Decision::Result(Err(failure)) => match answer_in(&failure, delivery) {
-                Some(reply) => return self.reply(reply, delivery, tag, acknowledger).await,
-                None => failure,
+        let settled = Settled {
+            settling: self,
+            delivery,
+            handler,
+            retry,
+            acknowledger,
+        };
+        match decision {
+            Decision::Result(result) => match (Word::of(&result), result) {
+                (Some(word), _) => word.tell(tag, acknowledger).await,
+                (None, Ok(answer)) => match (answer.outcome(), answer.into_reply()) {
+                    (Outcome::DeadLetter, _) => settled.fail(Failure::asked_for(), tag).await,
+                    (Outcome::Retry, _) => settled.fail(Failure::asked_to_retry(), tag).await,
+                    (_, Some(reply)) => Box::pin(settled.reply(reply, tag)).await,
+                    (_, None) => acknowledger.ack(tag).await,
+                },
+                (None, Err(failure)) => match answer_in(&failure, delivery) {
+                    Some(reply) => Box::pin(settled.reply(reply, tag)).await,
+                    None => settled.fail(failure, tag).await,
+                },
             },
             Decision::Recount(redeliveries) => {
-                let copy = copy::recounted(delivery, redeliveries);
-                let kept = self
-                    .keep(copy, |copy| acknowledger.retry(copy, RECOUNT_DELAY))
-                    .await;
-                if !has_no_room(&kept) {
-                    self.finish(kept, NOT_KEPT, delivery, tag, acknowledger)
-                        .await;
-                    return;
-                }
-                let text = "its headers leave no room to count how often it came back";
-                Failure::new(Reason::TooManyDeliveries, text.to_owned())
+                Box::pin(settled.recount(redeliveries, tag)).await;
             }
-        };
-        let (queue, key) = (delivery.queue(), cut_key(delivery));
-        let attempt = delivery.attempt();
-        let reason = failure.reason;
+        }
+    }
+}
+
+/// A delivery whose settlement takes more than a word.
+struct Settled<'s, A> {
+    settling: &'s Settling,
+    delivery: &'s Delivery,
+    handler: &'static str,
+    retry: &'s Retry,
+    acknowledger: &'s A,
+}
+
+impl<A: Acknowledger> Settled<'_, A> {
+    /// Acknowledges a message once its reply is sent.
+    async fn reply(&self, (reply_to, reply): Addressed, tag: DeliveryTag) {
+        let sent = self.acknowledger.reply(&reply_to, reply).await;
+        match sent {
+            // the handler would run again, and its reply be refused again
+            Err(error) if error.is::<NotTaken>() => {
+                self.fail(Failure::reply_not_taken(&error), tag).await;
+            }
+            sent => {
+                self.finish(sent, "the reply to a message was not sent", tag)
+                    .await;
+            }
+        }
+    }
+
+    /// Counts how often a message came back, by a copy.
+    async fn recount(&self, redeliveries: u32, tag: DeliveryTag) {
+        let copy = copy::recounted(self.delivery, redeliveries);
+        let kept = self
+            .keep(copy, |copy| self.acknowledger.retry(copy, RECOUNT_DELAY))
+            .await;
+        if cannot_be_kept(&kept) {
+            let text = "its headers leave no room to count how often it came back";
+            let failure = Failure::new(Reason::TooManyDeliveries, text.to_owned());
+            self.fail(failure, tag).await;
+        } else {
+            self.finish(kept, NOT_KEPT, tag).await;
+        }
+    }
+
+    /// Has a message tried again, or gives it up. It is large, and so is boxed.
+    fn fail(&self, failure: Failure, tag: DeliveryTag) -> BoxFuture<'_, ()> {
+        Box::pin(self.fail_by_itself(failure, tag))
+    }
+
+    async fn fail_by_itself(&self, mut failure: Failure, tag: DeliveryTag) {
+        let (delivery, acknowledger) = (self.delivery, self.acknowledger);
         if let Some(outcome @ (Outcome::Requeue | Outcome::Discard)) = failure.outcome() {
-            let error = failure.log_text();
             if outcome == Outcome::Requeue {
-                debug!(queue, key, attempt, %reason, error, "requeued");
+                self.debug(&failure, "requeued");
                 acknowledger.requeue(tag).await;
             } else {
-                debug!(queue, key, attempt, %reason, error, "discarded");
+                self.debug(&failure, "discarded");
                 acknowledger.ack(tag).await;
-                self.tell(&failure, delivery, acknowledger).await;
+                self.tell(&failure).await;
             }
             return;
         }
-        if let Some(delay) = retry.next(attempt, &failure) {
+        if let Some(delay) = self.retry.next(delivery.attempt(), &failure) {
             let copy = copy::retry(delivery);
             let kept = self
                 .keep(copy, |copy| acknowledger.retry(copy, delay))
                 .await;
-            if !has_no_room(&kept) {
-                if self
-                    .finish(kept, NOT_KEPT, delivery, tag, acknowledger)
-                    .await
-                {
-                    let error = failure.log_text();
-                    warn!(queue, key, attempt, %reason, error, "failed, trying again in {delay:?}");
+            if !cannot_be_kept(&kept) {
+                if self.finish(kept, NOT_KEPT, tag).await {
+                    self.log(
+                        Fate::Retried,
+                        &failure,
+                        format_args!("failed, trying again in {delay:?}"),
+                    );
                 }
                 return;
             }
-            failure = failure.without_room();
+            failure = failure.without_copy(&match kept {
+                Err(error) if !error.is::<NoRoom>() => {
+                    format!("its copy for one more attempt was not kept: {error}")
+                }
+                _ => "its headers leave no room to count one more attempt".to_owned(),
+            });
         }
-        let error = failure.log_text();
-        if self.dead_lettering == DeadLettering::ByBroker {
-            warn!(queue, key, attempt, %reason, error, "rejected");
+        if self.settling.dead_lettering == DeadLettering::ByBroker {
+            self.log(Fate::Rejected, &failure, format_args!("rejected"));
             acknowledger.reject(tag).await;
-            self.tell(&failure, delivery, acknowledger).await;
+            self.tell(&failure).await;
         } else {
             let copy = copy::dead_letter(delivery, &failure);
             let kept = self.keep(copy, |copy| acknowledger.dead_letter(copy)).await;
-            if self
-                .finish(kept, NOT_KEPT, delivery, tag, acknowledger)
-                .await
-            {
-                warn!(queue, key, attempt, %reason, error, "dead-lettered");
-                self.tell(&failure, delivery, acknowledger).await;
+            if self.finish(kept, NOT_KEPT, tag).await {
+                self.log(Fate::DeadLettered, &failure, format_args!("dead-lettered"));
+                self.tell(&failure).await;
             }
         }
     }
 
-    /// Acknowledges a message once its reply is sent.
-    async fn reply<A: Acknowledger>(
-        &self,
-        (reply_to, reply): Addressed,
-        delivery: &Delivery,
-        tag: DeliveryTag,
-        acknowledger: &A,
-    ) {
-        let sent = acknowledger.reply(&reply_to, reply).await;
-        self.finish(
-            sent,
-            "the reply to a message was not sent",
-            delivery,
-            tag,
-            acknowledger,
-        )
-        .await;
-    }
-
     /// Tells who asked that the message was given up, which is settled by now.
-    async fn tell<A: Acknowledger>(
-        &self,
-        failure: &Failure,
-        delivery: &Delivery,
-        acknowledger: &A,
-    ) {
-        let sent = match reply::to_failure(failure, delivery) {
+    async fn tell(&self, failure: &Failure) {
+        let sent = match reply::to_failure(failure, self.delivery) {
             Ok(None) => return,
-            Ok(Some((reply_to, reply))) => acknowledger.reply(&reply_to, reply).await,
+            Ok(Some((reply_to, reply))) => self.acknowledger.reply(&reply_to, reply).await,
             Err(error) => Err(ConsumerError::new(error)),
         };
         if let Err(error) = sent {
-            warn!(queue = delivery.queue(), %error, "who asked was not told that it failed");
+            warn!(queue = self.delivery.queue(), %error, "who asked was not told that it failed");
         }
     }
 
@@ -222,35 +247,72 @@ impl Settling {
         F: Future<Output = Result<(), ConsumerError>>,
     {
         let copy = copy.map_err(ConsumerError::new)?;
-        let is_trouble = |error: &ConsumerError| !error.is::<NoRoom>();
-        self.copies.watch(keep(copy), is_trouble).await
+        let is_trouble = |error: &ConsumerError| !is_of_the_message(error);
+        self.settling.copies.watch(keep(copy), is_trouble).await
     }
 
     /// Acknowledges the original where its copy is safe or its reply sent, else gives it back after a
     /// pause. Says which.
-    async fn finish<A: Acknowledger>(
+    async fn finish(
         &self,
         kept: Result<(), ConsumerError>,
         trouble: &'static str,
-        delivery: &Delivery,
         tag: DeliveryTag,
-        acknowledger: &A,
     ) -> bool {
+        let settling = self.settling;
         let Err(error) = kept else {
-            self.pause.reset();
-            acknowledger.ack(tag).await;
+            settling.pause.reset();
+            self.acknowledger.ack(tag).await;
             return true;
         };
-        let pause = self.pause.next();
-        error!(
-            queue = delivery.queue(), key = cut_key(delivery), %error,
-            "{trouble}, requeueing the message in {pause:?}"
-        );
-        self.stop
+        let pause = settling.pause.next();
+        let (queue, key) = (self.delivery.queue(), cut_key(self.delivery));
+        let said = settling
+            .log
+            .note_text(Fate::NotKept, self.handler, None, &error.to_string());
+        match said {
+            Said::Whole => {
+                error!(queue, key, %error, "{trouble}, requeueing the message in {pause:?}");
+            }
+            Said::Counted(count, time) => {
+                error!(queue, %error, "{trouble}: {count} messages in {time:.0?}, each is requeued");
+            }
+            Said::Nothing => {
+                debug!(queue, key, %error, "{trouble}, requeueing the message in {pause:?}");
+            }
+        }
+        settling
+            .stop
             .run_until_cancelled(tokio::time::sleep(pause))
             .await;
-        acknowledger.requeue(tag).await;
+        self.acknowledger.requeue(tag).await;
         false
+    }
+
+    /// The first failure of its kind is a warning, the others are counted; at debug level each has its line.
+    fn log(&self, fate: Fate, failure: &Failure, what: fmt::Arguments<'_>) {
+        let (queue, handler, reason) = (self.delivery.queue(), self.handler, failure.reason);
+        match self.settling.log.note(fate, handler, failure) {
+            Said::Whole => {
+                let (key, attempt) = (cut_key(self.delivery), self.delivery.attempt());
+                let error = failure.log_text();
+                warn!(queue, handler, key, attempt, %reason, error, "{what}");
+            }
+            Said::Counted(count, time) => {
+                let error = failure.log_text();
+                warn!(queue, handler, %reason, error, "{what}: {count} messages in {time:.0?}");
+                self.debug(failure, what);
+            }
+            Said::Nothing => self.debug(failure, what),
+        }
+    }
+
+    fn debug(&self, failure: &Failure, what: impl fmt::Display) {
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let (queue, key) = (self.delivery.queue(), cut_key(self.delivery));
+            let (attempt, reason) = (self.delivery.attempt(), failure.reason);
+            debug!(queue, key, attempt, %reason, error = failure.log_text(), "{what}");
+        }
     }
 }
 
@@ -264,10 +326,20 @@ fn answer_in(failure: &Failure, delivery: &Delivery) -> Option<Addressed> {
 
 const NOT_KEPT: &str = "the copy of a message was not kept";
 
-/// Whether a copy cannot say what it has to: then the message goes where nothing has to be counted.
-fn has_no_room(kept: &Result<(), ConsumerError>) -> bool {
-    matches!(kept, Err(error) if error.is::<NoRoom>())
+/// Whether no copy of this message is ever kept there: then it goes where nothing has to be counted.
+fn cannot_be_kept(kept: &Result<(), ConsumerError>) -> bool {
+    matches!(kept, Err(error) if is_of_the_message(error))
 }
+
+/// Whether the message itself is at fault, and another one goes well.
+fn is_of_the_message(error: &ConsumerError) -> bool {
+    error.is::<NoRoom>() || error.is::<NotTaken>()
+}
+
+/// The broker does not take a message, whatever the others do: it is too large, for one.
+#[derive(Debug, Error)]
+#[error("the broker refused the message: {0}")]
+pub(crate) struct NotTaken(pub(crate) String);
 
 fn cut_key(delivery: &Delivery) -> Option<String> {
     delivery

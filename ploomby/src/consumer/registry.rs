@@ -337,7 +337,7 @@ async fn run(
     let ended = Ended(dispatcher.clone());
     // cancel safety: `consume` is only dropped once nothing it started is in flight
     let consumed = tokio::select! {
-        consumed = consumer.consume(dispatcher.clone()) => consumed,
+        consumed = dispatcher.taking_turns(consumer.consume(dispatcher.clone())) => consumed,
         cut_off = shut_down(&dispatcher, deadline) => {
             drop(ended);
             consumer.disconnect().await;

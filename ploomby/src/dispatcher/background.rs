@@ -26,6 +26,17 @@ impl Dispatcher {
         work: impl Future<Output = (Decision, Option<KeptPlace>)> + Send + 'static,
         acknowledger: &Arc<A>,
     ) {
+        let settling = self.settling(job, work, acknowledger.clone());
+        self.consumer.tasks.spawn(settling);
+    }
+
+    /// As large as this is, so much memory does each message take whose handler waits.
+    pub(super) fn settling<A: Acknowledger>(
+        &self,
+        job: Job,
+        work: impl Future<Output = (Decision, Option<KeptPlace>)> + Send + 'static,
+        acknowledger: Arc<A>,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let Job {
             handler,
             retry,
@@ -36,18 +47,18 @@ impl Dispatcher {
             id: self.consumer.in_flight.enter(handler, delivery.clone()),
             dispatcher: self.clone(),
         };
-        let acknowledger = acknowledger.clone();
-        self.consumer.tasks.spawn(async move {
+        async move {
             let Dispatcher { queue, consumer } = &named.dispatcher;
             let work = async {
                 let (decision, _place) = work.await;
-                queue
-                    .settling
-                    .settle(&delivery, tag, decision, &retry, &*acknowledger)
+                let how = (handler, &*retry);
+                let settling = &queue.settling;
+                settling
+                    .settle(&delivery, tag, decision, how, &*acknowledger)
                     .await;
             };
             consumer.abort.run_until_cancelled(work).await;
-        });
+        }
     }
 
     /// Runs a handler once those before it in its lane are done. It takes a place only then. What has

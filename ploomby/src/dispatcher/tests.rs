@@ -148,3 +148,100 @@ async fn a_shutdown_waits_for_a_handler_that_computes_on_another_thread() {
     assert_eq!(slow.acked.load(Relaxed), 1);
     elsewhere.join().unwrap();
 }
+
+#[tokio::test]
+async fn handlers_that_compute_let_everything_else_on_their_thread_go_on() {
+    const MESSAGES: u64 = 10;
+
+    let dispatcher = dispatcher(|| {
+        thread::sleep(Duration::from_millis(2));
+        async {}
+    });
+    let slow = slow();
+    slow.gate.add_permits(Semaphore::MAX_PERMITS);
+    let turns = Arc::new(AtomicUsize::new(0));
+    let other = tokio::spawn({
+        let turns = turns.clone();
+        async move {
+            loop {
+                turns.fetch_add(1, Relaxed);
+                tokio::task::yield_now().await;
+            }
+        }
+    });
+    let consume = async {
+        for tag in 1..=MESSAGES {
+            dispatcher
+                .dispatch(work(), DeliveryTag::new(tag), &slow)
+                .await;
+        }
+    };
+    dispatcher.taking_turns(consume).await;
+    // one before each message but the first
+    assert!(turns.load(Relaxed) >= 9, "{turns:?}");
+    assert_eq!(slow.acked.load(Relaxed), 10);
+    other.abort();
+}
+
+#[tokio::test]
+async fn handlers_that_do_not_compute_keep_their_turn() {
+    let dispatcher = dispatcher(async || {});
+    let slow = slow();
+    slow.gate.add_permits(Semaphore::MAX_PERMITS);
+    let consume = async {
+        let dispatching = dispatcher.dispatch(work(), DeliveryTag::new(1), &slow);
+        dispatching.now_or_never().expect("the turn has just begun");
+    };
+    dispatcher.taking_turns(consume).await;
+}
+
+/// Its copies and replies are large to wait for.
+struct Large;
+
+async fn wait_with_much() {
+    let much = [1_u8; 16 * 1024];
+    tokio::task::yield_now().await;
+    assert_eq!(much.len(), 16 * 1024);
+}
+
+impl Acknowledger for Large {
+    async fn ack(&self, _: DeliveryTag) {}
+
+    async fn requeue(&self, _: DeliveryTag) {}
+
+    async fn retry(&self, _: Message, _: Duration) -> Result<(), ConsumerError> {
+        wait_with_much().await;
+        Ok(())
+    }
+
+    async fn dead_letter(&self, _: Message) -> Result<(), ConsumerError> {
+        wait_with_much().await;
+        Ok(())
+    }
+
+    async fn reply(&self, _: &str, _: Message) -> Result<(), ConsumerError> {
+        wait_with_much().await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_message_whose_handler_waits_takes_little_memory_whatever_may_become_of_it() {
+    let dispatcher = dispatcher(async || pending::<()>().await);
+    let delivery = work();
+    let Ok(route) = dispatcher.queue.admit(&delivery) else {
+        unreachable!("there is a handler")
+    };
+    let place = dispatcher.queue.room.try_enter().expect("there is room");
+    let handler = holding(
+        (None::<tokio::sync::OwnedSemaphorePermit>, ()),
+        route.call(delivery.clone()),
+    );
+    let decided =
+        Either::<std::future::Ready<Decision>, _>::Right(within(route.deadline(), handler));
+    let waiting = dispatcher.keep(place, &delivery).until(decided);
+    let job = Job::of(route, &delivery, DeliveryTag::new(1));
+    let settling = dispatcher.settling(job, waiting, Arc::new(Large));
+    let size = size_of_val(&settling);
+    assert!(size <= 2_048, "{size} bytes");
+}

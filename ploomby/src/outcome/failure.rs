@@ -86,11 +86,18 @@ impl Failure {
     }
 
     /// Says why there is not one more attempt.
-    pub(crate) fn without_room(mut self) -> Self {
-        self.0
-            .text
-            .push_str("; its headers leave no room to count one more attempt");
+    pub(crate) fn without_copy(mut self, why: &str) -> Self {
+        self.0.text.push_str("; ");
+        self.0.text.push_str(&cut(why.to_owned(), MAX_FIELD_TEXT));
         self
+    }
+
+    /// The handler is done, and nobody hears of it: its reply is one that no try sends.
+    pub(crate) fn reply_not_taken(error: impl fmt::Display) -> Self {
+        let text = format!("the handler is done, and its reply was not sent: {error}");
+        let mut failure = Self::new(Reason::HandlerError, text);
+        failure.0.outcome = Some(Outcome::DeadLetter);
+        failure
     }
 
     /// [`Outcome::Retry`](crate::Outcome::Retry), which is heard while attempts are left.

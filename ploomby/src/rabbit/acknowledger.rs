@@ -17,7 +17,7 @@ use super::{
 use crate::{
     delivery::DeliveryTag,
     message::Message,
-    settle::{Acknowledger, ConsumerError},
+    settle::{Acknowledger, ConsumerError, NotTaken},
 };
 
 /// Settles the deliveries of one channel. A handler that outlives the channel keeps this one, so
@@ -29,7 +29,7 @@ pub(super) struct RabbitAcknowledger {
     channel: Channel,
     events: ChannelEvents,
     window: Mutex<Window>,
-    untold: AtomicUsize,
+    unsent: AtomicUsize,
     half: usize,
     settled: Notify,
     /// The broker gave the channel's deliveries to others.
@@ -48,7 +48,7 @@ impl RabbitAcknowledger {
             channel,
             events,
             window: Mutex::new(Window::new()),
-            untold: AtomicUsize::new(0),
+            unsent: AtomicUsize::new(0),
             half: usize::from(prefetch).div_ceil(2),
             settled: Notify::new(),
             lost: AtomicBool::new(false),
@@ -63,7 +63,7 @@ impl RabbitAcknowledger {
 
     /// How many acknowledgements are held back, as far as this thread has seen.
     pub(super) fn held(&self) -> usize {
-        self.untold.load(Ordering::Relaxed)
+        self.unsent.load(Ordering::Relaxed)
     }
 
     /// Whether none up to this tag is with its handler.
@@ -92,27 +92,27 @@ impl RabbitAcknowledger {
     pub(super) async fn flush(&self) -> Result<(), amqprs::error::Error> {
         // what is held back by now goes out with this, and its wake-up would hold up the one who writes it
         let _ = self.settled.notified().now_or_never();
-        let untold = self.window().untold();
+        let unsent = self.window().unsent();
         if !self.is_open() {
             return Ok(());
         }
-        if let Some(tag) = untold.up_to {
+        if let Some(tag) = unsent.up_to {
             let arguments = BasicAckArguments::new(tag, true);
             self.channel.basic_ack(arguments).await?;
-            self.window().told_up_to(tag);
+            self.window().sent_up_to(tag);
         }
-        for tag in untold.single {
+        for tag in unsent.singles {
             // a frame for a channel that is closed would cost the connection
             if !self.is_open() {
                 return Ok(());
             }
             let arguments = BasicAckArguments::new(tag, false);
             self.channel.basic_ack(arguments).await?;
-            self.window().told(tag);
+            self.window().sent(tag);
         }
-        let untold = self.window().len_untold();
-        self.untold.store(untold, Ordering::Relaxed);
-        if untold > 0 {
+        let unsent = self.window().len_unsent();
+        self.unsent.store(unsent, Ordering::Relaxed);
+        if unsent > 0 {
             // settled while this was sent, maybe without a wake-up of its own
             self.settled.notify_one();
         }
@@ -145,7 +145,7 @@ impl RabbitAcknowledger {
             }
         }
         // after the frame is queued: a range must not reach over a tag that the broker still holds
-        self.window().told(tag.get());
+        self.window().rejected(tag.get());
     }
 
     fn is_open(&self) -> bool {
@@ -159,9 +159,9 @@ impl RabbitAcknowledger {
 
 impl Acknowledger for RabbitAcknowledger {
     async fn ack(&self, tag: DeliveryTag) {
-        let untold = self.window().ack(tag.get());
-        self.untold.store(untold, Ordering::Relaxed);
-        if untold == 1 {
+        let unsent = self.window().ack(tag.get());
+        self.unsent.store(unsent, Ordering::Relaxed);
+        if unsent == 1 {
             self.settled.notify_one();
         }
     }
@@ -198,6 +198,7 @@ fn not_kept(error: RabbitPublishError) -> ConsumerError {
     match error {
         // told by its type, for the settlement to find another way
         RabbitPublishError::NoRoom(error) => ConsumerError::new(error),
+        RabbitPublishError::Rejected(reason) => ConsumerError::new(NotTaken(reason)),
         error => ConsumerError::new(error),
     }
 }

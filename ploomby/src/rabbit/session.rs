@@ -229,7 +229,13 @@ impl Session {
                 pin!(dispatcher.dispatch_in_consume(delivery, tag, &self.acknowledger));
             // as a rule it has nothing to wait for
             let at_once = poll_immediate(dispatching.as_mut()).await;
-            at_once.is_some() || self.is_started(dispatching, dispatcher).await?
+            at_once.is_some() || {
+                // handlers have computed for a while, or all slots are taken: the broker hears of what
+                // is done, and the others on this thread have their turn
+                self.flush().await?;
+                yield_now().await;
+                self.is_started(dispatching, dispatcher).await?
+            }
         };
         if !is_started {
             self.cancel();

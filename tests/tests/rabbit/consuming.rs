@@ -1,8 +1,13 @@
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use ploomby::extract::FromDelivery;
 use ploomby::{Delivery, HandlerRegistry, KeySource, Message, Queue};
-use ploomby_tests::{Bed, Cut, Direction, KEY, Method, rabbit, seen};
+use ploomby_tests::{Bed, Cut, DEADLINE, Direction, KEY, Method, rabbit, seen};
+use tokio::time::timeout;
 
 use crate::proxied;
 
@@ -78,6 +83,39 @@ async fn what_is_handled_is_acknowledged_while_more_keeps_coming() {
                 }
             }
             app.shut_down().await.unwrap();
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_handled_is_acknowledged_while_others_compute() {
+    const MESSAGES: u32 = 20;
+
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let queue = bed.queue_name();
+            bed.declare(&queue, &[]).await;
+            bed.send_numbers(&queue, "compute", 0..MESSAGES).await;
+            let begun = Arc::new(AtomicUsize::new(0));
+            let handlers = HandlerRegistry::new().register("compute", {
+                let begun = begun.clone();
+                move |_: u32| {
+                    begun.fetch_add(1, Ordering::SeqCst);
+                    thread::sleep(Duration::from_millis(200));
+                    async {}
+                }
+            });
+            let acknowledgement = Cut::behind(Direction::ToBroker, Method::ACK);
+            let acknowledged = proxy.cut_when(acknowledgement);
+            // half of the window is more than there is
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY)).prefetch(64);
+            let app = Bed::start_at(&url, set_up, handlers).await;
+            timeout(DEADLINE, acknowledged).await.unwrap();
+            let begun = begun.load(Ordering::SeqCst);
+            assert!(begun <= 5, "{begun} of {MESSAGES} had begun");
+            drop(app);
         })
         .await;
 }

@@ -1,0 +1,57 @@
+//! How long a consumer keeps its thread of the runtime to itself.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use tokio::task::yield_now;
+
+/// One that computes for longer gives the others on its thread their turn before its next message.
+const LONGEST: Duration = Duration::from_millis(1);
+
+/// When the runtime came to a consumer last.
+///
+/// Handlers that never wait would else run one after another for as long as messages are at hand, and
+/// nothing else on the thread would: no other consumer, nor who sends the acknowledgements.
+pub(super) struct Turn {
+    /// What the others are counted from.
+    first: Instant,
+    began: AtomicU64,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            first: Instant::now(),
+            // where the runtime is not known to come by, nobody is kept waiting
+            began: AtomicU64::new(u64::MAX),
+        }
+    }
+}
+
+impl Turn {
+    /// The runtime has just come to the consumer.
+    pub(super) fn begin(&self) {
+        self.began.store(self.now(), Relaxed);
+    }
+
+    /// Whether it is for others now.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        let nanos = self.now().saturating_sub(self.began.load(Relaxed));
+        nanos >= LONGEST.as_nanos() as u64
+    }
+
+    /// Lets all others go first.
+    pub(super) async fn pass(&self) {
+        yield_now().await;
+        self.begin();
+    }
+
+    #[inline]
+    fn now(&self) -> u64 {
+        // five hundred years fit
+        self.first.elapsed().as_nanos() as u64
+    }
+}
