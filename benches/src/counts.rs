@@ -23,6 +23,8 @@ pub struct Cost {
     pub instructions: f64,
     /// Growing and shrinking among them.
     pub allocations: f64,
+    /// What these asked for; none where it was not recorded.
+    pub bytes: Option<f64>,
 }
 
 impl Cost {
@@ -38,20 +40,30 @@ impl Cost {
             instructions: all.instructions - publishing.instructions,
             // below none where nothing is allocated: what only publishes has to empty the queue another way
             allocations: all.allocations - publishing.allocations,
+            bytes: all
+                .bytes
+                .zip(publishing.bytes)
+                .map(|(all, publishing)| all - publishing),
         })
     }
 
     fn with_publishing(case: Case, programs: &Path) -> anyhow::Result<Self> {
+        let short = allocations(case, SHORT, programs)?;
+        let long = allocations(case, LONG, programs)?;
         Ok(Self {
             instructions: each(|messages| instructions(case, messages, programs))?,
-            allocations: each(|messages| allocations(case, messages, programs))?,
+            allocations: difference(short.0, long.0),
+            bytes: Some(difference(short.1, long.1)),
         })
     }
 }
 
 fn each(count: impl Fn(u64) -> anyhow::Result<u64>) -> anyhow::Result<f64> {
-    let (short, long) = (count(SHORT)?, count(LONG)?);
-    Ok((long as f64 - short as f64) / (LONG - SHORT) as f64)
+    Ok(difference(count(SHORT)?, count(LONG)?))
+}
+
+fn difference(short: u64, long: u64) -> f64 {
+    (long as f64 - short as f64) / (LONG - SHORT) as f64
 }
 
 fn instructions(case: Case, messages: u64, programs: &Path) -> anyhow::Result<u64> {
@@ -69,7 +81,8 @@ fn instructions(case: Case, messages: u64, programs: &Path) -> anyhow::Result<u6
     Ok(collected.trim().parse()?)
 }
 
-fn allocations(case: Case, messages: u64, programs: &Path) -> anyhow::Result<u64> {
+/// How many, and of how many bytes.
+fn allocations(case: Case, messages: u64, programs: &Path) -> anyhow::Result<(u64, u64)> {
     let mut counting = Command::new(programs.join("allocations"));
     counting.args([case.to_string(), messages.to_string()]);
     let output = counting.output().context("`allocations` is not built")?;
@@ -78,5 +91,7 @@ fn allocations(case: Case, messages: u64, programs: &Path) -> anyhow::Result<u64
         "{case}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(String::from_utf8_lossy(&output.stdout).trim().parse()?)
+    let said = String::from_utf8_lossy(&output.stdout);
+    let (count, bytes) = said.trim().split_once(' ').context("two numbers")?;
+    Ok((count.parse()?, bytes.parse()?))
 }

@@ -5,7 +5,8 @@ use std::{fmt, hint::black_box, str::FromStr, time::Duration};
 
 use anyhow::{bail, ensure};
 use ploomby::{
-    App, HandlerRegistry, KeySource, Message, Queue, extract::RawBody, memory::MemoryBroker,
+    App, HandlerRegistry, KeySource, Message, Properties, Queue, extract::RawBody,
+    memory::MemoryBroker,
 };
 use serde::Deserialize;
 use tower::{
@@ -17,6 +18,8 @@ use tower::{
 use crate::{meter::Countdown, order::KEY_HEADER};
 
 const QUEUE: &str = "dispatch";
+const DEAD_LETTERS: &str = "dispatch_dlq";
+const REPLIES: &str = "dispatch_replies";
 const WINDOW: u16 = 64;
 
 /// It lies as what comes from a socket does: how fast it is checked for UTF-8 depends on that.
@@ -40,6 +43,12 @@ pub enum Case {
     Keys(usize),
     /// JSON, with a layer around all handlers.
     Layer(Around),
+    /// Its handler waits once, so that it goes on in a task of its own.
+    Waits,
+    /// Its handler fails, and the message goes to the dead letters.
+    Fails,
+    /// Its handler replies.
+    Replies,
 }
 
 /// A layer of `tower`'s. None of them ever has to act.
@@ -83,6 +92,26 @@ async fn raw(RawBody(body): RawBody) {
     HANDLED.count();
 }
 
+#[ploomby::handler("waits")]
+async fn waits(RawBody(body): RawBody) {
+    tokio::task::yield_now().await;
+    black_box(body.len());
+    HANDLED.count();
+}
+
+#[ploomby::handler("fails")]
+async fn fails(RawBody(body): RawBody) -> Result<(), std::fmt::Error> {
+    black_box(body.len());
+    HANDLED.count();
+    Err(std::fmt::Error)
+}
+
+#[ploomby::handler("replies")]
+async fn replies(RawBody(body): RawBody) -> usize {
+    HANDLED.count();
+    body.len()
+}
+
 impl Round {
     /// A round of this case.
     #[must_use]
@@ -103,11 +132,12 @@ impl Round {
     /// A message is not handled.
     pub async fn run(&self) -> anyhow::Result<()> {
         self.broker.declare_queue(QUEUE, [])?;
+        self.broker.declare_queue(REPLIES, [])?;
         let mut app = App::new("memory://dispatch").queue(queue());
         match self.case {
             Case::Keys(_) => app = app.handlers(self.handlers()),
             Case::Layer(around) => app = around.put(app),
-            Case::Publish | Case::Raw | Case::Json => {}
+            Case::Publish | Case::Raw | Case::Json | Case::Waits | Case::Fails | Case::Replies => {}
         }
         let running = match self.case {
             Case::Publish => None,
@@ -119,7 +149,11 @@ impl Round {
             let count = left.min(usize::from(WINDOW));
             HANDLED.start(count);
             for key in keys.by_ref().take(count) {
-                let message = Message::new(&BODY.0[..]).with_header(KEY_HEADER, key.as_str())?;
+                let mut message = Message::new(&BODY.0[..]);
+                if self.case == Case::Replies {
+                    message = message.with_properties(Properties::new().reply_to(REPLIES)?);
+                }
+                let message = message.with_header(KEY_HEADER, key.as_str())?;
                 self.broker.publish(QUEUE, message)?;
             }
             match running {
@@ -129,6 +163,11 @@ impl Round {
                 }
             }
             left -= count;
+            // what handlers sent does not pile up
+            match self.case {
+                Case::Fails => self.broker.purge_queue(DEAD_LETTERS)?,
+                _ => self.broker.purge_queue(REPLIES)?,
+            };
         }
         if let Some(running) = running {
             running.shut_down().await?;
@@ -161,6 +200,7 @@ fn queue() -> Queue {
     Queue::new(QUEUE)
         .key(KeySource::header(KEY_HEADER))
         .prefetch(WINDOW)
+        .dead_letter_queue(DEAD_LETTERS)
 }
 
 impl Case {
@@ -169,6 +209,9 @@ impl Case {
         match self {
             Self::Publish | Self::Raw => vec!["raw".to_owned()],
             Self::Json | Self::Layer(_) => vec!["json".to_owned()],
+            Self::Waits => vec!["waits".to_owned()],
+            Self::Fails => vec!["fails".to_owned()],
+            Self::Replies => vec!["replies".to_owned()],
             Self::Keys(count) => (0..count).map(|number| format!("{number:04}")).collect(),
         }
     }
@@ -182,6 +225,9 @@ impl FromStr for Case {
             "publish" => Ok(Self::Publish),
             "raw" => Ok(Self::Raw),
             "json" => Ok(Self::Json),
+            "waits" => Ok(Self::Waits),
+            "fails" => Ok(Self::Fails),
+            "replies" => Ok(Self::Replies),
             "layer-identity" => Ok(Self::Layer(Around::Identity)),
             "layer-timeout" => Ok(Self::Layer(Around::Timeout)),
             "layer-concurrency" => Ok(Self::Layer(Around::Concurrency)),
@@ -189,7 +235,7 @@ impl FromStr for Case {
             _ => match text.strip_prefix("keys-").map(str::parse) {
                 Some(Ok(count)) if count > 0 => Ok(Self::Keys(count)),
                 _ => bail!(
-                    "CASE is publish, raw, json, keys- with a number behind, or layer- with identity, \
+                    "CASE is publish, raw, json, waits, fails, replies, keys- with a number behind, or layer- with identity, \
                      timeout, concurrency or rate"
                 ),
             },
@@ -203,6 +249,9 @@ impl fmt::Display for Case {
             Self::Publish => f.write_str("publish"),
             Self::Raw => f.write_str("raw"),
             Self::Json => f.write_str("json"),
+            Self::Waits => f.write_str("waits"),
+            Self::Fails => f.write_str("fails"),
+            Self::Replies => f.write_str("replies"),
             Self::Keys(count) => write!(f, "keys-{count}"),
             Self::Layer(Around::Identity) => f.write_str("layer-identity"),
             Self::Layer(Around::Timeout) => f.write_str("layer-timeout"),

@@ -1,7 +1,7 @@
 //! Allocations of one round of messages through the broker inside the process.
 //!
 //! `allocations CASE MESSAGES`: see the cases in `dispatch` of the library. It prints how many there
-//! were, growing and shrinking among them, from the start of the program to its end.
+//! were, growing and shrinking among them, and of how many bytes, from the start of the program to its end.
 
 use ploomby_benches::{arguments::Arguments, dispatch::Round};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -19,6 +19,8 @@ async fn main() -> anyhow::Result<()> {
 
     Round::new(case, messages).run().await?;
     let stats = ALLOCATOR.stats();
-    println!("{}", stats.allocations + stats.reallocations);
+    let allocations = stats.allocations + stats.reallocations;
+    let grown = stats.bytes_reallocated.max(0).unsigned_abs();
+    println!("{allocations} {}", stats.bytes_allocated + grown);
     Ok(())
 }

@@ -14,13 +14,16 @@ use ploomby_benches::{
     environment,
 };
 
-const CASES: [Case; 6] = [
+const CASES: [Case; 9] = [
     Case::Raw,
     Case::Json,
     Case::Layer(Around::Identity),
     Case::Layer(Around::Timeout),
     Case::Layer(Around::Concurrency),
     Case::Layer(Around::Rate),
+    Case::Waits,
+    Case::Fails,
+    Case::Replies,
 ];
 
 const TOLERANCE: f64 = 1.03;
@@ -28,8 +31,11 @@ const TOLERANCE: f64 = 1.03;
 /// Allocations come in whole ones: a fraction is the growing of a queue.
 const ALLOCATIONS_TOLERANCE: f64 = 0.05;
 
+/// A message among thousands finds its map full.
+const BYTES_TOLERANCE: f64 = 16.0;
+
 const HEAD: &str = "\
-# Instructions and allocations of a message, for scripts/ci-instructions, which writes this with `record`.
+# Instructions, allocations and allocated bytes of a message, for scripts/ci-instructions, which writes this with `record`.
 ";
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -58,9 +64,13 @@ fn main() -> anyhow::Result<ExitCode> {
         let Cost {
             instructions,
             allocations,
+            bytes,
         } = cost;
-        writeln!(new, "{case} {instructions:.0} {allocations:.2}")?;
-        println!("{case:<18}{instructions:>10.0} instructions{allocations:>8.2} allocations");
+        let bytes = bytes.unwrap_or_default();
+        writeln!(new, "{case} {instructions:.0} {allocations:.2} {bytes:.0}")?;
+        println!(
+            "{case:<18}{instructions:>10.0} instructions{allocations:>8.2} allocations{bytes:>8.0} bytes"
+        );
         if records {
             continue;
         }
@@ -72,6 +82,9 @@ fn main() -> anyhow::Result<ExitCode> {
             allocations,
             ALLOCATIONS_TOLERANCE,
         );
+        if let Some(then) = then.bytes {
+            has_grown |= report("bytes", then, bytes, BYTES_TOLERANCE);
+        }
     }
     if records {
         fs::write(&file, new)?;
@@ -92,6 +105,7 @@ fn find(recorded: &str, case: Case) -> Option<Cost> {
         Some(Cost {
             instructions: words.next()?.parse().ok()?,
             allocations: words.next()?.parse().ok()?,
+            bytes: words.next().and_then(|bytes| bytes.parse().ok()),
         })
     })
 }

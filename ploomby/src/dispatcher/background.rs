@@ -1,12 +1,20 @@
 //! Handlers that go on while the next messages come: those that wait for something, and those whose
 //! message takes more than a word to settle.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use futures_util::{FutureExt, future::Either};
+use pin_project_lite::pin_project;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{Dispatcher, Queue, room::Place};
 use crate::{
@@ -47,17 +55,17 @@ impl Dispatcher {
             id: self.consumer.in_flight.enter(handler, delivery.clone()),
             dispatcher: self.clone(),
         };
-        async move {
-            let Dispatcher { queue, consumer } = &named.dispatcher;
-            let work = async {
-                let (decision, _place) = work.await;
+        // no async block around what waits: that would hold it once more
+        UntilCancelled {
+            cancelled: self.consumer.abort.clone().cancelled_owned(),
+            work: work.then(move |(decision, place)| async move {
+                let _place = place;
                 let how = (handler, &*retry);
-                let settling = &queue.settling;
+                let settling = &named.dispatcher.queue.settling;
                 settling
                     .settle(&delivery, tag, decision, how, &*acknowledger)
                     .await;
-            };
-            consumer.abort.run_until_cancelled(work).await;
+            }),
         }
     }
 
@@ -160,23 +168,45 @@ fn give_back() -> Decision {
     Decision::Result(Ok(Outcome::Requeue.into()))
 }
 
+pin_project! {
+    /// Work that is dropped where it waits once the deadline of a shutdown is over.
+    struct UntilCancelled<W> {
+        #[pin]
+        cancelled: WaitForCancellationFutureOwned,
+        #[pin]
+        work: W,
+    }
+}
+
+impl<W: Future<Output = ()>> Future for UntilCancelled<W> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.cancelled.poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        this.work.poll(cx)
+    }
+}
+
 /// The handler, dropped where it waits once its time is over.
-pub(super) async fn within(
-    deadline: Option<Deadline>,
-    work: impl Future<Output = Result<Answer, Failure>>,
-) -> Decision {
-    Decision::Result(match deadline {
-        None => work.await,
-        // what a handler drops may panic, too
-        Some(Deadline { at, timeout }) => {
-            guard(async {
+pub(super) fn within<W>(deadline: Option<Deadline>, work: W) -> impl Future<Output = Decision>
+where
+    W: Future<Output = Result<Answer, Failure>>,
+{
+    match deadline {
+        None => Either::Left(work.map(Decision::Result)),
+        // boxed, since each message whose handler waits would be as large. What a handler drops may panic, too
+        Some(Deadline { at, timeout }) => Either::Right(Box::pin(async move {
+            let in_time = async {
                 timeout_at(at, work)
                     .await
                     .unwrap_or_else(|_| Err(Failure::timed_out(timeout)))
-            })
-            .await
-        }
-    })
+            };
+            Decision::Result(guard(in_time).await)
+        })),
+    }
 }
 
 /// When the time of a handler is over.
@@ -221,11 +251,11 @@ pub(super) struct KeptPlace {
 
 impl KeptPlace {
     /// Keeps it until this is decided, and hands it on.
-    pub(super) async fn until(
+    pub(super) fn until(
         self,
         decided: impl Future<Output = Decision>,
-    ) -> (Decision, Option<Self>) {
-        (decided.await, Some(self))
+    ) -> impl Future<Output = (Decision, Option<Self>)> {
+        decided.map(|decision| (decision, Some(self)))
     }
 }
 
