@@ -17,7 +17,7 @@ use crate::{
     handler::{HandlerRegistry, Queues},
     layer::{HandlerLayer, Layers},
     memory::MemoryConsumerFactory,
-    publisher::{BrokerUrl, Publisher},
+    publisher::{BrokerUrl, Destination, Publisher},
     rabbit::{RabbitConsumerFactory, Reconnect},
 };
 
@@ -174,10 +174,14 @@ impl App {
         }
         let handlers = self.handlers.take().unwrap_or_else(HandlerRegistry::linked);
         self.check(&handlers)?;
-        let publisher = self.publisher_for(&handlers).await?;
+        let destination = Destination::new(url.clone(), "publisher");
+        let publisher = self.publisher_for(&handlers, destination.clone()).await?;
         let consumers = match url {
             BrokerUrl::Rabbit(url) => {
-                let factory = RabbitConsumerFactory::from_url(url).reconnect(self.reconnect);
+                let mut factory = RabbitConsumerFactory::from_url(url).reconnect(self.reconnect);
+                if let Destination::Rabbit(connection) = destination {
+                    factory = factory.publishing_over(connection);
+                }
                 Consumers::Rabbit(self.consume(factory, handlers).await?)
             }
             BrokerUrl::Memory(broker) => {
@@ -210,11 +214,12 @@ impl App {
     async fn publisher_for(
         &mut self,
         handlers: &HandlerRegistry,
+        destination: Destination,
     ) -> Result<Option<Publisher>, Error> {
         if !handlers.takes::<Publisher>() || self.state.get::<Publisher>().is_some() {
             return Ok(None);
         }
-        let publisher = Publisher::connect(&self.url).await?;
+        let publisher = Publisher::to_destination(destination).await?;
         self.state.insert(publisher.clone());
         Ok(Some(publisher))
     }

@@ -27,11 +27,12 @@ use crate::{
     handler::Receives,
     memory::MemoryBroker,
     message::{Addressed, Message},
-    rabbit::{Declarations, Line},
+    rabbit::{Declarations, Line, LineConnection},
 };
 
 mod argument;
 mod broker;
+mod bulk;
 mod delays;
 mod draft;
 mod error;
@@ -141,6 +142,23 @@ enum Broker {
     Memory(MemoryBroker),
 }
 
+/// A broker that messages are sent to, over a connection that several may share.
+#[derive(Clone, Debug)]
+pub(crate) enum Destination {
+    Rabbit(Arc<LineConnection>),
+    Memory(MemoryBroker),
+}
+
+impl Destination {
+    /// Nothing is connected yet. `purpose` tells connections of one program apart in the broker's lists.
+    pub(crate) fn new(url: BrokerUrl, purpose: &'static str) -> Self {
+        match url {
+            BrokerUrl::Rabbit(url) => Self::Rabbit(Arc::new(LineConnection::new(url, purpose))),
+            BrokerUrl::Memory(broker) => Self::Memory(broker),
+        }
+    }
+}
+
 impl Publisher {
     /// Connects to the broker at `amqp://…`, `amqps://…` or `memory://name`.
     ///
@@ -149,17 +167,35 @@ impl Publisher {
     /// A URL that cannot be used, or a broker that is not there or does not let the program in.
     pub async fn connect(url: &str) -> Result<Self, PublishError> {
         let url = BrokerUrl::parse(url).map_err(|error| PublishError::Url(error.into()))?;
+        Self::to_destination(Destination::new(url, "publisher")).await
+    }
+
+    /// Over a connection that others use as well.
+    pub(crate) async fn to_destination(destination: Destination) -> Result<Self, PublishError> {
         Ok(Self {
-            broker: match url {
-                BrokerUrl::Rabbit(url) => Broker::Rabbit {
-                    line: Line::connect(url, "publisher").await?,
+            broker: match destination {
+                Destination::Rabbit(connection) => Broker::Rabbit {
+                    line: Line::connect(connection).await?,
                     delays: Arc::default(),
                 },
-                BrokerUrl::Memory(broker) => Broker::Memory(broker),
+                Destination::Memory(broker) => Broker::Memory(broker),
             },
             settings: Arc::default(),
             timeout: TIMEOUT,
         })
+    }
+
+    /// How it writes messages.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        self.settings.clone()
+    }
+
+    /// Where it sends to, for others to send over the same connection.
+    pub(crate) fn destination(&self) -> Destination {
+        match &self.broker {
+            Broker::Rabbit { line, .. } => Destination::Rabbit(line.connection()),
+            Broker::Memory(broker) => Destination::Memory(broker.clone()),
+        }
     }
 
     /// Where the key of a message is written (default: the property `type`, where a
@@ -268,8 +304,11 @@ impl Publisher {
         Outgoing::new(self, Draft::new(&self.settings, exchange, routing_key))
     }
 
-    /// Sends messages in their order, and waits once until all of them are confirmed: one round
-    /// trip, as far as the network is concerned.
+    /// Sends messages in their order, and waits until all of them are confirmed: far faster than one after
+    /// the other.
+    ///
+    /// Of any number of messages 1,024 are under way, or 8 MiB of bodies: the others are read from `messages`,
+    /// and so written, as their turn comes.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -287,7 +326,9 @@ impl Publisher {
     /// # Errors
     ///
     /// Which messages are not known to be in their queues, and why. One that cannot be sent at all
-    /// keeps all of them back; one that the broker refuses does not keep back those behind it.
+    /// keeps back those behind it, and, where it is among the first that are under way together, all. One that the
+    /// broker refuses keeps none back. Each has the [`timeout`](Self::timeout) to itself; once it is over for one,
+    /// those behind it are not sent.
     ///
     /// # Cancel safety
     ///
@@ -296,49 +337,7 @@ impl Publisher {
         &self,
         messages: impl IntoIterator<Item = Outgoing<'p>>,
     ) -> Result<(), PublishAllError> {
-        let drafts = messages.into_iter().map(Outgoing::into_draft);
-        let (drafts, delays): (Vec<_>, Vec<_>) = drafts
-            .map(|draft| {
-                let delay = draft.delay();
-                (draft.finish(), delay)
-            })
-            .unzip();
-        let mut messages = Vec::with_capacity(drafts.len());
-        let mut all_ready = None;
-        for (at, draft) in drafts.into_iter().enumerate() {
-            let prepared = match (draft, delays[at]) {
-                (Ok(addressed), Some(delay)) => {
-                    let prepared = self.prepare(addressed, delay).await;
-                    prepared.map(|(addressed, ready)| {
-                        all_ready = all_ready.max(Some(ready));
-                        addressed
-                    })
-                }
-                (draft, _) => draft,
-            };
-            messages.push(prepared.map_err(|error| PublishAllError::at(at, error))?);
-        }
-        if let Some(ready) = all_ready {
-            sleep_until(ready).await;
-        }
-        let results: Vec<_> = match &self.broker {
-            Broker::Rabbit { line, delays } => line
-                .publish_all(messages, self.timeout)
-                .await
-                .into_iter()
-                .map(|result| result.map_err(PublishError::from))
-                .inspect(|result| {
-                    if let Err(PublishError::Unroutable(queue)) = result {
-                        delays.forget(queue);
-                    }
-                })
-                .collect(),
-            Broker::Memory(broker) => messages
-                .into_iter()
-                .map(|message| Ok(broker.publish_addressed(message)?))
-                .collect(),
-        };
-        PublishAllError::of(results)
+        bulk::send_all(self, messages.into_iter()).await
     }
 
     /// Sends a message as it is to a queue. It gets a message id, and is persistent, unless its
@@ -396,6 +395,23 @@ impl Publisher {
             Broker::Memory(broker) => {
                 let published = broker.publish_addressed(message);
                 Either::Right(ready(published.map_err(PublishError::from)))
+            }
+        }
+    }
+
+    /// The message as it is sent, and from when on its queue takes messages, where it waits in one of ours.
+    async fn prepare_outgoing(
+        &self,
+        outgoing: Outgoing<'_>,
+    ) -> Result<(Addressed, Option<Instant>), PublishError> {
+        let draft = outgoing.into_draft();
+        let delay = draft.delay();
+        let message = draft.finish()?;
+        match delay {
+            None => Ok((message, None)),
+            Some(delay) => {
+                let (message, ready) = self.prepare(message, delay).await?;
+                Ok((message, Some(ready)))
             }
         }
     }

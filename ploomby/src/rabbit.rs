@@ -50,7 +50,10 @@ pub use self::{
     url::UrlError,
 };
 pub(crate) use self::{
-    declarations::Declarations, line::Line, publisher::RabbitPublishError, url::RabbitUrl,
+    declarations::Declarations,
+    line::{Line, LineConnection},
+    publisher::{Confirm, RabbitPublishError},
+    url::RabbitUrl,
 };
 
 mod acknowledger;

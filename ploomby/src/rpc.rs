@@ -14,7 +14,7 @@ use crate::{
     delivery::{KeySource, ReplyStyle},
     handler::{Receives, Replied},
     memory::MemoryBroker,
-    publisher::{BrokerUrl, Draft, PublishError, Settings},
+    publisher::{BrokerUrl, Destination, Draft, PublishError, Publisher, Settings},
     rabbit::Line,
     reply::Calls,
 };
@@ -86,14 +86,33 @@ impl RpcClient {
     ///
     /// A URL that cannot be used, or a broker that is not there or does not let the program in.
     pub async fn connect(url: &str) -> Result<Self, PublishError> {
-        let calls = Arc::new(Calls::default());
         let url = BrokerUrl::parse(url).map_err(|error| PublishError::Url(error.into()))?;
+        Self::to_destination(Destination::new(url, "rpc")).await
+    }
+
+    /// A client that calls over the connection of a publisher, with a channel of its own: a program that sends
+    /// and calls needs one connection for both. It writes keys and payloads as the publisher does. Closing the
+    /// one leaves the other as it is.
+    ///
+    /// # Errors
+    ///
+    /// The broker is not there, or does not let the program in.
+    pub async fn beside(publisher: &Publisher) -> Result<Self, PublishError> {
+        let client = Self::to_destination(publisher.destination()).await?;
         Ok(Self {
-            broker: match url {
-                BrokerUrl::Rabbit(url) => {
-                    Broker::Rabbit(Line::connect_for_calls(url, "rpc", calls.clone()).await?)
+            settings: publisher.settings(),
+            ..client
+        })
+    }
+
+    async fn to_destination(destination: Destination) -> Result<Self, PublishError> {
+        let calls = Arc::new(Calls::default());
+        Ok(Self {
+            broker: match destination {
+                Destination::Rabbit(connection) => {
+                    Broker::Rabbit(Line::connect_for_calls(connection, calls.clone()).await?)
                 }
-                BrokerUrl::Memory(broker) => Broker::Memory(broker),
+                Destination::Memory(broker) => Broker::Memory(broker),
             },
             calls,
             single: Arc::default(),

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// Which broker a URL means.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum BrokerUrl {
     Rabbit(RabbitUrl),
     Memory(MemoryBroker),

@@ -81,11 +81,9 @@ impl PublishAllError {
         }
     }
 
-    pub(super) fn of(results: Vec<Result<(), PublishError>>) -> Result<(), Self> {
-        let results = results.into_iter().enumerate();
-        let failed: Vec<_> = results
-            .filter_map(|(at, result)| Some((at, result.err()?)))
-            .collect();
+    /// `Ok` where there is none.
+    pub(super) fn of(mut failed: Vec<(usize, PublishError)>) -> Result<(), Self> {
+        failed.sort_by_key(|(at, _)| *at);
         match failed.is_empty() {
             true => Ok(()),
             false => Err(Self { failed }),

@@ -9,6 +9,7 @@ use tracing::{error, warn};
 use super::{
     connection::SharedConnection,
     copies::Copies,
+    line::LineConnection,
     options::{RabbitOptions, Reconnect},
     publisher::ConfirmedPublisher,
     quarantine,
@@ -81,11 +82,20 @@ impl RabbitConsumerFactory {
     pub(crate) fn from_url(url: RabbitUrl) -> Self {
         Self {
             connection: Arc::new(SharedConnection::new(url.clone(), "consumer")),
-            copies: Arc::new(ConfirmedPublisher::new(url.clone())),
+            copies: Arc::new(ConfirmedPublisher::new(Arc::new(LineConnection::new(
+                url.clone(),
+                "publisher",
+            )))),
             url,
             reconnect: Reconnect::forever(),
             connections: Connections::Shared,
         }
+    }
+
+    /// Copies and replies go over this connection, which others publish over as well.
+    pub(crate) fn publishing_over(mut self, connection: Arc<LineConnection>) -> Self {
+        self.copies = Arc::new(ConfirmedPublisher::new(connection));
+        self
     }
 
     /// How often a lost connection is opened again (default: forever).
@@ -204,10 +214,12 @@ impl RabbitConsumer {
     /// succeed there is none.
     async fn renew(&mut self) -> Result<(), TopologyError> {
         // first, since two at the same time would overtake each other
-        if let Some(old) = self.session.take() {
-            old.close().await;
-        }
-        self.session = Some(self.open().await?);
+        let Some(old) = self.session.take() else {
+            return Ok(());
+        };
+        let stale = old.next_stale();
+        old.close().await;
+        self.session = Some(self.open().await?.stale_after(stale));
         Ok(())
     }
 

@@ -14,22 +14,25 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
+pub(crate) use self::connection::LineConnection;
 use self::runner::Runner;
 use super::{
-    connection::SharedConnection,
-    publisher::{CONFIRM_TIMEOUT, ConfirmChannel, OnLoss, RabbitPublishError, Unconfirmed},
+    publisher::{
+        CONFIRM_TIMEOUT, Confirm, ConfirmChannel, OnLoss, RabbitPublishError, Unconfirmed,
+    },
     replies, topology,
-    url::RabbitUrl,
 };
 use crate::{consumer::companions::Declared, message::Addressed, reply::Calls};
 
+mod connection;
 mod runner;
 
 /// How many messages wait for one that is being published. Who sends more waits as well.
 const WAITING: usize = 1024;
 
-/// Publishes in the order that it is given messages, over as many connections as it takes: what a
-/// lost channel has not confirmed goes over the next one first. Cheap to clone.
+/// Publishes in the order that it is given messages, over as many channels as it takes: what a lost channel has
+/// not confirmed goes over the next one first. Where the broker closes a channel for a message that it does not
+/// take, those that were under way are sent again one by one, so that it is the only one that fails. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Line {
     messages: mpsc::Sender<Box<Unconfirmed>>,
@@ -38,7 +41,7 @@ pub(crate) struct Line {
 
 /// What the handles and the task share.
 struct Shared {
-    connection: SharedConnection,
+    connection: Arc<LineConnection>,
     /// Why there is no connection at the moment.
     trouble: Mutex<Option<String>>,
     /// Somebody waited in vain for a confirm.
@@ -50,41 +53,47 @@ struct Shared {
 }
 
 impl Line {
-    /// Opens a connection, which the broker's lists show with this purpose.
+    /// Opens a channel to publish over, so that what is wrong with the broker shows.
     pub(crate) async fn connect(
-        url: RabbitUrl,
-        purpose: &'static str,
+        connection: Arc<LineConnection>,
     ) -> Result<Self, RabbitPublishError> {
-        Self::open(url, purpose, None).await
+        Self::open(connection, None).await
     }
 
-    /// Opens a connection for calls, whose replies come over it.
+    /// Opens a channel for calls, whose replies come over it.
     pub(crate) async fn connect_for_calls(
-        url: RabbitUrl,
-        purpose: &'static str,
+        connection: Arc<LineConnection>,
         calls: Arc<Calls>,
     ) -> Result<Self, RabbitPublishError> {
-        Self::open(url, purpose, Some(calls)).await
+        Self::open(connection, Some(calls)).await
+    }
+
+    /// A line whose channel is opened by its first message.
+    pub(super) fn of(connection: Arc<LineConnection>) -> Self {
+        Self::start(Shared::new(connection, None), None)
     }
 
     async fn open(
-        url: RabbitUrl,
-        purpose: &'static str,
+        connection: Arc<LineConnection>,
         calls: Option<Arc<Calls>>,
     ) -> Result<Self, RabbitPublishError> {
-        let shared = Arc::new(Shared {
-            connection: SharedConnection::new(url, purpose),
-            trouble: Mutex::default(),
-            overdue: Notify::new(),
-            closing: CancellationToken::new(),
-            calls,
-            task: TaskTracker::new(),
-        });
+        let shared = Shared::new(connection, calls);
         let channel = shared.open_channel(Runner::FIRST_CHANNEL).await?;
+        Ok(Self::start(shared, Some(channel)))
+    }
+
+    fn start(shared: Shared, channel: Option<ConfirmChannel>) -> Self {
+        let shared = Arc::new(shared);
+        shared.connection.join();
         let (messages, receiver) = mpsc::channel(WAITING);
         let runner = Runner::new(shared.clone(), receiver, channel);
         shared.task.spawn(runner.run());
-        Ok(Self { messages, shared })
+        Self { messages, shared }
+    }
+
+    /// The connection, for others to publish over as well.
+    pub(crate) fn connection(&self) -> Arc<LineConnection> {
+        self.shared.connection.clone()
     }
 
     /// Publishes a message, and waits until it is confirmed.
@@ -93,8 +102,28 @@ impl Line {
         addressed: Addressed,
         within: Duration,
     ) -> impl Future<Output = Result<(), RabbitPublishError>> + Send {
+        self.publish_as(OnLoss::SendAgain, addressed, within)
+    }
+
+    /// Publishes the copy of a message whose original is unsettled, or the reply to one.
+    ///
+    /// It fails where there is no connection, and with the connection: the original comes back then.
+    pub(super) fn publish_copy(
+        &self,
+        addressed: Addressed,
+        within: Duration,
+    ) -> impl Future<Output = Result<(), RabbitPublishError>> + Send {
+        self.publish_as(OnLoss::FailUnlessRefused, addressed, within)
+    }
+
+    fn publish_as(
+        &self,
+        on_loss: OnLoss,
+        addressed: Addressed,
+        within: Duration,
+    ) -> impl Future<Output = Result<(), RabbitPublishError>> + Send {
         // boxed before anything waits: a future is moved about with all that it holds
-        let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::SendAgain);
+        let (unconfirmed, confirm) = Unconfirmed::new(addressed, on_loss);
         async move {
             let published = timeout(within, async {
                 self.put(unconfirmed).await?;
@@ -106,41 +135,21 @@ impl Line {
         }
     }
 
-    /// Publishes messages in their order, and waits until all are confirmed. Each has its result.
-    pub(crate) async fn publish_all(
-        &self,
-        addressed: Vec<Addressed>,
-        within: Duration,
-    ) -> Vec<Result<(), RabbitPublishError>> {
-        let count = addressed.len();
-        let mut results = Vec::with_capacity(count);
-        let publishing = async {
-            let mut confirms = Vec::with_capacity(count);
-            for addressed in addressed {
-                let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::SendAgain);
-                confirms.push(self.put(unconfirmed).await.map(|()| confirm));
-            }
-            for confirm in confirms {
-                results.push(match confirm {
-                    Ok(confirm) => confirm.await,
-                    Err(error) => Err(error),
-                });
-            }
-        };
-        if timeout(within, publishing).await.is_err() {
-            results.resize_with(count, || Err(self.overdue(within)));
-        }
-        results
+    /// Puts a message in the line; the future that is returned waits for the confirm.
+    pub(crate) async fn begin(&self, addressed: Addressed) -> Result<Confirm, RabbitPublishError> {
+        let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::SendAgain);
+        self.put(unconfirmed).await?;
+        Ok(confirm)
     }
 
     /// Declares a queue of ours.
     pub(crate) async fn declare(&self, queue: &Declared) -> Result<(), RabbitPublishError> {
-        Ok(topology::declare(&self.shared.connection, queue).await?)
+        Ok(topology::declare(self.shared.connection.shared(), queue).await?)
     }
 
     /// Whether there is a queue of this name.
     pub(crate) async fn has_queue(&self, queue: &str) -> Result<bool, RabbitPublishError> {
-        Ok(topology::exists(&self.shared.connection, queue).await?)
+        Ok(topology::exists(self.shared.connection.shared(), queue).await?)
     }
 
     /// Takes no more messages, publishes those that it has, and closes.
@@ -161,8 +170,7 @@ impl Line {
         addressed: Addressed,
         call: u64,
         needs_fresh_channel: bool,
-    ) -> Result<impl Future<Output = Result<(), RabbitPublishError>> + use<>, RabbitPublishError>
-    {
+    ) -> Result<Confirm, RabbitPublishError> {
         let (mut unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::Fail);
         unconfirmed.call = Some(call);
         unconfirmed.needs_fresh_channel = needs_fresh_channel;
@@ -192,9 +200,20 @@ impl Line {
 }
 
 impl Shared {
+    fn new(connection: Arc<LineConnection>, calls: Option<Arc<Calls>>) -> Self {
+        Self {
+            connection,
+            trouble: Mutex::default(),
+            overdue: Notify::new(),
+            closing: CancellationToken::new(),
+            calls,
+            task: TaskTracker::new(),
+        }
+    }
+
     /// Opens the channel of this number, which tells by which one a reply came.
     async fn open_channel(&self, number: u64) -> Result<ConfirmChannel, RabbitPublishError> {
-        let channel = ConfirmChannel::open(&self.connection).await?;
+        let channel = ConfirmChannel::open(self.connection.shared()).await?;
         if let Some(calls) = &self.calls {
             replies::consume(&channel, number, calls.clone(), &self.task).await?;
         }

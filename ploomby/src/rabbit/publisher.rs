@@ -1,24 +1,25 @@
 use std::{
     pin::pin,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use thiserror::Error;
-use tokio::{
-    sync::Mutex,
-    time::{error::Elapsed, timeout},
-};
+use tokio::time::{error::Elapsed, timeout};
 use tracing::{info, warn};
 
+pub(crate) use self::unconfirmed::Confirm;
 pub(super) use self::{
     channel::ConfirmChannel,
     unconfirmed::{OnLoss, Unconfirmed},
 };
 use super::{
-    connection::{ConnectError, SharedConnection},
+    connection::ConnectError,
+    line::{Line, LineConnection},
     topology::{self, TopologyError},
-    url::RabbitUrl,
 };
 use crate::{
     consumer::companions::Declared,
@@ -27,6 +28,7 @@ use crate::{
 
 mod channel;
 mod confirms;
+mod returns;
 mod unconfirmed;
 
 /// How long a confirm may take; the broker may have to write to disk, on several nodes.
@@ -35,24 +37,24 @@ pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 /// A confirm that takes longer is worth a line in the log.
 const SLOW_CONFIRM: Duration = Duration::from_secs(5);
 
-/// Publishes to queues and waits until the broker has taken responsibility.
+/// Publishes copies and replies to queues, and waits until the broker has taken responsibility.
 ///
-/// It has a connection of its own: RabbitMQ stops reading from connections that publish while it
-/// is short of memory or disk, and acknowledgements must not wait behind that.
+/// It is a [`Line`] whose messages do not outlast its channel. One that the broker refuses fails alone.
 #[derive(Debug)]
 pub(crate) struct ConfirmedPublisher {
-    connection: SharedConnection,
-    channel: Mutex<Option<ConfirmChannel>>,
+    connection: Arc<LineConnection>,
+    /// Opened by the first message.
+    line: Mutex<Option<Line>>,
     /// The last confirm took long, and the log says so.
     slow: AtomicBool,
 }
 
 impl ConfirmedPublisher {
-    /// The connection is opened by the first message.
-    pub(crate) fn new(url: RabbitUrl) -> Self {
+    /// Nothing is opened before the first message.
+    pub(crate) fn new(connection: Arc<LineConnection>) -> Self {
         Self {
-            connection: SharedConnection::new(url, "publisher"),
-            channel: Mutex::default(),
+            connection,
+            line: Mutex::default(),
             slow: AtomicBool::new(false),
         }
     }
@@ -61,14 +63,20 @@ impl ConfirmedPublisher {
     ///
     /// # Errors
     ///
-    /// The message may not be in the queue; after [`RabbitPublishError::TimedOut`] and
+    /// The message may not be in the queue; after [`RabbitPublishError::Overdue`] and
     /// [`RabbitPublishError::Lost`] it may be there all the same.
     pub(crate) async fn publish(
         &self,
         queue: &str,
         message: Message,
     ) -> Result<(), RabbitPublishError> {
-        let mut publishing = pin!(self.publish_in_time(queue, message));
+        if queue.len() > 255 {
+            return Err(RabbitPublishError::QueueName);
+        }
+        let line = self.line();
+        let copy = Addressed::to_queue(queue, message);
+        // one limit for all: a broker without memory takes neither channels nor messages
+        let mut publishing = pin!(line.publish_copy(copy, CONFIRM_TIMEOUT));
         let published = match timeout(SLOW_CONFIRM, &mut publishing).await {
             Ok(published) => published,
             Err(_) => {
@@ -88,28 +96,6 @@ impl ConfirmedPublisher {
         published
     }
 
-    async fn publish_in_time(
-        &self,
-        queue: &str,
-        message: Message,
-    ) -> Result<(), RabbitPublishError> {
-        // one limit for all: a broker without memory takes neither channels nor messages
-        let published = timeout(CONFIRM_TIMEOUT, async {
-            self.send(queue, message).await?.await
-        });
-        match published.await {
-            Ok(published) => published,
-            Err(elapsed) => {
-                // a channel that does not confirm is of no use to the next message either, and
-                // would remember this one for ever
-                if let Ok(mut channel) = self.channel.try_lock() {
-                    channel.take();
-                }
-                Err(elapsed.into())
-            }
-        }
-    }
-
     /// Publishes the copy of a consumed message.
     pub(super) async fn keep(&self, queue: &str, copy: Message) -> Result<(), RabbitPublishError> {
         self.publish(queue, self.own(copy)?).await
@@ -117,22 +103,32 @@ impl ConfirmedPublisher {
 
     /// Declares a queue of ours.
     pub(super) async fn declare(&self, queue: &Declared) -> Result<(), RabbitPublishError> {
-        Ok(topology::declare(&self.connection, queue).await?)
+        Ok(topology::declare(self.connection.shared(), queue).await?)
     }
 
     pub(crate) async fn close(&self) {
-        let channel = self.channel.lock().await.take();
-        if let Some(channel) = channel {
-            channel.close().await;
+        let line = self.lock().take();
+        match line {
+            Some(line) => line.close().await,
+            None => self.connection.close_unless_used().await,
         }
-        self.connection.close().await;
+    }
+
+    fn line(&self) -> Line {
+        let mut line = self.lock();
+        line.get_or_insert_with(|| Line::of(self.connection.clone()))
+            .clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Line>> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// RabbitMQ refuses messages in the name of another user than the connection's, with an error
     /// that closes the channel. The copy tells the user in a header.
     fn own(&self, copy: Message) -> Result<Message, PropertyError> {
         match copy.properties.get_user_id() {
-            Some(user) if user != self.connection.user() => {
+            Some(user) if user != self.connection.shared().user() => {
                 let mut list = copy.properties.headers().to_list();
                 list.push((headers::USER_ID.to_owned(), user.into()));
                 Ok(Message {
@@ -142,37 +138,6 @@ impl ConfirmedPublisher {
             }
             _ => Ok(copy),
         }
-    }
-
-    /// Hands the message to the connection; the future that is returned waits for the confirm.
-    async fn send(
-        &self,
-        queue: &str,
-        message: Message,
-    ) -> Result<impl Future<Output = Result<(), RabbitPublishError>> + use<>, RabbitPublishError>
-    {
-        if queue.len() > 255 {
-            return Err(RabbitPublishError::QueueName);
-        }
-        let mut slot = self.channel.lock().await;
-        // out of the slot while it is used: a send that is dropped halfway would leave the count
-        // of messages wrong, and so leaves no channel
-        let open = match slot.take() {
-            Some(open) if open.is_usable() => open,
-            _ => ConfirmChannel::open(&self.connection).await?,
-        };
-        let (unconfirmed, confirm) =
-            Unconfirmed::new(Addressed::to_queue(queue, message), OnLoss::Fail);
-        // one that is given back is dropped, which its confirm tells
-        let _ = open.publish(unconfirmed).await;
-        // one that is not used any more closes once all its messages are confirmed
-        let channel = open.channel().clone();
-        *slot = Some(open);
-        Ok(async move {
-            let confirmed = confirm.await;
-            drop(channel);
-            confirmed
-        })
     }
 }
 
@@ -186,6 +151,9 @@ pub(crate) enum RabbitPublishError {
     Topology(#[from] TopologyError),
     #[error(transparent)]
     Property(#[from] PropertyError),
+    /// The same, for each message that waits.
+    #[error("{0}")]
+    Unreachable(String),
     #[error("the name of a queue has at most 255 bytes")]
     QueueName,
     #[error(transparent)]
@@ -215,7 +183,7 @@ impl RabbitPublishError {
     /// Whether there was no connection to ask over, so that a later try may go better.
     pub(crate) fn is_out_of_reach(&self) -> bool {
         match self {
-            Self::Connect(_) => true,
+            Self::Connect(_) | Self::Unreachable(_) => true,
             Self::Topology(error) => error.is_passing(),
             _ => false,
         }

@@ -15,7 +15,7 @@ use futures_util::future::poll_immediate;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     task::{JoinHandle, yield_now},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, interval_at, timeout},
 };
 use tracing::{debug, warn};
 
@@ -48,6 +48,8 @@ pub(super) struct Session {
     last: u64,
     /// The broker says when the queue is deleted.
     is_told: bool,
+    /// How long nothing comes before another session is opened in its place.
+    stale: Duration,
     /// Asks the broker to send nothing more, once shutdown has begun.
     cancelling: Option<JoinHandle<()>>,
     /// The last delivery has come.
@@ -76,8 +78,12 @@ pub(super) struct Subscription {
 const ALWAYS_CANCEL: &str = "x-cancel-on-ha-failover";
 
 /// How long nothing comes before a consumer subscribes anew that the broker may have lost in silence, and up to
-/// twice as long.
+/// twice as long. Each time that nothing has come since the last, it waits twice as long.
 const STALE: Duration = Duration::from_secs(15);
+
+/// A queue that is idle for hours costs the broker no more than this. It is lost only where it is deleted and
+/// declared again in the same moment.
+const LONGEST_STALE: Duration = Duration::from_secs(8 * 60);
 
 impl Session {
     /// Opens a channel and subscribes: deliveries come from here on.
@@ -117,9 +123,20 @@ impl Session {
             acknowledger: Arc::new(acknowledger),
             last: 0,
             is_told: subscription.is_told,
+            stale: STALE,
             cancelling: None,
             drained: false,
         })
+    }
+
+    /// How long the session that takes the place of this one waits for a message.
+    pub(super) fn next_stale(&self) -> Duration {
+        next_stale(self.stale, self.last > 0)
+    }
+
+    pub(super) fn stale_after(mut self, stale: Duration) -> Self {
+        self.stale = stale;
+        self
     }
 
     /// Dispatches and acknowledges until the channel is lost, and says why it was. Once shutdown has begun, what
@@ -135,7 +152,7 @@ impl Session {
         let mut recycler = dispatcher.recycler();
         let mut looked_again = false;
         let mut pace = Pace::new();
-        let mut stale = interval(STALE);
+        let mut stale = interval(self.stale);
         // after a busy time, each time is as long all the same
         stale.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut last_at_tick = None;
@@ -205,6 +222,11 @@ impl Session {
                 () = &mut stopped, if !self.is_cancelled() => self.cancel(),
                 _ = stale.tick(), if !self.is_told => {
                     let last = last_at_tick.replace(self.last);
+                    if last.is_some() && last != last_at_tick && self.stale > STALE {
+                        self.stale = STALE;
+                        stale = interval_at(Instant::now() + STALE, STALE);
+                        stale.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                    }
                     if last == last_at_tick && self.is_done() && self.deliveries.is_empty() {
                         return Ok(());
                     }
@@ -335,6 +357,14 @@ impl Session {
     }
 }
 
+/// How long the session waits for a message that comes after one that waited as long.
+fn next_stale(before: Duration, something_came: bool) -> Duration {
+    match something_came {
+        true => STALE,
+        false => (before * 2).min(LONGEST_STALE),
+    }
+}
+
 /// Why a channel consumes no more.
 #[derive(Debug)]
 pub(super) struct Lost(pub(super) String);
@@ -359,4 +389,24 @@ async fn subscribe(
 /// Whether the broker did not subscribe, since it does not say when this queue is deleted.
 pub(super) fn is_refusal_to_tell(error: &TopologyError) -> bool {
     matches!(error, TopologyError::Queue { closed, .. } if closed.text.contains(ALWAYS_CANCEL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_that_stays_idle_is_subscribed_to_anew_ever_more_seldom() {
+        let mut stale = STALE;
+        let mut renewals = 0;
+        let mut quiet = Duration::ZERO;
+        while quiet < Duration::from_secs(24 * 60 * 60) {
+            quiet += stale;
+            stale = next_stale(stale, false);
+            renewals += 1;
+        }
+        assert!(renewals < 190, "{renewals} in a day");
+        assert_eq!(stale, LONGEST_STALE);
+        assert_eq!(next_stale(stale, true), STALE);
+    }
 }

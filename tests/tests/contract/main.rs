@@ -161,6 +161,7 @@ contract! {
         a_message_expires,
         a_batch_arrives_in_order,
         a_batch_tells_which_messages_failed,
+        a_long_batch_is_read_as_it_is_sent,
         a_publisher_that_a_handler_may_do_without_is_there;
     rpc:
         a_call_returns_what_the_handler_replies,

@@ -341,6 +341,36 @@ pub(crate) async fn a_batch_tells_which_messages_failed(bed: Arc<Bed>) {
     publisher.close().await;
 }
 
+pub(crate) async fn a_long_batch_is_read_as_it_is_sent(bed: Arc<Bed>) {
+    const MESSAGES: usize = 4_000;
+
+    struct Unwritable(usize);
+
+    impl Serialize for Unwritable {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            match self.0 {
+                3_000 => Err(S::Error::custom("it cannot be written")),
+                number => serializer.serialize_u64(number as u64),
+            }
+        }
+    }
+
+    let (publisher, queue) = publisher_and_queue(&bed).await;
+    let read = std::sync::atomic::AtomicUsize::new(0);
+    let batch = (0..MESSAGES).map(|number| {
+        read.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        publisher.to(&queue).payload(&Unwritable(number))
+    });
+    let error = publisher.send_all(batch).await.unwrap_err();
+    let [(3_000, PublishError::Invalid(_))] = error.failed() else {
+        panic!("{error}");
+    };
+    // those before it are sent, those behind it are not even written
+    assert_eq!(read.into_inner(), 3_001);
+    assert_eq!(bed.take_all(&queue).await.len(), 3_000);
+    publisher.close().await;
+}
+
 pub(crate) async fn a_publisher_that_a_handler_may_do_without_is_there(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let (seen, mut handled) = ploomby_tests::seen();

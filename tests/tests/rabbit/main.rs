@@ -9,6 +9,7 @@ mod publisher;
 mod publishing;
 mod quarantine;
 mod recovery;
+mod refused;
 mod retries;
 mod rpc;
 mod shutdown;

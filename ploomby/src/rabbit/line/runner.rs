@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::{Shared, WAITING};
 use crate::rabbit::{
     options::Reconnect,
-    publisher::{CONFIRM_TIMEOUT, ConfirmChannel, RabbitPublishError, Unconfirmed},
+    publisher::{CONFIRM_TIMEOUT, ConfirmChannel, OnLoss, RabbitPublishError, Unconfirmed},
 };
 
 /// The task that publishes. It ends when nobody has anything more to send.
@@ -34,13 +34,13 @@ impl Runner {
     pub(super) fn new(
         shared: Arc<Shared>,
         messages: mpsc::Receiver<Box<Unconfirmed>>,
-        channel: ConfirmChannel,
+        channel: Option<ConfirmChannel>,
     ) -> Self {
         Self {
             shared,
             messages,
-            channel: Some(channel),
-            channels: Self::FIRST_CHANNEL,
+            channels: channel.as_ref().map_or(0, |_| Self::FIRST_CHANNEL),
+            channel,
             set_aside: Vec::new(),
             unsent: VecDeque::new(),
             suspects: 0,
@@ -77,7 +77,7 @@ impl Runner {
             }
             break;
         }
-        self.shared.connection.close().await;
+        self.shared.connection.leave().await;
     }
 
     async fn publish_unsent(&mut self) {
@@ -233,9 +233,25 @@ impl Runner {
                     if self.note_trouble(Some(error.clone())).is_none() {
                         warn!(error, "cannot publish, trying again");
                     }
+                    self.fail_copies(&error);
+                    if self.unsent.is_empty() {
+                        return;
+                    }
                 }
             }
             sleep(Reconnect::forever().pause(attempt)).await;
+        }
+    }
+
+    /// Copies do not wait for a connection: their originals are safe.
+    fn fail_copies(&mut self, error: &str) {
+        for message in mem::take(&mut self.unsent) {
+            match message.on_loss {
+                OnLoss::FailUnlessRefused => {
+                    message.settle(Err(RabbitPublishError::Unreachable(error.to_owned())));
+                }
+                OnLoss::Fail | OnLoss::SendAgain => self.unsent.push_back(message),
+            }
         }
     }
 

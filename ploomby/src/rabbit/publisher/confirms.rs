@@ -17,15 +17,17 @@ use tracing::warn;
 
 use super::{
     RabbitPublishError,
+    returns::Returns,
     unconfirmed::{OnLoss, Unconfirmed},
 };
+use crate::message::{Addressed, Routing};
 
 /// The messages of one channel that the broker has not confirmed yet.
 ///
 /// RabbitMQ counts them, from 1, and confirms by number. A message that no queue took comes back
 /// before its confirm, but without its number: every unconfirmed message with its address and its
 /// message id counts as returned. Without ids that is one too many now and then, which duplicates
-/// and never loses.
+/// and never loses. Both are found without looking through what is unconfirmed.
 ///
 /// Source: [publisher confirms](https://www.rabbitmq.com/docs/confirms#publisher-confirms).
 #[derive(Debug, Default)]
@@ -41,6 +43,8 @@ struct State {
     settled: u64,
     /// In the order of their numbers; gone are those that were confirmed before earlier ones.
     waiting: VecDeque<Option<Box<Unconfirmed>>>,
+    /// Which of them can come back, and as what.
+    returns: Returns,
     /// What is to be sent on another channel, in the order of publishing.
     kept: VecDeque<Box<Unconfirmed>>,
     closed: Option<String>,
@@ -68,12 +72,24 @@ impl Confirms {
             return Err(message);
         }
         message.returned = false;
+        message.number = state.settled + state.waiting.len() as u64 + 1;
+        if message.addressed.routing == Routing::Mandatory {
+            let Addressed {
+                exchange,
+                routing_key,
+                message: content,
+                ..
+            } = &message.addressed;
+            let id = content.properties().get_message_id();
+            message.identity = state.returns.identity(exchange, routing_key, id);
+            state.returns.expect(message.identity, message.number);
+        }
         // the wait of the broker's own begins here, however long the message waited for a connection
         message.since = Instant::now();
         let body = &mut message.addressed.message.body;
         let body = match message.on_loss {
             OnLoss::Fail => mem::take(body),
-            OnLoss::SendAgain => body.clone(),
+            OnLoss::SendAgain | OnLoss::FailUnlessRefused => body.clone(),
         };
         state.waiting.push_back(Some(message));
         Ok(body)
@@ -152,9 +168,32 @@ impl Confirms {
     }
 
     fn returned(&self, exchange: &str, routing_key: &str, message_id: Option<&str>) {
-        for waiting in self.lock().waiting.iter_mut().flatten() {
-            waiting.returned |= waiting.is(exchange, routing_key, message_id);
+        let mut state = self.lock();
+        let State {
+            settled,
+            waiting,
+            returns,
+            ..
+        } = &mut *state;
+        let identity = returns.identity(exchange, routing_key, message_id);
+        for number in returns.of(identity) {
+            let at = number.checked_sub(*settled + 1);
+            let at = at.and_then(|at| usize::try_from(at).ok());
+            let Some(Some(waiting)) = at.and_then(|at| waiting.get_mut(at)) else {
+                continue;
+            };
+            // those before it are by then, too
+            if waiting.returned {
+                return;
+            }
+            waiting.returned = waiting.is(exchange, routing_key, message_id);
         }
+    }
+
+    /// The broker closed the channel.
+    fn refuse(&self, reason: &str) {
+        self.lock().is_refusal = true;
+        self.close(reason);
     }
 
     pub(in crate::rabbit) fn close(&self, reason: &str) {
@@ -164,9 +203,15 @@ impl Confirms {
             .get_or_insert_with(|| reason.to_owned())
             .clone();
         let waiting = mem::take(&mut state.waiting).into_iter().flatten();
+        let is_refusal = state.is_refusal;
         let (kept, lost): (VecDeque<_>, VecDeque<_>) =
-            waiting.partition(|waiting| waiting.on_loss == OnLoss::SendAgain);
+            waiting.partition(|waiting| match waiting.on_loss {
+                OnLoss::SendAgain => true,
+                OnLoss::FailUnlessRefused => is_refusal,
+                OnLoss::Fail => false,
+            });
         state.kept.extend(kept);
+        state.returns.clear();
         drop(state);
         for unconfirmed in lost {
             unconfirmed.settle(Err(RabbitPublishError::Lost(reason.clone())));
@@ -201,6 +246,17 @@ impl State {
             self.waiting.pop_front();
             self.settled += 1;
         }
+        let (settled, waiting) = (self.settled, &self.waiting);
+        let is_waiting = |number: u64| {
+            let at = number.checked_sub(settled + 1);
+            let at = at.and_then(|at| usize::try_from(at).ok());
+            at.is_some_and(|at| matches!(waiting.get(at), Some(Some(_))))
+        };
+        for unconfirmed in &taken {
+            if unconfirmed.addressed.routing == Routing::Mandatory {
+                self.returns.settle(unconfirmed.identity, is_waiting);
+            }
+        }
         taken
     }
 }
@@ -222,8 +278,7 @@ impl ChannelCallback for ConfirmCallback {
             reason = close.reply_text(),
             "the broker closed the publishing channel"
         );
-        self.0.lock().is_refusal = true;
-        self.0.close(close.reply_text());
+        self.0.refuse(close.reply_text());
         Ok(())
     }
 
@@ -259,7 +314,7 @@ impl ChannelCallback for ConfirmCallback {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Addressed, Message, Properties};
+    use crate::message::{Message, Properties};
 
     type Confirm = std::pin::Pin<Box<dyn Future<Output = Result<(), RabbitPublishError>>>>;
 
@@ -347,5 +402,69 @@ mod tests {
             .map(|kept| kept.addressed.routing_key.clone())
             .collect();
         assert_eq!(queues, ["2", "3"]);
+    }
+
+    #[tokio::test]
+    async fn all_that_a_returned_message_may_be_count_as_returned() {
+        let confirms = Confirms::default();
+        let done = expect(&confirms, "q", "same");
+        let [first, second] = [(); 2].map(|()| expect(&confirms, "q", "same"));
+        let other = expect(&confirms, "q", "other");
+        confirms.settle(1, false, true);
+        assert!(done.await.is_ok());
+        confirms.returned("", "q", Some("same"));
+        let late = expect(&confirms, "q", "same");
+        confirms.settle(5, true, true);
+        for returned in [first, second] {
+            assert!(matches!(
+                returned.await,
+                Err(RabbitPublishError::Unroutable(_))
+            ));
+        }
+        assert!(other.await.is_ok());
+        assert!(late.await.is_ok());
+        assert!(confirms.lock().returns.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_returned_is_found_among_any_number_in_the_same_time() {
+        const MESSAGES: u64 = 100_000;
+
+        let confirms = Confirms::default();
+        let waiting: Vec<_> = (0..MESSAGES)
+            .map(|id| expect(&confirms, "gone", &id.to_string()))
+            .collect();
+        let start = Instant::now();
+        for id in 0..MESSAGES {
+            confirms.returned("", "gone", Some(&id.to_string()));
+        }
+        // a search through all of them takes minutes
+        assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+        confirms.settle(MESSAGES, true, true);
+        for confirm in waiting {
+            assert!(matches!(
+                confirm.await,
+                Err(RabbitPublishError::Unroutable(_))
+            ));
+        }
+    }
+
+    #[test]
+    fn a_copy_is_sent_again_where_the_broker_refused_one_of_them_and_lost_with_the_connection() {
+        let copy = |confirms: &Confirms| {
+            let addressed = Addressed::to_queue("q", Message::new("body"));
+            let (unconfirmed, _) = Unconfirmed::new(addressed, OnLoss::FailUnlessRefused);
+            assert!(confirms.expect(unconfirmed).is_ok());
+        };
+        let confirms = Confirms::default();
+        copy(&confirms);
+        confirms.close("the connection was lost");
+        assert!(confirms.take_kept().is_empty());
+        let confirms = Confirms::default();
+        copy(&confirms);
+        confirms.refuse("PRECONDITION_FAILED");
+        let kept = confirms.take_kept();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].addressed.message.body(), "body");
     }
 }

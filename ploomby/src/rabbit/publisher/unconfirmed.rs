@@ -1,4 +1,8 @@
-use std::time::Instant;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
 
 use tokio::sync::oneshot;
 
@@ -9,32 +13,50 @@ use crate::message::Addressed;
 #[derive(Debug)]
 pub(in crate::rabbit) struct Unconfirmed {
     pub(in crate::rabbit) addressed: Addressed,
-    pub(super) on_loss: OnLoss,
+    pub(in crate::rabbit) on_loss: OnLoss,
     /// The call that it makes, where it makes one.
     pub(in crate::rabbit) call: Option<u64>,
     /// It goes over a channel that carried no other before.
     pub(in crate::rabbit) needs_fresh_channel: bool,
     pub(super) since: Instant,
     pub(super) returned: bool,
+    /// What the channel knows it by.
+    pub(super) number: u64,
+    /// What it comes back as, where no queue takes it.
+    pub(super) identity: u64,
     confirm: oneshot::Sender<Result<(), RabbitPublishError>>,
+}
+
+/// Resolves once it is known what became of a message.
+#[derive(Debug)]
+pub(crate) struct Confirm(oneshot::Receiver<Result<(), RabbitPublishError>>);
+
+impl Future for Confirm {
+    type Output = Result<(), RabbitPublishError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(cx).map(|confirmed| {
+            let lost = || RabbitPublishError::Lost("the channel was closed".to_owned());
+            confirmed.unwrap_or_else(|_| Err(lost()))
+        })
+    }
 }
 
 /// What becomes of an unconfirmed message whose channel is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::rabbit) enum OnLoss {
+    /// Its sender hears of it.
     Fail,
+    /// It is sent again, as long as its sender waits.
     SendAgain,
+    /// A copy, whose original comes back with a lost connection: to send it again would make two of it. Where
+    /// the broker refused a message, it is sent again, since it was another one that was at fault.
+    FailUnlessRefused,
 }
 
 impl Unconfirmed {
     /// The message, and what tells its sender.
-    pub(in crate::rabbit) fn new(
-        addressed: Addressed,
-        on_loss: OnLoss,
-    ) -> (
-        Box<Self>,
-        impl Future<Output = Result<(), RabbitPublishError>> + Send + use<>,
-    ) {
+    pub(in crate::rabbit) fn new(addressed: Addressed, on_loss: OnLoss) -> (Box<Self>, Confirm) {
         let (confirm, confirmed) = oneshot::channel();
         let unconfirmed = Box::new(Self {
             addressed,
@@ -43,16 +65,11 @@ impl Unconfirmed {
             needs_fresh_channel: false,
             since: Instant::now(),
             returned: false,
+            number: 0,
+            identity: 0,
             confirm,
         });
-        let confirmed = async {
-            confirmed.await.unwrap_or_else(|_| {
-                Err(RabbitPublishError::Lost(
-                    "the channel was closed".to_owned(),
-                ))
-            })
-        };
-        (unconfirmed, confirmed)
+        (unconfirmed, Confirm(confirmed))
     }
 
     /// Whether nobody waits any more.

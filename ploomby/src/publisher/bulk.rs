@@ -1,0 +1,182 @@
+//! Sending many messages, with a window of them under way.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::{Broker, Outgoing, PublishAllError, PublishError, Publisher};
+use crate::{
+    message::Addressed,
+    rabbit::{Confirm, Declarations, Line, RabbitPublishError},
+};
+
+/// How many messages are sent ahead of their confirms.
+const MESSAGES: usize = 1024;
+
+/// How many bytes of bodies, at most. A larger message is sent alone.
+const BYTES: usize = 8 * 1024 * 1024;
+
+/// Sends messages in their order, and waits for all of their confirms.
+pub(super) async fn send_all<'p>(
+    publisher: &Publisher,
+    messages: impl Iterator<Item = Outgoing<'p>>,
+) -> Result<(), PublishAllError> {
+    let mut messages = messages.enumerate();
+    let mut window = Window::new(publisher);
+    // the first window is read before any of it is sent: what cannot be sent at all keeps it back
+    let (mut first, mut bytes, mut all_ready) = (Vec::new(), 0, None);
+    while first.len() < MESSAGES && bytes < BYTES {
+        let Some((at, outgoing)) = messages.next() else {
+            break;
+        };
+        let prepared = publisher.prepare_outgoing(outgoing).await;
+        let (message, ready) = prepared.map_err(|error| PublishAllError::at(at, error))?;
+        bytes += message.message.body().len();
+        all_ready = all_ready.max(ready);
+        first.push((at, message));
+    }
+    if let Some(ready) = all_ready {
+        sleep_until(ready).await;
+    }
+    for (at, message) in first {
+        window.send(at, message).await;
+    }
+    for (at, outgoing) in messages {
+        match publisher.prepare_outgoing(outgoing).await {
+            Ok((message, ready)) => {
+                if let Some(ready) = ready {
+                    sleep_until(ready).await;
+                }
+                window.send(at, message).await;
+            }
+            Err(error) => {
+                window.failed.push((at, error));
+                break;
+            }
+        }
+    }
+    window.finish().await
+}
+
+/// What is sent and not confirmed.
+struct Window<'p> {
+    broker: &'p Broker,
+    timeout: Duration,
+    waiting: VecDeque<Waiting>,
+    /// How many bytes of bodies wait.
+    bytes: usize,
+    failed: Vec<(usize, PublishError)>,
+    /// A message was not confirmed in its time: those behind it are not sent.
+    is_over: bool,
+}
+
+struct Waiting {
+    at: usize,
+    len: usize,
+    /// None where the clock does not count as far.
+    until: Option<Instant>,
+    confirm: Confirm,
+}
+
+impl<'p> Window<'p> {
+    fn new(publisher: &'p Publisher) -> Self {
+        Self {
+            broker: &publisher.broker,
+            timeout: publisher.timeout,
+            waiting: VecDeque::new(),
+            bytes: 0,
+            failed: Vec::new(),
+            is_over: false,
+        }
+    }
+
+    async fn send(&mut self, at: usize, message: Addressed) {
+        let sent = match self.broker {
+            Broker::Rabbit { line, delays } => self.send_by(line, delays, at, message).await,
+            Broker::Memory(broker) => broker
+                .publish_addressed(message)
+                .map_err(PublishError::from),
+        };
+        if let Err(error) = sent {
+            self.failed.push((at, error));
+        }
+    }
+
+    /// Sends it once there is room in the window.
+    async fn send_by(
+        &mut self,
+        line: &Line,
+        delays: &Declarations,
+        at: usize,
+        message: Addressed,
+    ) -> Result<(), PublishError> {
+        let len = message.message.body().len();
+        while self.waiting.len() >= MESSAGES
+            || (self.bytes + len > BYTES && !self.waiting.is_empty())
+        {
+            self.settle_first(line, delays).await;
+        }
+        if self.is_over {
+            return Err(line.overdue(self.timeout).into());
+        }
+        let until = Instant::now().checked_add(self.timeout);
+        let confirm = match by(until, line.begin(message)).await {
+            Some(begun) => begun?,
+            None => {
+                self.is_over = true;
+                return Err(line.overdue(self.timeout).into());
+            }
+        };
+        self.bytes += len;
+        self.waiting.push_back(Waiting {
+            at,
+            len,
+            until,
+            confirm,
+        });
+        Ok(())
+    }
+
+    async fn settle_first(&mut self, line: &Line, delays: &Declarations) {
+        let Some(Waiting {
+            at,
+            len,
+            until,
+            confirm,
+        }) = self.waiting.pop_front()
+        else {
+            return;
+        };
+        self.bytes -= len;
+        let confirmed: Result<(), RabbitPublishError> = match by(until, confirm).await {
+            Some(confirmed) => confirmed,
+            None => {
+                self.is_over = true;
+                Err(line.overdue(self.timeout))
+            }
+        };
+        if let Err(error) = confirmed {
+            if let RabbitPublishError::Unroutable(queue) = &error {
+                delays.forget(queue);
+            }
+            self.failed.push((at, error.into()));
+        }
+    }
+
+    async fn finish(mut self) -> Result<(), PublishAllError> {
+        if let Broker::Rabbit { line, delays } = self.broker {
+            while !self.waiting.is_empty() {
+                self.settle_first(line, delays).await;
+            }
+        }
+        PublishAllError::of(self.failed)
+    }
+}
+
+/// What comes by then.
+async fn by<T>(until: Option<Instant>, coming: impl Future<Output = T>) -> Option<T> {
+    match until {
+        Some(until) => timeout_at(until, coming).await.ok(),
+        None => Some(coming.await),
+    }
+}
