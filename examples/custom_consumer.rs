@@ -15,7 +15,7 @@ use std::{
 };
 
 use ploomby::{
-    Acknowledger, ConsumerError, Delivery, DeliveryTag, Dispatcher, HandlerRegistry, KeySource,
+    Acknowledger, ConsumerError, DeliveryTag, Dispatcher, HandlerRegistry, KeySource,
     Message, MessageConsumer, MessageConsumerFactory, MessageConsumerRegistry,
 };
 use serde::Deserialize;
@@ -100,13 +100,20 @@ impl MessageConsumer for LinesConsumer {
             .lines
             .as_mut()
             .ok_or_else(|| ConsumerError::new("not connected"))?;
+        // each delivery takes the memory of the last one, and is dispatched by this very task: the way
+        // that ploomby's own consumers go
+        let mut recycler = dispatcher.recycler();
         while let Some(line) = lines.next_line().await? {
-            let (delivery, tag) = self.unsettled.take(line)?;
-            dispatcher.dispatch(delivery, tag, &self.unsettled).await;
+            let (message, tag) = self.unsettled.take(line)?;
+            dispatcher
+                .dispatch_in_consume(recycler.delivery(message), tag, &self.unsettled)
+                .await;
         }
         // what failed or was requeued comes again, until nothing is left
-        while let Some((delivery, tag)) = self.unsettled.next().await {
-            dispatcher.dispatch(delivery, tag, &self.unsettled).await;
+        while let Some((message, tag)) = self.unsettled.next().await {
+            dispatcher
+                .dispatch_in_consume(recycler.delivery(message), tag, &self.unsettled)
+                .await;
         }
         Ok(())
     }
@@ -135,14 +142,14 @@ struct Messages {
 }
 
 impl Unsettled {
-    fn take(&self, line: String) -> Result<(Delivery, DeliveryTag), ConsumerError> {
+    fn take(&self, line: String) -> Result<(Message, DeliveryTag), ConsumerError> {
         let message = message(&line)?;
         let tag = self.with(|messages| messages.add(line, message.clone()));
-        Ok((Delivery::new(message), DeliveryTag::new(tag)))
+        Ok((message, DeliveryTag::new(tag)))
     }
 
     /// The next message to try again; `None` once all are settled.
-    async fn next(&self) -> Option<(Delivery, DeliveryTag)> {
+    async fn next(&self) -> Option<(Message, DeliveryTag)> {
         loop {
             let changed = self.changed.notified();
             let (next, is_done) = self.with(|messages| {
@@ -166,7 +173,7 @@ impl Unsettled {
                             .map(|(_, message)| message.clone())
                     });
                     if let Some(message) = message {
-                        return Some((Delivery::new(message), DeliveryTag::new(tag)));
+                        return Some((message, DeliveryTag::new(tag)));
                     }
                 }
             }

@@ -4,11 +4,10 @@ use std::{any::Any, borrow::Cow, fmt, sync::Arc};
 
 use http::Extensions;
 
-pub use self::key::KeySource;
+pub use self::{key::KeySource, recycler::Recycler};
 pub(crate) use self::{
     key::{KeyError, KeyReader},
     plain_body::plain_body,
-    recycler::Recycler,
     source::{ReplyStyle, Source},
 };
 use crate::{
@@ -134,33 +133,44 @@ impl Delivery {
     /// Says through which exchange and with which routing key the message came.
     #[must_use]
     pub fn routed(mut self, exchange: impl Into<String>, routing_key: impl Into<String>) -> Self {
+        self.set_address(exchange, routing_key);
+        self
+    }
+
+    /// Says that the message was delivered before and not settled.
+    #[must_use]
+    pub fn redelivered(mut self) -> Self {
+        self.set_redelivered();
+        self
+    }
+
+    /// Says through which exchange and with which routing key the message came.
+    pub fn set_address(&mut self, exchange: impl Into<String>, routing_key: impl Into<String>) {
         if let Some(Content::Plain { published, .. }) = self.own_content() {
             let published = Arc::make_mut(published);
             published.exchange = exchange.into();
             published.routing_key = routing_key.into();
-            return self;
+            return;
         }
         let published = Published {
             message: self.message().clone(),
             exchange: exchange.into(),
             routing_key: routing_key.into(),
         };
-        let redelivered = self.came_back();
-        self.replaced(Content::Plain {
+        *self = self.clone().replaced(Content::Plain {
             published: Arc::new(published),
-            redelivered,
-        })
+            redelivered: self.came_back(),
+        });
     }
 
     /// Says that the message was delivered before and not settled.
-    #[must_use]
-    pub fn redelivered(mut self) -> Self {
+    pub fn set_redelivered(&mut self) {
         if let Some(Content::Plain { redelivered, .. }) = self.own_content() {
             *redelivered = true;
-            return self;
+            return;
         }
         let content = self.inner.content.to_plain(true);
-        self.replaced(content)
+        *self = self.clone().replaced(content);
     }
 
     /// What no clone shares.
@@ -358,10 +368,16 @@ impl Delivery {
 
     #[inline]
     pub(crate) fn set_source(&mut self, source: &Arc<Source>) {
-        let known = self.inner.source.as_ref();
-        if !known.is_some_and(|known| Arc::ptr_eq(known, source)) {
+        if !self.is_of(source) {
             self.set_new_source(source);
         }
+    }
+
+    /// Whether it comes from this very queue.
+    #[inline]
+    pub(crate) fn is_of(&self, source: &Arc<Source>) -> bool {
+        let known = self.inner.source.as_ref();
+        known.is_some_and(|known| Arc::ptr_eq(known, source))
     }
 
     fn set_new_source(&mut self, source: &Arc<Source>) {

@@ -134,8 +134,8 @@ impl Dispatcher {
         &self.queue.source.queue
     }
 
-    /// For the deliveries of one consumer.
-    pub(crate) fn recycler(&self) -> Recycler {
+    /// Makes the deliveries of one consumer, for [`dispatch_in_consume`](Self::dispatch_in_consume).
+    pub fn recycler(&self) -> Recycler {
         Recycler::new(self.queue.source.clone())
     }
 
@@ -193,20 +193,55 @@ impl Dispatcher {
         self.handle(&delivery, tag, acknowledger, start).await;
     }
 
-    /// [`dispatch`](Self::dispatch) of a delivery that the [`recycler`](Self::recycler) made. It does the same
-    /// and takes less time, and only [`consume`](crate::MessageConsumer::consume) itself may call it.
+    /// The same as [`dispatch`](Self::dispatch), in less time: for the loop of
+    /// [`consume`](crate::MessageConsumer::consume), with deliveries that the [`recycler`](Self::recycler) made.
     ///
-    /// The task that polls `consume` is the one that drains. So no handler is at work while
-    /// [`drain`](Self::drain) looks, other than those that wait, and the beginning of the shutdown is seen
-    /// without a token.
-    pub(crate) async fn dispatch_in_consume<A: Acknowledger>(
+    /// Only the task that polls `consume` may call it. That task is the one that drains: so no handler is at
+    /// work here while the shutdown looks for handlers, and the beginning of the shutdown is seen
+    /// without a count of who is at work. Called by another task, a handler that is at work here when the
+    /// program shuts down is not waited for.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use ploomby::{Acknowledger, DeliveryTag, Dispatcher, Message};
+    ///
+    /// async fn consume_all<A: Acknowledger>(
+    ///     messages: Vec<Message>,
+    ///     dispatcher: &Dispatcher,
+    ///     acknowledger: &Arc<A>,
+    /// ) {
+    ///     let mut recycler = dispatcher.recycler();
+    ///     for (tag, message) in (1..).zip(messages) {
+    ///         let delivery = recycler.delivery(message);
+    ///         dispatcher
+    ///             .dispatch_in_consume(delivery, DeliveryTag::new(tag), acknowledger)
+    ///             .await;
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// As that of [`dispatch`](Self::dispatch).
+    pub async fn dispatch_in_consume<A: Acknowledger>(
         &self,
         delivery: &Delivery,
         tag: DeliveryTag,
         acknowledger: &Arc<A>,
     ) {
+        if !delivery.is_of(&self.queue.source) {
+            // made by itself, or by the recycler of another queue
+            let dispatching = self.dispatch(delivery.clone(), tag, acknowledger);
+            return Box::pin(dispatching).await;
+        }
         let start = || (!self.queue.is_stopped.load(Acquire)).then_some(());
         self.handle(delivery, tag, acknowledger, start).await;
+    }
+
+    /// Gives a delivery back to its source, to be delivered again: one that came and was not dispatched,
+    /// such as after the shutdown has begun.
+    pub async fn give_back<A: Acknowledger>(&self, tag: DeliveryTag, acknowledger: &Arc<A>) {
+        Word::Requeue.tell(tag, &**acknowledger).await;
     }
 
     /// `start` gives nothing once shutdown has begun, and else what is held while the handler is at work here.

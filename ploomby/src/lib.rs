@@ -34,7 +34,7 @@ pub use self::{
         DeadLetters, MessageConsumer, MessageConsumerFactory, MessageConsumerRegistry,
         RegisterError, RunError,
     },
-    delivery::{Delivery, DeliveryTag, KeySource},
+    delivery::{Delivery, DeliveryTag, KeySource, Recycler},
     dispatcher::{CutOff, Dispatcher},
     handler::{
         HandlerFunction, HandlerOptions, HandlerRegistry, HandlersError, OrderBy, QueuePolicy,

@@ -1,14 +1,17 @@
-use std::{mem, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 use amqprs::channel::ConsumerMessage;
 
 use super::{Content, Delivery, DeliveryTag, Inner, Published, Source};
 use crate::message::{Message, Properties};
 
-/// Makes the deliveries of one consumer, each in the memory of the one before where nothing holds that
-/// any more: most are done when the next one comes.
+/// Makes the deliveries of one consumer, each in the memory of the last one if nothing holds that any
+/// more: most are done when the next one comes.
+///
+/// A consumer gets one by [`Dispatcher::recycler`](crate::Dispatcher::recycler), and hands what it makes to
+/// [`Dispatcher::dispatch_in_consume`](crate::Dispatcher::dispatch_in_consume).
 #[derive(Default)]
-pub(crate) struct Recycler {
+pub struct Recycler {
     source: Option<Arc<Source>>,
     last: Option<Delivery>,
 }
@@ -50,6 +53,28 @@ impl Recycler {
         Some((delivery, tag))
     }
 
+    /// The delivery of a message, from the default exchange, for the first time. What is otherwise,
+    /// [`set_address`](Delivery::set_address) and [`set_redelivered`](Delivery::set_redelivered) say.
+    pub fn delivery(&mut self, message: Message) -> &mut Delivery {
+        match self.unused() {
+            Some(Content::Plain {
+                published,
+                redelivered,
+            }) if Arc::get_mut(published).is_some() => {
+                let published = Arc::make_mut(published);
+                published.message = message;
+                published.exchange.clear();
+                published.routing_key.clear();
+                *redelivered = false;
+            }
+            _ => {
+                let published = Arc::new(Published::by_default(message, ""));
+                self.plain(published, false);
+            }
+        }
+        self.last.as_mut().expect("it was made just now")
+    }
+
     pub(crate) fn plain(&mut self, published: Arc<Published>, redelivered: bool) -> &Delivery {
         let new = Content::Plain {
             published,
@@ -64,8 +89,8 @@ impl Recycler {
         }
     }
 
-    /// Lets go of the last message, when it may take long until the next one comes.
-    pub(crate) fn clear(&mut self) {
+    /// Lets go of the last message, if it may take long until the next one comes.
+    pub fn clear(&mut self) {
         self.last = None;
     }
 
@@ -84,6 +109,12 @@ impl Recycler {
     fn anew(&mut self, content: Content) -> &Delivery {
         let inner = Inner::new(content, self.source.clone());
         self.last.insert(Delivery::of(Arc::new(inner)))
+    }
+}
+
+impl fmt::Debug for Recycler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recycler").finish_non_exhaustive()
     }
 }
 
@@ -115,5 +146,23 @@ mod tests {
         assert_eq!(Arc::as_ptr(&second.inner), place);
         recycler.clear();
         assert!(recycler.last.is_none());
+    }
+
+    #[test]
+    fn a_delivery_of_ones_own_is_as_new_in_the_memory_of_the_last() {
+        let mut recycler = Recycler::default();
+        let first = recycler.delivery(Message::new("1"));
+        first.set_address("exchange", "key");
+        first.set_redelivered();
+        assert_eq!((first.exchange(), first.routing_key()), ("exchange", "key"));
+        assert!(first.came_back());
+        let place = Arc::as_ptr(&first.inner);
+        let second = recycler.delivery(Message::new("2"));
+        assert_eq!(Arc::as_ptr(&second.inner), place);
+        assert_eq!((second.exchange(), second.routing_key()), ("", ""));
+        assert!(!second.came_back());
+        let held = second.clone();
+        let third = recycler.delivery(Message::new("3"));
+        assert_eq!((held.body(), third.body()), (&b"2"[..], &b"3"[..]));
     }
 }

@@ -29,7 +29,6 @@ use super::{
 use crate::{
     delivery::{Delivery, DeliveryTag},
     dispatcher::Dispatcher,
-    settle::Acknowledger,
 };
 
 pub(super) mod events;
@@ -241,7 +240,7 @@ impl Session {
         dispatcher: &Dispatcher,
     ) -> Result<(), Lost> {
         if self.is_cancelled() {
-            self.acknowledger.requeue(tag).await;
+            dispatcher.give_back(tag, &self.acknowledger).await;
             return Ok(());
         }
         let number = tag.get();
@@ -261,7 +260,8 @@ impl Session {
         };
         if !is_started {
             self.cancel();
-            self.acknowledger.requeue(DeliveryTag::new(number)).await;
+            let tag = DeliveryTag::new(number);
+            dispatcher.give_back(tag, &self.acknowledger).await;
         }
         Ok(())
     }
