@@ -15,8 +15,8 @@ use std::{
 };
 
 use ploomby::{
-    Acknowledger, ConsumerError, DeliveryTag, Dispatcher, HandlerRegistry, KeySource,
-    Message, MessageConsumer, MessageConsumerFactory, MessageConsumerRegistry,
+    Acknowledger, ConsumerError, DeliveryTag, Dispatcher, HandlerRegistry, KeySource, Message,
+    MessageConsumer, MessageConsumerFactory, MessageConsumerRegistry,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;

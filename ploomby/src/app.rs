@@ -1,6 +1,6 @@
 //! From settings to a running program.
 
-use std::{any::TypeId, fmt, time::Duration};
+use std::{any::TypeId, fmt, pin::pin, time::Duration};
 
 use http::Extensions;
 use tracing::{error, info};
@@ -27,11 +27,12 @@ mod running;
 mod signals;
 
 /// Handles the messages of one queue until the program is told to stop; `key_header` is the header
-/// that names the handler of each message.
+/// that names the handler of each message. A message without it is named by its property `type`, which a
+/// [`Publisher`] writes by default.
 ///
 /// It is a shortcut for [`App`] with its defaults: the handlers are those that carry
 /// [`#[handler]`](macro@crate::handler), 64 messages are prefetched, a lost connection is opened
-/// again for ever, and on SIGINT or SIGTERM running handlers have 30 s to finish.
+/// again for ever, and on SIGINT or SIGTERM running handlers have 25 s to finish.
 ///
 /// ```no_run
 /// # async fn example() -> anyhow::Result<()> {
@@ -46,10 +47,8 @@ mod signals;
 /// there or does not let it in, no handler, two handlers for one key. Later, what it cannot recover
 /// from.
 pub async fn run(url: &str, queue: &str, key_header: &str) -> Result<(), Error> {
-    App::new(url)
-        .queue(Queue::new(queue).key(KeySource::header(key_header)))
-        .run()
-        .await
+    let key = KeySource::header(key_header).or(KeySource::MessageType);
+    App::new(url).queue(Queue::new(queue).key(key)).run().await
 }
 
 /// A program that handles messages of one or several queues.
@@ -129,7 +128,7 @@ impl App {
     }
 
     /// How long running handlers may take to finish once the program is told to stop (default:
-    /// 30 s).
+    /// 25 s, which is below the 30 s that a container usually has before it is killed).
     pub fn shutdown_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
@@ -162,6 +161,45 @@ impl App {
         running.until(signals).await
     }
 
+    /// Consumes until `stop` is ready, then shuts down in order: for a program that ends by something else than
+    /// a signal. Ready before anything is consumed, it ends the start.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ploomby::{App, HandlerRegistry, Queue};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> anyhow::Result<()> {
+    /// # let app = App::new("memory://run-until-example")
+    /// #     .handlers(HandlerRegistry::new().register("nothing", || async {}));
+    /// app.queue(Queue::new("nightly"))
+    ///     .run_until(tokio::time::sleep(Duration::from_millis(10)))
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As those of [`run`](Self::run).
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let mut stop = pin!(stop);
+        // cancel safety: nothing is consumed before the start is done
+        let mut running = tokio::select! {
+            biased;
+            started = self.start() => started?,
+            () = &mut stop => {
+                info!("told to stop before anything was consumed");
+                return Ok(());
+            }
+        };
+        // cancel safety: `wait` can be dropped, and is not needed any more then
+        let ended = tokio::select! {
+            ended = running.wait() => ended,
+            () = stop => Ok(()),
+        };
+        ended.and(running.shut_down().await)
+    }
+
     /// Starts consuming and returns: the queues are there, and messages are handled from here on.
     ///
     /// # Errors
@@ -190,7 +228,7 @@ impl App {
             }
         };
         info!("started");
-        Ok(Running::new(consumers, publisher))
+        Ok(Running::new(consumers, self.url, publisher))
     }
 
     /// Reports all that is wrong with the handlers, before anything is connected.
@@ -236,7 +274,7 @@ impl App {
             .with_all_state(std::mem::take(&mut self.state))
             .with_all_layers(std::mem::take(&mut self.layers));
         if let Some(deadline) = self.deadline {
-            consumers = consumers.with_deadline(deadline);
+            consumers = consumers.shutdown_deadline(deadline);
         }
         let queues = self.queues.iter().map(|queue| Registration {
             listen_for: &queue.name,

@@ -85,3 +85,6 @@ pub trait MessageConsumer: Send + 'static {
     /// Sends what is still to be settled, gives unsettled messages back, and closes.
     fn disconnect(&mut self) -> impl Future<Output = ()> + Send;
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ pub(crate) use self::{
 };
 use crate::{
     codec::Decoding,
-    message::{Headers, Message, Properties, header_names as headers},
+    message::{Headers, Message, Properties, header_names as headers, wire::Arrival},
 };
 
 mod key;
@@ -73,7 +73,7 @@ struct Inner {
     decompressed: std::sync::OnceLock<bytes::Bytes>,
 }
 
-/// The message, and how it came. The client's own frame is kept as it is, so that no text is copied.
+/// The message, and how it came.
 #[expect(
     clippy::large_enum_variant,
     reason = "it is in one allocation with all else, and the large one is not moved"
@@ -81,7 +81,7 @@ struct Inner {
 enum Content {
     Wire {
         message: Message,
-        deliver: amqprs::Deliver,
+        arrival: Arrival,
     },
     Plain {
         published: Arc<Published>,
@@ -243,7 +243,7 @@ impl Delivery {
     /// Whether the source says so of this very delivery.
     pub(crate) fn came_back(&self) -> bool {
         match &self.inner.content {
-            Content::Wire { deliver, .. } => deliver.redelivered(),
+            Content::Wire { arrival, .. } => arrival.is_redelivered(),
             Content::Plain { redelivered, .. } => *redelivered,
         }
     }
@@ -407,7 +407,7 @@ impl Inner {
 impl Content {
     fn address(&self) -> (&str, &str) {
         match self {
-            Self::Wire { deliver, .. } => (deliver.exchange(), deliver.routing_key()),
+            Self::Wire { arrival, .. } => (arrival.exchange(), arrival.routing_key()),
             Self::Plain { published, .. } => (&published.exchange, &published.routing_key),
         }
     }
@@ -415,10 +415,10 @@ impl Content {
     fn to_plain(&self, redelivered: bool) -> Self {
         let published = match self {
             Self::Plain { published, .. } => published.clone(),
-            Self::Wire { message, deliver } => Arc::new(Published {
+            Self::Wire { message, arrival } => Arc::new(Published {
                 message: message.clone(),
-                exchange: deliver.exchange().clone(),
-                routing_key: deliver.routing_key().clone(),
+                exchange: arrival.exchange().to_owned(),
+                routing_key: arrival.routing_key().to_owned(),
             }),
         };
         Self::Plain {

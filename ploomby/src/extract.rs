@@ -32,7 +32,6 @@ pub use self::{
     batch::{Batch, BatchItem},
     extension::{Extension, MissingExtension},
     header::Header,
-    kind::{Extractor, Free, Optional, Part, Payload, Slot, Taken, Tried},
     parts::{Attempt, Key, MissingKey, RawBody, Redelivered},
     requirements::Requirements,
     state::{MissingState, State},
@@ -47,6 +46,9 @@ use crate::{
     outcome::{Failure, Reason},
 };
 pub use crate::{message::HeaderRejection, outcome::Rejection};
+// how the compiler tells arguments apart: nothing that a program names
+#[doc(hidden)]
+pub use self::kind::{Extractor, Free, Optional, Part, Payload, Slot, Taken, Tried};
 
 mod batch;
 mod extension;
@@ -134,6 +136,7 @@ pub trait FromDelivery<'d>: Sized + Send {
 }
 
 /// An argument of a handler. `Kind` is inferred and keeps the ways apart.
+#[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take `{Self}`",
     label = "neither a payload nor an extractor",

@@ -9,13 +9,15 @@ use std::{
 
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use tower::{BoxError, Layer, Service, ServiceExt, timeout::error::Elapsed, util::BoxService};
+use tower::{BoxError, ServiceExt, timeout::error::Elapsed, util::BoxService};
+use tower_layer::Layer;
+use tower_service::Service;
 
 pub use self::work::{HandlerFuture, start};
 pub(crate) use self::work::{guard, guard_one};
 use crate::{
     delivery::Delivery,
-    outcome::{Failure, Outcome, Reason},
+    outcome::{Failure, Outcome, Reason, cause},
     reply::Answer,
 };
 
@@ -219,6 +221,14 @@ impl HandlerError {
     /// The reason that the message goes to the dead-letter queue with, unless it is tried again.
     pub fn reason(&self) -> Reason {
         self.0.reason
+    }
+
+    /// The handler's own error, or the first of its causes, that is an `E`: so a layer tells an
+    /// [`ErrorReply`](crate::ErrorReply) from a failure. None where there is no error, as of a panic.
+    ///
+    /// An error may quote what the message held, which [`Display`](fmt::Display) does not.
+    pub fn downcast_ref<E: std::error::Error + Send + Sync + 'static>(&self) -> Option<&E> {
+        self.0.error().and_then(cause)
     }
 }
 

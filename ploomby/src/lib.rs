@@ -43,7 +43,7 @@ pub use self::{
     health::{Health, QueueHealth, Trouble},
     layer::{HandlerError, HandlerLayer, HandlerService},
     message::{Headers, Message, Properties, PropertyError, Value},
-    outcome::{ErrorReply, FieldError, Outcome, Permanent, Reason},
+    outcome::{ErrorReply, FieldError, Outcome, Permanent, Reason, UnknownReason},
     publisher::{Outgoing, PublishAllError, PublishError, Publisher},
     reply::{Answer, IntoOutcome, Reply},
     rpc::{Call, CallError, RpcClient},

@@ -22,6 +22,7 @@ pub(crate) mod header_names;
 mod headers;
 pub(crate) mod properties;
 mod value;
+pub(crate) mod wire;
 
 /// A message: [`Properties`] (with the headers among them) and a body.
 ///
@@ -36,7 +37,7 @@ mod value;
 /// assert_eq!(message.headers().text("task_name"), Some("create_user"));
 /// # Ok::<(), ploomby::PropertyError>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Message {
     pub(crate) properties: Properties,
     pub(crate) body: Bytes,

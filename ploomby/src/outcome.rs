@@ -10,7 +10,7 @@ pub use self::{
     error_reply::{ErrorReply, FieldError},
     failure::Failure,
     permanent::Permanent,
-    reason::Reason,
+    reason::{Reason, UnknownReason},
     rejection::Rejection,
 };
 

@@ -90,7 +90,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// ```
 ///
 /// [`App`](crate::App) connects it when a handler takes one; a program that builds its own consumers gives one by
-/// [`with_state`](crate::MessageConsumerRegistry::with_state). Any program may give its own, such as to another
+/// [`state`](crate::MessageConsumerRegistry::state). Any program may give its own, such as to another
 /// broker, as state.
 ///
 /// A handler that awaits what it sends, and returns its error, is acknowledged once the broker has confirmed all of
@@ -365,7 +365,7 @@ impl Publisher {
     fn deliver(&self, draft: Draft) -> impl Future<Output = Result<(), PublishError>> + Send {
         let delay = draft.delay();
         match (draft.finish(), delay) {
-            (Ok(message), None) => Either::Left(self.post(message)),
+            (Ok(message), None) => Either::Left(self.post(message, self.timeout)),
             (Ok(message), Some(delay)) => {
                 Either::Right(Either::Left(self.deliver_later(message, delay).boxed()))
             }
@@ -374,22 +374,28 @@ impl Publisher {
     }
 
     async fn deliver_later(&self, message: Addressed, delay: Duration) -> Result<(), PublishError> {
-        let waiting = self.prepare_and_wait(message.clone(), delay).await?;
+        // one limit for all that it takes
+        let limit = Limit::new(self.timeout);
+        let waiting = self.prepare_and_wait(message.clone(), delay, limit).await?;
         let queue = waiting.routing_key.clone();
-        match (self.post(waiting).await, &self.broker) {
+        match (self.post(waiting, limit.left()).await, &self.broker) {
             (Err(PublishError::Unroutable(_)), Broker::Rabbit { delays, .. }) => {
                 delays.forget(&queue);
-                self.post(self.prepare_and_wait(message, delay).await?)
-                    .await
+                let waiting = self.prepare_and_wait(message, delay, limit).await?;
+                self.post(waiting, limit.left()).await
             }
             (posted, _) => posted,
         }
     }
 
-    fn post(&self, message: Addressed) -> impl Future<Output = Result<(), PublishError>> + Send {
+    fn post(
+        &self,
+        message: Addressed,
+        within: Duration,
+    ) -> impl Future<Output = Result<(), PublishError>> + Send {
         match &self.broker {
             Broker::Rabbit { line, .. } => {
-                let confirmed = line.publish(message, self.timeout);
+                let confirmed = line.publish(message, within);
                 Either::Left(confirmed.map_err(PublishError::from))
             }
             Broker::Memory(broker) => {
@@ -410,7 +416,7 @@ impl Publisher {
         match delay {
             None => Ok((message, None)),
             Some(delay) => {
-                let (message, ready) = self.prepare(message, delay).await?;
+                let (message, ready) = self.prepare(message, delay, self.timeout).await?;
                 Ok((message, Some(ready)))
             }
         }
@@ -421,11 +427,12 @@ impl Publisher {
         &self,
         message: Addressed,
         delay: Duration,
+        within: Duration,
     ) -> Result<(Addressed, Instant), PublishError> {
         let waiting = delays::waiting_queue(&message, delay)?;
         let ready = match &self.broker {
             Broker::Rabbit { line, delays } => {
-                delays::declare(delays, line, &message.routing_key, &waiting, self.timeout).await?
+                delays::declare(delays, line, &message.routing_key, &waiting, within).await?
             }
             Broker::Memory(broker) => {
                 broker.declare_waiting(&message.routing_key, &waiting)?;
@@ -444,10 +451,31 @@ impl Publisher {
         &self,
         message: Addressed,
         delay: Duration,
+        limit: Limit,
     ) -> Result<Addressed, PublishError> {
-        let (message, ready) = self.prepare(message, delay).await?;
+        let (message, ready) = self.prepare(message, delay, limit.left()).await?;
         sleep_until(ready).await;
         Ok(message)
+    }
+}
+
+/// How long something may take whose steps take what is left by those before.
+#[derive(Clone, Copy)]
+struct Limit {
+    start: Instant,
+    whole: Duration,
+}
+
+impl Limit {
+    fn new(whole: Duration) -> Self {
+        Self {
+            start: Instant::now(),
+            whole,
+        }
+    }
+
+    fn left(self) -> Duration {
+        self.whole.saturating_sub(self.start.elapsed())
     }
 }
 

@@ -25,13 +25,13 @@ pub enum Error {
     Register(#[from] RegisterError),
     /// The publisher that a handler takes could not connect.
     #[error("cannot connect the publisher that a handler takes: {0}")]
-    Publisher(#[from] PublishError),
+    Publisher(PublishError),
     /// Consuming ended.
     #[error(transparent)]
     Run(#[from] RunError),
     /// The process cannot listen for signals.
     #[error("cannot listen for SIGINT and SIGTERM: {0}")]
-    Signals(#[source] std::io::Error),
+    Signals(std::io::Error),
     /// A second signal came before the shutdown was done. The broker delivers again what was not
     /// settled.
     #[error("interrupted by a second signal before all handlers were done")]
@@ -44,5 +44,11 @@ impl From<BrokerUrlError> for Error {
             BrokerUrlError::Rabbit(error) => Self::Url(error),
             BrokerUrlError::Memory(error) => Self::Memory(error),
         }
+    }
+}
+
+impl From<PublishError> for Error {
+    fn from(error: PublishError) -> Self {
+        Self::Publisher(error)
     }
 }

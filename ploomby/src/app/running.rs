@@ -1,5 +1,6 @@
 use std::fmt;
 
+use tokio::sync::OnceCell;
 use tracing::{error, info};
 
 use super::{error::Error, signals::Signals};
@@ -7,7 +8,7 @@ use crate::{
     consumer::{MessageConsumerRegistry, RunError},
     health::Health,
     memory::MemoryConsumerFactory,
-    publisher::Publisher,
+    publisher::{PublishError, Publisher},
     rabbit::RabbitConsumerFactory,
 };
 
@@ -18,8 +19,18 @@ use crate::{
 #[must_use = "dropped, it stops at once"]
 pub struct Running {
     consumers: Consumers,
-    /// What its handlers send with.
-    publisher: Option<Publisher>,
+    url: Url,
+    /// What its handlers send with, or the program does.
+    publisher: OnceCell<Publisher>,
+}
+
+/// It holds a password.
+struct Url(String);
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Url").finish_non_exhaustive()
+    }
 }
 
 pub(super) enum Consumers {
@@ -28,11 +39,37 @@ pub(super) enum Consumers {
 }
 
 impl Running {
-    pub(super) fn new(consumers: Consumers, publisher: Option<Publisher>) -> Self {
+    pub(super) fn new(consumers: Consumers, url: String, publisher: Option<Publisher>) -> Self {
         Self {
             consumers,
-            publisher,
+            url: Url(url),
+            publisher: OnceCell::new_with(publisher),
         }
+    }
+
+    /// Sends to the broker of the app: the publisher that its handlers take, or else one that is connected
+    /// by the first call. [`shut_down`](Self::shut_down) closes it.
+    ///
+    /// # Errors
+    ///
+    /// A broker that is not there or does not let the program in.
+    pub async fn publisher(&self) -> Result<Publisher, PublishError> {
+        let connect = || Publisher::connect(&self.url.0);
+        Ok(self.publisher.get_or_try_init(connect).await?.clone())
+    }
+
+    /// Waits until a consumer fails for good: a program that does other work beside its queues ends with it.
+    /// [`shut_down`](Self::shut_down) is still to be called, for the others.
+    ///
+    /// # Errors
+    ///
+    /// Why the consumer failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and called again.
+    pub async fn wait(&mut self) -> Result<(), Error> {
+        Ok(self.consumers.wait().await?)
     }
 
     /// Whether the queues are consumed, now and later: for a health route, or whoever else asks.

@@ -1,9 +1,10 @@
-use std::time::Duration;
-
 use thiserror::Error;
 
 use super::companions::{Companions, DeadLetters};
-use crate::{handler::QueuePolicy, message::Value};
+use crate::{
+    handler::{QueuePolicy, policy::PolicyError},
+    message::Value,
+};
 
 /// How many unsettled messages the broker may send ahead where nothing else is said.
 const DEFAULT_PREFETCH: u16 = 64;
@@ -42,15 +43,7 @@ impl QueueOptions {
         if self.prefetch == 0 {
             return Err(OptionError::Prefetch);
         }
-        if self.policy.concurrency == Some(0) || self.policy.handler_concurrency == Some(0) {
-            return Err(OptionError::Concurrency);
-        }
-        if self.policy.batch_size == Some(0) {
-            return Err(OptionError::BatchSize);
-        }
-        if self.policy.timeout == Some(Duration::ZERO) {
-            return Err(OptionError::Timeout);
-        }
+        self.policy.check()?;
         check_name(queue)?;
         let companions = Companions::new(queue, &self.arguments, &self.dead_letters);
         if let Some(dead_letters) = &companions.dead_letters {
@@ -75,12 +68,8 @@ pub(crate) fn check_name(queue: &str) -> Result<(), OptionError> {
 pub(crate) enum OptionError {
     #[error("a prefetch of 0 would be no limit at all: choose one of 1 or more")]
     Prefetch,
-    #[error("a concurrency of 0 would let no handler run: choose one of 1 or more")]
-    Concurrency,
-    #[error("a batch size of 0 would let no message be handled: choose one of 1 or more")]
-    BatchSize,
-    #[error("a timeout of 0 would let no handler finish: choose a longer one")]
-    Timeout,
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     #[error("`{0}` cannot name a queue: a name has 1 to 255 bytes")]
     Name(String),
     #[error("a queue cannot be its own dead-letter queue: choose another name")]

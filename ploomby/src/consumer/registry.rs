@@ -20,8 +20,9 @@ use crate::{
     settle::ConsumerError,
 };
 
-/// How long handlers in flight may take to finish once shutdown has begun.
-const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
+/// How long handlers in flight may take to finish once shutdown has begun: less than the 30 s of grace that a
+/// container has before it is killed.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(25);
 
 /// The consumers of a program: each queue is registered once and consumed from then on.
 ///
@@ -79,7 +80,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
     /// Gives the handlers a value that they take as [`State`](crate::extract::State), one of each
     /// type. Queues that are registered before do not see it.
     #[must_use]
-    pub fn with_state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         Arc::make_mut(&mut self.state).insert(state);
         self
     }
@@ -94,7 +95,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
     /// one for all together is a layer that shares it, such as
     /// `tower::limit::GlobalConcurrencyLimitLayer`.
     #[must_use]
-    pub fn with_layer(mut self, layer: impl HandlerLayer) -> Self {
+    pub fn layer(mut self, layer: impl HandlerLayer) -> Self {
         self.layers.push(layer);
         self
     }
@@ -105,9 +106,9 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
     }
 
     /// How long handlers in flight may take to finish after
-    /// [`disconnect_consumers`](Self::disconnect_consumers) (default: 30 s).
+    /// [`disconnect_consumers`](Self::disconnect_consumers) (default: 25 s).
     #[must_use]
-    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+    pub fn shutdown_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
@@ -193,6 +194,9 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             return Err(RegisterError::NoConsumers(listen_for.to_owned()));
         }
         let mut policy = self.factory.policy(&options, consumers_count);
+        policy
+            .check()
+            .map_err(|error| cannot_consume(listen_for, ConsumerError::new(error)))?;
         policy.layers.extend(&self.layers);
         let key = key.reader()?;
         let state = self.state.clone();

@@ -1,9 +1,10 @@
-use std::{fmt, mem, sync::Arc};
-
-use amqprs::channel::ConsumerMessage;
+use std::{fmt, sync::Arc};
 
 use super::{Content, Delivery, DeliveryTag, Inner, Published, Source};
-use crate::message::{Message, Properties};
+use crate::message::{
+    Message,
+    wire::{Parts, Received},
+};
 
 /// Makes the deliveries of one consumer, each in the memory of the last one if nothing holds that any
 /// more: most are done when the next one comes.
@@ -25,29 +26,17 @@ impl Recycler {
     }
 
     /// Takes out what the client has received, if it is whole, and its tag.
-    pub(crate) fn wire(
-        &mut self,
-        received: &mut ConsumerMessage,
-    ) -> Option<(&Delivery, DeliveryTag)> {
-        let new = received.deliver.as_mut()?;
-        let properties = received.basic_properties.as_mut()?;
-        let body = received.content.take()?.into();
-        let tag = DeliveryTag::new(new.delivery_tag());
+    pub(crate) fn wire(&mut self, received: &mut Received) -> Option<(&Delivery, DeliveryTag)> {
+        let parts = Parts::of(received)?;
+        let tag = DeliveryTag::new(parts.tag);
         let delivery = match self.unused() {
-            // they are large, and copied once: the client drops what was in their place
-            Some(Content::Wire { message, deliver }) => {
-                message.properties.swap_wire(properties);
-                message.body = body;
-                mem::swap(deliver, new);
+            Some(Content::Wire { message, arrival }) => {
+                parts.swap(message, arrival);
                 self.again()
             }
             _ => {
-                let message = Message {
-                    properties: Properties::from_wire(received.basic_properties.take()?),
-                    body,
-                };
-                let deliver = received.deliver.take()?;
-                self.anew(Content::Wire { message, deliver })
+                let (message, arrival) = parts.take()?;
+                self.anew(Content::Wire { message, arrival })
             }
         };
         Some((delivery, tag))
@@ -60,12 +49,16 @@ impl Recycler {
             Some(Content::Plain {
                 published,
                 redelivered,
-            }) if Arc::get_mut(published).is_some() => {
-                let published = Arc::make_mut(published);
-                published.message = message;
-                published.exchange.clear();
-                published.routing_key.clear();
+            }) => {
                 *redelivered = false;
+                match Arc::get_mut(published) {
+                    Some(published) => {
+                        published.message = message;
+                        published.exchange.clear();
+                        published.routing_key.clear();
+                    }
+                    None => *published = Arc::new(Published::by_default(message, "")),
+                }
             }
             _ => {
                 let published = Arc::new(Published::by_default(message, ""));

@@ -1,4 +1,4 @@
-use std::{convert::Infallible, fmt};
+use std::{convert::Infallible, fmt, ops::Deref};
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -22,6 +22,14 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key(pub String);
 
+impl Deref for Key {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 #[diagnostic::do_not_recommend]
 impl<'d> DeliveryPart<'d> for Key {
     type Rejection = MissingKey;
@@ -42,6 +50,14 @@ pub struct MissingKey(KeyError);
 /// `Debug` prints its length alone.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawBody(pub Bytes);
+
+impl Deref for RawBody {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.0
+    }
+}
 
 impl fmt::Debug for RawBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

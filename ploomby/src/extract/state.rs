@@ -70,7 +70,7 @@ where
 /// The program gave no state of this type.
 #[derive(Debug, Error)]
 #[error(
-    "there is no state of type `{0}`: give it by `App::state`, or by `MessageConsumerRegistry::with_state`"
+    "there is no state of type `{0}`: give it by `App::state`, or by `MessageConsumerRegistry::state`"
 )]
 pub struct MissingState(&'static str);
 

@@ -10,7 +10,7 @@ use self::lanes::{Lane, Lanes};
 use crate::{
     codec::Format,
     delivery::{Delivery, plain_body},
-    message::{PropertyError, Value, properties::header_name},
+    message::{PropertyError, Value, wire::header_name},
 };
 
 mod field;

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use thiserror::Error;
+
 use super::OrderBy;
 use crate::{
     codec::Decoding,
@@ -201,6 +203,22 @@ impl QueuePolicy {
 
     policy_setters!(self => self);
 
+    /// # Errors
+    ///
+    /// A limit that would let nothing be handled, whatever the source.
+    pub(crate) fn check(&self) -> Result<(), PolicyError> {
+        if self.concurrency == Some(0) || self.handler_concurrency == Some(0) {
+            return Err(PolicyError::Concurrency);
+        }
+        if self.batch_size == Some(0) {
+            return Err(PolicyError::BatchSize);
+        }
+        if self.timeout == Some(Duration::ZERO) {
+            return Err(PolicyError::Timeout);
+        }
+        Ok(())
+    }
+
     /// How many handlers run at the same time where nothing is chosen.
     pub(crate) fn default_concurrency(&self) -> usize {
         self.default_concurrency.unwrap_or(DEFAULT_CONCURRENCY)
@@ -233,4 +251,15 @@ impl QueuePolicy {
             MaxDeliveries::At(_) => true,
         }
     }
+}
+
+/// A policy by which no message would be handled.
+#[derive(Debug, Error)]
+pub(crate) enum PolicyError {
+    #[error("a concurrency of 0 would let no handler run: choose one of 1 or more")]
+    Concurrency,
+    #[error("a batch size of 0 would let no message be handled: choose one of 1 or more")]
+    BatchSize,
+    #[error("a timeout of 0 would let no handler finish: choose a longer one")]
+    Timeout,
 }

@@ -42,17 +42,27 @@ pub enum NoKey {
     /// It takes what no other handler does.
     #[error("the handler `{0}` has no key of its own: send with a key that no other handler has")]
     Default(&'static str),
+    /// It cannot be told from another one.
+    #[error("there are two handlers `{0}`: give one of them another name, or send with its key")]
+    Ambiguous(&'static str),
 }
 
 fn key_of(function: &'static str) -> Result<&'static str, NoKey> {
-    static HANDLERS: OnceLock<HashMap<&str, &LinkedHandler>> = OnceLock::new();
+    /// None where two have the name.
+    type ByName = HashMap<&'static str, Option<&'static LinkedHandler>>;
+    static HANDLERS: OnceLock<ByName> = OnceLock::new();
     let handlers = HANDLERS.get_or_init(|| {
-        let linked = inventory::iter::<LinkedHandler>.into_iter();
-        linked
-            .map(|handler| (handler.description().type_name, handler))
-            .collect()
+        let mut handlers = ByName::new();
+        for handler in inventory::iter::<LinkedHandler> {
+            handlers
+                .entry(handler.description().type_name)
+                .and_modify(|known| *known = None)
+                .or_insert(Some(handler));
+        }
+        handlers
     });
     let handler = handlers.get(function).ok_or(NoKey::NoHandler(function))?;
+    let handler = handler.ok_or(NoKey::Ambiguous(function))?;
     let key = handler.keys.iter().find_map(|key| match key {
         LinkedKey::Key(key) => Some(*key),
         LinkedKey::Default => None,

@@ -375,7 +375,7 @@ enum Fault {
     Unhandled(Vec<String>),
     #[error(
         "handlers take state that the program does not give, give it by `App::state`, or by \
-         `MessageConsumerRegistry::with_state`:{}",
+         `MessageConsumerRegistry::state`:{}",
         .0.iter().map(|(state, origin)| format!("\n  `{state}`: {origin}")).collect::<String>()
     )]
     WithoutState(Vec<(String, Origin)>),

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use super::error::MemoryError;
 use crate::{
     consumer::companions::Declared,
-    message::{Value, properties::short_str},
+    message::{Value, wire::short_str},
 };
 
 /// The largest TTL that RabbitMQ takes, in milliseconds: ten years.

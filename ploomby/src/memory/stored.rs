@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use super::{arguments::MAX_TTL, error::MemoryError};
 use crate::{
     delivery::Published,
-    message::{Message, Properties, Value, properties::short_str},
+    message::{Message, Properties, Value, wire::short_str},
 };
 
 /// The largest body that RabbitMQ 4 takes by default (`max_message_size`).

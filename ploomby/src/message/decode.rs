@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use amqprs::FieldValue;
 use serde::{
     Deserialize, Deserializer,
     de::{
@@ -14,7 +13,10 @@ use serde::{
 use serde_path_to_error::{Deserializer as Tracked, Track};
 use thiserror::Error;
 
-use super::{Headers, Value};
+use super::{
+    Headers, Value,
+    wire::{self, FieldValue},
+};
 
 impl<'a> Headers<'a> {
     /// Decodes the headers that `T`, a struct, has a field for. Text can be borrowed.
@@ -68,16 +70,16 @@ impl<'de> Deserializer<'de> for Field<'de> {
     type Error = DecodeError;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        match self.0 {
-            FieldValue::S(text) => visitor.visit_borrowed_str(text.as_ref()),
-            other => Copied(Value::from_field(other)).deserialize_any(visitor),
+        match wire::text(self.0) {
+            Some(text) => visitor.visit_borrowed_str(text),
+            None => Copied(Value::from_field(self.0)).deserialize_any(visitor),
         }
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
-        match self.0 {
-            FieldValue::V => visitor.visit_none(),
-            _ => visitor.visit_some(self),
+        match wire::is_void(self.0) {
+            true => visitor.visit_none(),
+            false => visitor.visit_some(self),
         }
     }
 

@@ -1,8 +1,9 @@
 use std::{borrow::Cow, fmt};
 
-use amqprs::{FieldName, FieldTable, FieldValue};
-
-use super::Value;
+use super::{
+    Value,
+    wire::{FieldName, FieldTable, FieldValue, integer, text},
+};
 
 /// The headers of a message, read where they lie: nothing is copied until it is asked for.
 ///
@@ -35,24 +36,12 @@ impl<'a> Headers<'a> {
 
     /// The value of a header that is text.
     pub fn text(&self, name: &str) -> Option<&'a str> {
-        match self.field(name)? {
-            FieldValue::S(text) => Some(text.as_ref()),
-            _ => None,
-        }
+        text(self.field(name)?)
     }
 
     /// The value of a header that is an integer, of whatever size.
-    pub(crate) fn number(&self, name: &str) -> Option<i64> {
-        match self.field(name)? {
-            FieldValue::b(v) => Some(i64::from(*v)),
-            FieldValue::B(v) => Some(i64::from(*v)),
-            FieldValue::s(v) => Some(i64::from(*v)),
-            FieldValue::u(v) => Some(i64::from(*v)),
-            FieldValue::I(v) => Some(i64::from(*v)),
-            FieldValue::i(v) => Some(i64::from(*v)),
-            FieldValue::l(v) => Some(*v),
-            _ => None,
-        }
+    pub fn number(&self, name: &str) -> Option<i64> {
+        integer(self.field(name)?)
     }
 
     /// Whether there is a header of this name.
@@ -94,9 +83,9 @@ impl<'a> Headers<'a> {
     #[inline]
     pub(crate) fn key(&self, name: &FieldName) -> Option<Result<Cow<'a, str>, &'static str>> {
         let field = self.table.and_then(|table| find(table, name))?;
-        Some(match field {
-            FieldValue::S(text) => Ok(Cow::Borrowed(text.as_ref())),
-            field => read_as_text(field).map(Cow::Owned),
+        Some(match text(field) {
+            Some(text) => Ok(Cow::Borrowed(text)),
+            None => read_as_text(field).map(Cow::Owned),
         })
     }
 
@@ -127,6 +116,16 @@ fn find<'a>(table: &'a FieldTable, name: &FieldName) -> Option<&'a FieldValue> {
     }
     let mut fields = table.as_ref().iter();
     fields.find_map(|(other, field)| (other == name).then_some(field))
+}
+
+/// The same names with the same values, in whatever order.
+impl PartialEq for Headers<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self
+                .fields()
+                .all(|(name, field)| other.field(name.as_ref()) == Some(field))
+    }
 }
 
 impl fmt::Debug for Headers<'_> {

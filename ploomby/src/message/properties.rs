@@ -1,12 +1,13 @@
-use std::{fmt, mem};
+use std::fmt;
 
-use amqprs::{
-    BasicProperties, DELIVERY_MODE_PERSISTENT, DELIVERY_MODE_TRANSIENT, FieldName, FieldTable,
-    ShortStr,
-};
 use thiserror::Error;
 
-use super::{Headers, Value};
+use super::{
+    Headers, Value,
+    wire::{
+        BasicProperties, DELIVERY_MODE_PERSISTENT, DELIVERY_MODE_TRANSIENT, field_table, short_str,
+    },
+};
 
 /// The properties of a message, as AMQP's `basic` class defines them.
 ///
@@ -36,7 +37,7 @@ use super::{Headers, Value};
 /// }
 /// ```
 #[derive(Clone, Default)]
-pub struct Properties(BasicProperties);
+pub struct Properties(pub(super) BasicProperties);
 
 /// A property, a header or a name that AMQP cannot carry.
 #[derive(Debug, Error)]
@@ -47,6 +48,10 @@ pub struct PropertyError {
 }
 
 impl PropertyError {
+    pub(super) fn too_long(what: &'static str) -> Self {
+        Self { what, limit: 255 }
+    }
+
     pub(super) fn value_too_long() -> Self {
         Self {
             what: "a header's value",
@@ -55,16 +60,11 @@ impl PropertyError {
     }
 }
 
-/// Text of at most 255 bytes: amqprs panics on what is longer.
-pub(crate) fn short_str(what: &'static str, text: &str) -> Result<ShortStr, PropertyError> {
-    ShortStr::try_from(text).map_err(|_| PropertyError { what, limit: 255 })
-}
-
 /// Makes sure that text has at most 255 bytes.
 pub(crate) fn check_short(what: &'static str, text: &str) -> Result<(), PropertyError> {
     match text.len() {
         0..=255 => Ok(()),
-        _ => Err(PropertyError { what, limit: 255 }),
+        _ => Err(PropertyError::too_long(what)),
     }
 }
 
@@ -118,6 +118,13 @@ impl Properties {
     #[must_use]
     pub fn expiration(mut self, after: std::time::Duration) -> Self {
         self.0.with_expiration(&after.as_millis().to_string());
+        self
+    }
+
+    /// Whatever a sender may write.
+    #[cfg(test)]
+    pub(crate) fn with_raw_expiration(mut self, text: &str) -> Self {
+        self.0.with_expiration(text);
         self
     }
 
@@ -209,11 +216,6 @@ impl Properties {
         Self(properties)
     }
 
-    /// Without a copy of them on the way.
-    pub(crate) fn swap_wire(&mut self, properties: &mut BasicProperties) {
-        mem::swap(&mut self.0, properties);
-    }
-
     pub(crate) fn into_wire(self) -> BasicProperties {
         self.0
     }
@@ -221,7 +223,7 @@ impl Properties {
     /// The same properties with a table of headers that was built here.
     ///
     /// One that was read with a name twice would be written with a wrong length, which closes the
-    /// connection: amqprs keeps the length that it read.
+    /// connection: the client keeps the length that it read.
     pub(crate) fn rebuilt(mut self) -> Result<Self, PropertyError> {
         if !self.headers().is_empty() {
             let table = field_table(&self.headers().to_list())?;
@@ -281,6 +283,38 @@ impl Properties {
     }
 }
 
+/// The same properties, the headers in whatever order.
+impl PartialEq for Properties {
+    fn eq(&self, other: &Self) -> bool {
+        fn texts(properties: &Properties) -> [Option<&str>; 10] {
+            let texts = [
+                properties.0.content_type(),
+                properties.0.content_encoding(),
+                properties.0.correlation_id(),
+                properties.0.reply_to(),
+                properties.0.expiration(),
+                properties.0.message_id(),
+                properties.0.message_type(),
+                properties.0.user_id(),
+                properties.0.app_id(),
+                properties.0.cluster_id(),
+            ];
+            texts.map(|text| text.map(String::as_str))
+        }
+        let numbers = |properties: &Self| {
+            let properties = &properties.0;
+            (
+                properties.delivery_mode(),
+                properties.priority(),
+                properties.timestamp(),
+            )
+        };
+        numbers(self) == numbers(other)
+            && texts(self) == texts(other)
+            && self.headers() == other.headers()
+    }
+}
+
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let set = [
@@ -309,23 +343,6 @@ impl fmt::Debug for Properties {
     }
 }
 
-/// Arguments of a declaration, as they go over the wire.
-pub(crate) fn field_table(arguments: &[(String, Value)]) -> Result<FieldTable, PropertyError> {
-    let mut table = FieldTable::new();
-    for (name, value) in arguments {
-        let name = short_str("argument name", name)?;
-        // `insert` counts a replaced entry twice
-        table.remove(&name);
-        table.insert(name, value.clone().into_field()?);
-    }
-    Ok(table)
-}
-
-/// A header's name, made once for many look-ups.
-pub(crate) fn header_name(name: &str) -> Result<FieldName, PropertyError> {
-    short_str("header name", name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -349,6 +366,22 @@ mod tests {
             .expect("short names");
         assert_eq!(properties.headers().len(), 1);
         assert_eq!(properties.headers().text("n"), Some("two"));
+    }
+
+    #[test]
+    fn properties_are_the_same_whatever_the_order_of_their_headers() {
+        let of = |headers: [(&str, i32); 2]| {
+            let [(first, one), (second, two)] = headers;
+            Properties::new()
+                .header(first, one)
+                .and_then(|properties| properties.header(second, two))
+                .expect("short names")
+        };
+        let properties = of([("a", 1), ("b", 2)]);
+        assert!(properties == of([("b", 2), ("a", 1)]));
+        assert!(properties != of([("a", 1), ("b", 3)]));
+        assert!(properties != properties.clone().priority(1));
+        assert!(properties != properties.clone().app_id("shop").expect("it is short"));
     }
 
     #[test]

@@ -1,8 +1,8 @@
-use std::fmt;
-
-use amqprs::{DecimalValue, FieldArray, FieldValue, LongStr};
-
-use super::properties::{PropertyError, field_table};
+use std::{
+    borrow::Cow,
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 /// The value of a header: one of the field types that RabbitMQ knows.
 ///
@@ -53,6 +53,71 @@ pub enum Value {
 }
 
 impl Value {
+    /// The text, if it is text.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The bytes, if it is bytes.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The boolean, if it is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            _ => None,
+        }
+    }
+
+    /// The integer, if it is one, of whatever size.
+    pub fn as_i64(&self) -> Option<i64> {
+        Some(match self {
+            Self::I8(v) => i64::from(*v),
+            Self::U8(v) => i64::from(*v),
+            Self::I16(v) => i64::from(*v),
+            Self::U16(v) => i64::from(*v),
+            Self::I32(v) => i64::from(*v),
+            Self::U32(v) => i64::from(*v),
+            Self::I64(v) => *v,
+            _ => return None,
+        })
+    }
+
+    /// The float, if it is one, of whatever size.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::F32(v) => Some(f64::from(*v)),
+            Self::F64(v) => Some(*v),
+            _ => None,
+        }
+    }
+
+    /// The values, if it is an array.
+    pub fn as_array(&self) -> Option<&[Value]> {
+        match self {
+            Self::Array(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The value of this name, if it is a table that has one.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let Self::Table(table) = self else {
+            return None;
+        };
+        table
+            .iter()
+            .find_map(|(other, value)| (other == name).then_some(value))
+    }
+
     /// The name of the type, as it is written in messages to people.
     pub(crate) fn type_name(&self) -> &'static str {
         match self {
@@ -84,70 +149,6 @@ impl Value {
             Self::F64(v) => v.to_string(),
             Self::Decimal { scale, unscaled } => decimal_text(*scale, *unscaled),
             _ => return None,
-        })
-    }
-
-    pub(super) fn from_field(field: &FieldValue) -> Self {
-        match field {
-            FieldValue::V => Self::Void,
-            FieldValue::t(v) => Self::Bool(*v),
-            FieldValue::b(v) => Self::I8(*v),
-            FieldValue::B(v) => Self::U8(*v),
-            FieldValue::s(v) => Self::I16(*v),
-            FieldValue::u(v) => Self::U16(*v),
-            FieldValue::I(v) => Self::I32(*v),
-            FieldValue::i(v) => Self::U32(*v),
-            FieldValue::l(v) => Self::I64(*v),
-            FieldValue::f(v) => Self::F32(*v),
-            FieldValue::d(v) => Self::F64(*v),
-            FieldValue::D(v) => decimal_parts(v),
-            FieldValue::S(v) => Self::Text(v.as_ref().clone()),
-            FieldValue::x(v) => Self::Bytes(v.clone().into()),
-            FieldValue::T(v) => Self::Timestamp(*v),
-            FieldValue::A(v) => {
-                let fields: Vec<FieldValue> = v.clone().into();
-                Self::Array(fields.iter().map(Self::from_field).collect())
-            }
-            FieldValue::F(v) => Self::Table(
-                v.as_ref()
-                    .iter()
-                    .map(|(name, field)| (name.to_string(), Self::from_field(field)))
-                    .collect(),
-            ),
-        }
-    }
-
-    pub(super) fn into_field(self) -> Result<FieldValue, PropertyError> {
-        Ok(match self {
-            Self::Void => FieldValue::V,
-            Self::Bool(v) => FieldValue::t(v),
-            Self::I8(v) => FieldValue::b(v),
-            Self::U8(v) => FieldValue::B(v),
-            Self::I16(v) => FieldValue::s(v),
-            Self::U16(v) => FieldValue::u(v),
-            Self::I32(v) => FieldValue::I(v),
-            Self::U32(v) => FieldValue::i(v),
-            Self::I64(v) => FieldValue::l(v),
-            Self::F32(v) => FieldValue::f(v),
-            Self::F64(v) => FieldValue::d(v),
-            Self::Decimal { scale, unscaled } => FieldValue::D(DecimalValue::new(scale, unscaled)),
-            Self::Text(v) => {
-                FieldValue::S(LongStr::try_from(v).map_err(|_| PropertyError::value_too_long())?)
-            }
-            Self::Bytes(v) => {
-                FieldValue::x(v.try_into().map_err(|_| PropertyError::value_too_long())?)
-            }
-            Self::Timestamp(v) => FieldValue::T(v),
-            Self::Array(v) => {
-                let fields = v
-                    .into_iter()
-                    .map(Self::into_field)
-                    .collect::<Result<Vec<_>, _>>()?;
-                FieldValue::A(
-                    FieldArray::try_from(fields).map_err(|_| PropertyError::value_too_long())?,
-                )
-            }
-            Self::Table(v) => FieldValue::F(field_table(&v)?),
         })
     }
 
@@ -184,14 +185,6 @@ fn decimal_text(scale: u8, unscaled: i32) -> String {
     format!("{sign}{whole}.{fraction}")
 }
 
-/// amqprs keeps the two numbers private, but serializes them.
-fn decimal_parts(decimal: &DecimalValue) -> Value {
-    let (scale, unscaled) = serde_json::to_value(decimal)
-        .and_then(serde_json::from_value)
-        .expect("a decimal is an octet and an integer");
-    Value::Decimal { scale, unscaled }
-}
-
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "<{}>", self.type_name())
@@ -211,7 +204,46 @@ macro_rules! from {
 from! {
     bool => Bool, i8 => I8, u8 => U8, i16 => I16, u16 => U16, i32 => I32, u32 => U32, i64 => I64,
     f32 => F32, f64 => F64, &str => Text, String => Text, Vec<u8> => Bytes, &[u8] => Bytes,
-    Vec<Value> => Array,
+    Vec<Value> => Array, Vec<(String, Value)> => Table,
+}
+
+impl From<&String> for Value {
+    fn from(text: &String) -> Self {
+        Self::Text(text.clone())
+    }
+}
+
+impl From<Cow<'_, str>> for Value {
+    fn from(text: Cow<'_, str>) -> Self {
+        Self::Text(text.into_owned())
+    }
+}
+
+impl From<bytes::Bytes> for Value {
+    fn from(bytes: bytes::Bytes) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
+
+/// In whole seconds; a time before 1970 is 0.
+impl From<SystemTime> for Value {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::Timestamp(since.as_secs())
+    }
+}
+
+/// None is void.
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Void, Into::into)
+    }
+}
+
+impl<T: Into<Value>> FromIterator<T> for Value {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        Self::Array(values.into_iter().map(Into::into).collect())
+    }
 }
 
 #[cfg(test)]
@@ -219,33 +251,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_value_survives_the_way_to_the_wire_type_and_back() {
-        let values = [
-            Value::Void,
-            Value::Bool(true),
-            Value::I8(-1),
-            Value::U8(1),
-            Value::I16(-2),
-            Value::U16(2),
-            Value::I32(-3),
-            Value::U32(3),
-            Value::I64(-4),
-            Value::F32(1.5),
-            Value::F64(2.5),
-            Value::Decimal {
-                scale: 2,
-                unscaled: -314,
-            },
-            Value::Text("text".into()),
-            Value::Bytes(vec![0xff, 0x00]),
-            Value::Timestamp(5),
-            Value::Array(vec![Value::Void, Value::Text(String::new())]),
-            Value::Table(vec![("inner".into(), Value::Table(Vec::new()))]),
-        ];
-        for value in values {
-            let field = value.clone().into_field().expect("it fits");
-            assert!(Value::from_field(&field) == value, "{value:?}");
-        }
+    fn a_value_is_read_as_what_it_is_and_as_nothing_else() {
+        let table = Value::from(vec![("n".to_owned(), Value::from(7_u8))]);
+        assert_eq!(table.get("n").and_then(Value::as_i64), Some(7));
+        assert!(table.get("m").is_none() && table.as_array().is_none());
+        let list: Value = ["a", "b"].into_iter().collect();
+        let texts: Vec<_> = list.as_array().into_iter().flatten().collect();
+        assert_eq!(texts[1].as_text(), Some("b"));
+        assert!(texts[1].as_i64().is_none() && texts[1].as_bytes().is_none());
+        assert!(Value::from(None::<bool>) == Value::Void);
+        assert_eq!(Value::from(Some(true)).as_bool(), Some(true));
+        assert_eq!(Value::from(1.5_f32).as_f64(), Some(1.5));
+        let minute = UNIX_EPOCH + std::time::Duration::from_secs(60);
+        assert!(Value::from(minute) == Value::Timestamp(60));
     }
 
     #[test]

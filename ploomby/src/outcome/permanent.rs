@@ -1,5 +1,7 @@
 use std::{error::Error, fmt};
 
+use super::cause;
+
 /// An error that another attempt would not mend: the message goes to the dead-letter queue at once,
 /// whatever the handler's [`Retry`] says.
 ///
@@ -27,6 +29,18 @@ impl Permanent {
     pub fn msg(text: impl fmt::Display + fmt::Debug + Send + Sync + 'static) -> Self {
         Self(anyhow::Error::msg(text))
     }
+
+    /// The error that it marks, or the first of its causes, that is an `E`.
+    #[must_use]
+    pub fn downcast_ref<E: Error + Send + Sync + 'static>(&self) -> Option<&E> {
+        cause(&self.0)
+    }
+
+    /// The error that it marks.
+    #[must_use]
+    pub fn into_inner(self) -> anyhow::Error {
+        self.0
+    }
 }
 
 impl fmt::Display for Permanent {
@@ -44,5 +58,21 @@ impl fmt::Debug for Permanent {
 impl Error for Permanent {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorReply;
+
+    #[test]
+    fn the_error_that_is_permanent_is_found_below_its_context() {
+        let gone = anyhow::Error::new(ErrorReply::new("gone", "it is not there"));
+        let permanent = Permanent::new(gone.context("cannot charge"));
+        let found = permanent.downcast_ref::<ErrorReply>();
+        assert_eq!(found.map(ErrorReply::code), Some("gone"));
+        assert!(permanent.downcast_ref::<std::io::Error>().is_none());
+        assert_eq!(permanent.into_inner().to_string(), "cannot charge");
     }
 }

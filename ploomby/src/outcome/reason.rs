@@ -1,4 +1,6 @@
-use std::fmt;
+use std::{fmt, str::FromStr};
+
+use thiserror::Error;
 
 /// Why a message was dead-lettered: the value of its header `ploomby-reason`.
 ///
@@ -101,6 +103,20 @@ impl Reason {
     }
 }
 
+/// As [`from_name`](Reason::from_name).
+impl FromStr for Reason {
+    type Err = UnknownReason;
+
+    fn from_str(name: &str) -> Result<Self, UnknownReason> {
+        Self::from_name(name).ok_or(UnknownReason)
+    }
+}
+
+/// A text that names no [`Reason`], such as one of a later version of ploomby.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no message is dead-lettered for this reason: the names are those of `Reason::as_str`")]
+pub struct UnknownReason;
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -109,7 +125,7 @@ impl fmt::Display for Reason {
 
 #[cfg(test)]
 mod tests {
-    use super::Reason;
+    use super::{Reason, UnknownReason};
 
     #[test]
     fn every_reason_is_found_by_its_name() {
@@ -117,5 +133,7 @@ mod tests {
             assert_eq!(Reason::from_name(reason.as_str()), Some(reason));
         }
         assert_eq!(Reason::from_name("bad luck"), None);
+        assert_eq!("panic".parse(), Ok(Reason::Panic));
+        assert_eq!("bad luck".parse::<Reason>(), Err(UnknownReason));
     }
 }

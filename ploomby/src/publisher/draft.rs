@@ -299,7 +299,8 @@ impl Draft {
     fn write_key(&mut self) {
         let Some(key) = self.key.take() else { return };
         let settings = self.settings.clone();
-        match &settings.key {
+        // where nothing is said, the queue's own default
+        match settings.key.first().unwrap_or(&KeySource::MessageType) {
             KeySource::Header(name) => self.set_header(name, key.into()),
             KeySource::MessageType => self.change(|properties| properties.message_type(&key)),
             KeySource::RoutingKey if key == self.routing_key => {}
@@ -307,6 +308,7 @@ impl Draft {
                 let routing_key = self.routing_key.clone();
                 self.note(Contradiction::RoutingKey(routing_key).into());
             }
+            KeySource::FirstOf(_) => unreachable!("the first place is none of several"),
         }
     }
 

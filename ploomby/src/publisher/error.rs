@@ -104,8 +104,5 @@ impl fmt::Display for PublishAllError {
     }
 }
 
-impl std::error::Error for PublishAllError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.failed.first().map(|(_, error)| error as _)
-    }
-}
+/// The text tells the first error: it is no source beside that.
+impl std::error::Error for PublishAllError {}

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     consumer::companions::Declared,
-    message::{PropertyError, Value, properties::field_table},
+    message::{PropertyError, Value, wire::field_table},
 };
 
 /// Makes sure that the consumed queue and those beside it are there.

@@ -46,7 +46,11 @@ type Predicate = dyn Fn(&anyhow::Error) -> bool + Send + Sync;
 #[derive(Clone, Debug)]
 enum Backoff {
     Fixed(Duration),
-    Exponential { first: Duration, longest: Duration },
+    Exponential {
+        first: Duration,
+        longest: Duration,
+        has_jitter: bool,
+    },
     Delays(Arc<[Duration]>),
 }
 
@@ -56,9 +60,9 @@ const FIRST_DELAY: Duration = Duration::from_secs(1);
 /// No delay of [`Retry::exponential`] is longer, unless told otherwise.
 const LONGEST_DELAY: Duration = Duration::from_secs(60 * 60);
 
-/// By how many percent chance may shorten an exponential delay. They are few, since each delay is a
-/// queue of its own.
-const JITTER: [u32; 4] = [0, 10, 20, 30];
+/// By how many percent chance may shorten an exponential delay. They are two, since each delay is a
+/// queue of its own: 13 doublings up to an hour are 26 queues.
+const JITTER: [u32; 2] = [0, 25];
 
 impl Retry {
     /// One attempt, and no more.
@@ -76,8 +80,8 @@ impl Retry {
     /// So many attempts in all. The second follows after a second, and each delay is twice the one
     /// before, up to an hour.
     ///
-    /// Chance shortens each delay by 0, 10, 20 or 30 percent, so that messages which failed together
-    /// do not come back together.
+    /// Chance shortens every other delay by a quarter, so that messages which failed together do not all come
+    /// back together. So each doubling has two queues, [`without_jitter`](Self::without_jitter) one.
     #[must_use]
     pub fn exponential(attempts: u32) -> Self {
         Self::new(
@@ -85,6 +89,7 @@ impl Retry {
             Backoff::Exponential {
                 first: FIRST_DELAY,
                 longest: LONGEST_DELAY,
+                has_jitter: true,
             },
         )
     }
@@ -119,6 +124,16 @@ impl Retry {
     pub fn up_to(mut self, delay: Duration) -> Self {
         if let Backoff::Exponential { longest, .. } = &mut self.backoff {
             *longest = delay;
+        }
+        self
+    }
+
+    /// Leaves the delays of an [`exponential`](Self::exponential) retry as they are, which halves the number of
+    /// queues that messages wait in.
+    #[must_use]
+    pub fn without_jitter(mut self) -> Self {
+        if let Backoff::Exponential { has_jitter, .. } = &mut self.backoff {
+            *has_jitter = false;
         }
         self
     }
@@ -179,10 +194,17 @@ impl Retry {
     fn delay(&self, attempt: u32, jitter: usize) -> Duration {
         let delay = match &self.backoff {
             Backoff::Fixed(delay) => *delay,
-            Backoff::Exponential { first, longest } => {
+            Backoff::Exponential {
+                first,
+                longest,
+                has_jitter,
+            } => {
                 let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
                 let delay = first.saturating_mul(doubled).min(*longest);
-                delay - delay / 100 * JITTER[jitter]
+                match has_jitter {
+                    true => delay - delay / 100 * JITTER[jitter],
+                    false => delay,
+                }
             }
             Backoff::Delays(delays) => usize::try_from(attempt - 1)
                 .ok()
@@ -244,10 +266,18 @@ mod tests {
     }
 
     #[test]
-    fn exponential_delays_double_and_chance_shortens_them_to_one_of_four() {
+    fn exponential_delays_double_and_chance_shortens_them_by_a_quarter() {
         let retry = Retry::exponential(4).up_to(Duration::from_secs(2));
         let all: Vec<_> = retry.all_delays().iter().map(Duration::as_millis).collect();
-        assert_eq!(all, [700, 800, 900, 1000, 1400, 1600, 1800, 2000]);
+        assert_eq!(all, [750, 1000, 1500, 2000]);
+        let without = retry.clone().without_jitter();
+        let all: Vec<_> = without
+            .all_delays()
+            .iter()
+            .map(Duration::as_millis)
+            .collect();
+        assert_eq!(all, [1000, 2000]);
+        assert_eq!(Retry::exponential(100).all_delays().len(), 26);
         for attempt in 1..4 {
             let delay = retry.next(attempt, &error()).expect("attempts are left");
             assert!(retry.all_delays().contains(&delay), "{delay:?}");

@@ -112,7 +112,7 @@ async fn gives_state<F: MessageConsumerFactory>(
         .expect_err("there is no state yet")
         .to_string();
     assert!(error.contains("Greeting"), "{error}");
-    let mut consumers = consumers.with_state(Greeting("hello"));
+    let mut consumers = consumers.state(Greeting("hello"));
     consumers.register(&queue, key, 1, options()).await.unwrap();
     bed.send(&queue, "greet", "").await;
     assert_eq!(handled.next_note().await, "hello");

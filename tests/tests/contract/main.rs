@@ -15,6 +15,7 @@ mod queues;
 mod replies;
 mod retries;
 mod rpc;
+mod running;
 mod settlement;
 mod shutdown;
 mod startup;
@@ -45,6 +46,11 @@ macro_rules! contract {
 }
 
 contract! {
+    running:
+        a_program_ends_with_the_future_that_it_runs_until,
+        a_consumer_that_works_is_waited_for,
+        the_publisher_of_an_app_is_closed_with_it,
+        a_message_without_the_header_is_named_by_its_type;
     keys:
         text_in_a_header_names_the_handler,
         a_number_in_a_header_reads_as_its_digits,
@@ -76,7 +82,8 @@ contract! {
         a_message_waits_for_its_twin;
     typed:
         a_handler_is_sent_to_and_called_by_its_function,
-        a_function_without_a_key_is_refused;
+        a_function_without_a_key_is_refused,
+        a_function_whose_name_another_one_has_is_refused;
     settlement:
         a_handled_message_is_gone,
         a_message_without_a_key_goes_to_the_dead_letter_queue,

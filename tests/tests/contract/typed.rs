@@ -92,3 +92,26 @@ pub(crate) async fn a_function_without_a_key_is_refused(bed: Arc<Bed>) {
     assert_eq!(sent.body, br#"{"name":"Ada"}"#);
     publisher.close().await;
 }
+
+pub(crate) async fn a_function_whose_name_another_one_has_is_refused(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    bed.declare(&queue, &[]).await;
+    let publisher = Publisher::connect(bed.url()).await.unwrap();
+    let sent = {
+        #[handler("typed_twin")]
+        async fn twin(_: u8) {}
+
+        publisher.send_to(&queue, twin, &1).await
+    };
+    {
+        #[handler("typed_other_twin")]
+        async fn twin(_: u8) {}
+
+        let _ = twin;
+    }
+    assert!(matches!(&sent, Err(PublishError::Invalid(_))), "{sent:?}");
+    let error = sent.unwrap_err().to_string();
+    assert!(error.contains("there are two handlers"), "{error}");
+    assert!(bed.is_empty(&queue).await);
+    publisher.close().await;
+}

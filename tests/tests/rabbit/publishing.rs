@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use amqprs::channel::{BasicConsumeArguments, QueueDeclareArguments};
 use amqprs::connection::Connection;
@@ -190,6 +190,44 @@ async fn a_broker_that_is_back_in_time_is_no_error() {
             assert!(too_early.is_err(), "{too_early:?}");
             proxy.accept();
             timeout(DEADLINE, sending).await.unwrap().unwrap();
+            publisher.close().await;
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_timeout_of_a_delayed_message_is_one_for_all_its_steps() {
+    const TIMEOUT: Duration = Duration::from_secs(4);
+
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let queue = bed.queue_name();
+            bed.declare(&queue, &[]).await;
+            let publisher = Publisher::connect(&url).await.unwrap().timeout(TIMEOUT);
+            proxy.refuse();
+            proxy.cut();
+            let start = Instant::now();
+            let delay = Duration::from_secs(60);
+            let sending = publisher.to(&queue).key("n").payload(&1).delay(delay);
+            let mut sending = Box::pin(sending.send());
+            // most of the time goes by before the queue of delayed messages can be declared
+            let too_early = timeout(TIMEOUT * 5 / 8, &mut sending).await;
+            assert!(too_early.is_err(), "{too_early:?}");
+            proxy.accept();
+            let waiting = format!("{queue}_delay_60000ms");
+            bed.remove_later(&waiting);
+            tokio::select! {
+                sent = &mut sending => panic!("it waits for the queue to settle: {sent:?}"),
+                () = bed.until_exists(&waiting) => {}
+            }
+            proxy.refuse();
+            proxy.cut();
+            let error = timeout(DEADLINE, sending).await.unwrap().unwrap_err();
+            assert!(matches!(error, PublishError::Unconfirmed(_)), "{error}");
+            let took = start.elapsed();
+            assert!(took < TIMEOUT * 3 / 2, "{took:?}");
             publisher.close().await;
         })
         .await;

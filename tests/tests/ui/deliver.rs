@@ -36,7 +36,7 @@ pub(crate) fn deliver(key: &str, body: &str) -> Settled {
     };
     let mut consumers = MessageConsumerRegistry::new(HandlerRegistry::linked(), once)
         // for handlers that take it
-        .with_state(7_u32);
+        .state(7_u32);
     tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

@@ -71,9 +71,8 @@ fn an_expiration_that_rabbitmq_does_not_take_is_refused() {
     assert!(matches!(refusal(message), MemoryError::InvalidExpiration));
 
     for text in ["", "soon", "1.5", "-1", "10s"] {
-        let mut wire = amqprs::BasicProperties::default();
-        wire.with_expiration(text);
-        let message = Message::new("").with_properties(Properties::from_wire(wire));
+        let properties = Properties::new().with_raw_expiration(text);
+        let message = Message::new("").with_properties(properties);
         assert!(
             matches!(refusal(message), MemoryError::InvalidExpiration),
             "{text:?}"
