@@ -79,7 +79,7 @@ async fn consume<F: MessageConsumerFactory>(
         ("subtract", "[2, 1]"),
     ];
     for (key, body) in messages {
-        let properties = ploomby::Properties::new().message_type(key)?;
+        let properties = ploomby::Properties::new().with_message_type(key)?;
         let message = Message::new(body).with_properties(properties);
         publisher.publish("by_hand", message).await?;
     }

@@ -244,7 +244,7 @@ fn message(line: &str) -> Result<Message, ConsumerError> {
     Ok(match serde_json::from_str::<Line<'_>>(line) {
         Ok(Line { key, payload }) => {
             let properties = ploomby::Properties::new()
-                .message_type(key)
+                .with_message_type(key)
                 .map_err(ConsumerError::new)?;
             Message::new(payload.get().to_owned()).with_properties(properties)
         }

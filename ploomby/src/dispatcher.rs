@@ -23,7 +23,7 @@ use tracing::{error, info};
 
 pub use self::in_flight::CutOff;
 use self::{
-    background::{Job, holding, within},
+    background::{Unsettled, holding, within},
     in_flight::InFlight,
     room::Room,
     turn::Turn,
@@ -32,7 +32,7 @@ use crate::{
     delivery::{Delivery, DeliveryTag, KeyReader, Recycler, Source},
     handler::{Called, Entered, HandlerRegistry, Order, Origin, QueuePolicy, Table},
     health::ConsumerHealth,
-    settle::{Acknowledger, Decision, Settling, Word},
+    settle::{Acknowledger, Decision, Settling, Verdict},
 };
 
 mod admission;
@@ -241,7 +241,7 @@ impl Dispatcher {
     /// Gives a delivery back to its source, to be delivered again: one that came and was not dispatched,
     /// such as after the shutdown has begun.
     pub async fn give_back<A: Acknowledger>(&self, tag: DeliveryTag, acknowledger: &Arc<A>) {
-        Word::Requeue.tell(tag, &**acknowledger).await;
+        Verdict::Requeue.tell(tag, &**acknowledger).await;
     }
 
     /// `start` gives nothing once shutdown has begun, and else what is held while the handler is at work here.
@@ -266,7 +266,7 @@ impl Dispatcher {
                         drop(work);
                         return pending().await;
                     };
-                    return self.spawn(Job::of(route, delivery, tag), work, acknowledger);
+                    return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
                 }
                 Some(Entered::AtOnce(turn)) => Some(turn),
                 None => None,
@@ -287,7 +287,7 @@ impl Dispatcher {
             Ok(route) => route,
             Err(decision) => {
                 let work = self.keep(place, delivery).until(ready(decision));
-                return self.spawn(Job::refused(delivery, tag), work, acknowledger);
+                return self.spawn(Unsettled::refused(delivery, tag), work, acknowledger);
             }
         };
         let slot = match &route.slots {
@@ -300,7 +300,7 @@ impl Dispatcher {
                         let _turn = turn;
                         work.await
                     });
-                    return self.spawn(Job::of(route, delivery, tag), work, acknowledger);
+                    return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
                 }
             },
         };
@@ -310,9 +310,9 @@ impl Dispatcher {
             Called::Done(result) => {
                 drop(slot);
                 drop(turn);
-                match Word::of(&result) {
-                    Some(word) => {
-                        let mut telling = pin!(word.tell(tag, &**acknowledger));
+                match Verdict::of(&result) {
+                    Some(verdict) => {
+                        let mut telling = pin!(verdict.tell(tag, &**acknowledger));
                         // as a rule there is nothing to wait for
                         if poll_immediate(telling.as_mut()).await.is_none() {
                             let _token = self.consumer.tasks.token();
@@ -326,7 +326,7 @@ impl Dispatcher {
             Called::Waits(work) => Either::Right(within(deadline, holding((slot, turn), work))),
         };
         let work = self.keep(place, delivery).until(decided);
-        self.spawn(Job::of(route, delivery, tag), work, acknowledger);
+        self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
     }
 
     /// Says that the source delivers again, after [`not_consuming`](Self::not_consuming). A consumer

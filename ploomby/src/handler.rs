@@ -15,7 +15,7 @@ pub use self::{
     order::OrderBy,
     policy::QueuePolicy,
     receives::Receives,
-    registry::{HandlerRegistry, HandlersError},
+    registry::{HandlerRegistry, InvalidHandlers},
 };
 pub(crate) use self::{
     order::{Entered, Order, Waiting},

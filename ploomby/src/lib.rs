@@ -37,7 +37,7 @@ pub use self::{
     delivery::{Delivery, DeliveryTag, KeySource, Recycler},
     dispatcher::{CutOff, Dispatcher},
     handler::{
-        HandlerFunction, HandlerOptions, HandlerRegistry, HandlersError, OrderBy, QueuePolicy,
+        HandlerFunction, HandlerOptions, HandlerRegistry, InvalidHandlers, OrderBy, QueuePolicy,
         Receives,
     },
     health::{Health, QueueHealth, Trouble},

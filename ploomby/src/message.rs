@@ -32,7 +32,7 @@ pub(crate) mod wire;
 /// use ploomby::{Message, Properties};
 ///
 /// let message = Message::new(r#"{"name": "Ada"}"#)
-///     .with_properties(Properties::new().content_type("application/json")?)
+///     .with_properties(Properties::new().with_content_type("application/json")?)
 ///     .with_header("task_name", "create_user")?;
 /// assert_eq!(message.headers().text("task_name"), Some("create_user"));
 /// # Ok::<(), ploomby::PropertyError>(())

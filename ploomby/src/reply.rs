@@ -9,7 +9,7 @@
 //!   with `field` and `message`.
 //!
 //! The Python original replies with `{"detail": …}` to both: with the value as JSON inside a text, or with
-//! the text of the error. See [`RpcClient::detail_replies`](crate::RpcClient::detail_replies).
+//! the text of the error. See [`RpcClient::python_replies`](crate::RpcClient::python_replies).
 
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
@@ -28,8 +28,8 @@ use crate::{
 
 mod answer;
 mod calls;
-mod detail;
 mod into_outcome;
+mod python;
 
 /// Says what kind of reply it is, where it is not a value.
 const KIND: &str = "ploomby-reply";
@@ -45,7 +45,7 @@ impl ErrorReply {
 
 /// The codec that a request asks for: its own, or else this one.
 pub(crate) fn codec_for(request: &Properties, otherwise: Codec) -> Codec {
-    match Format::of(request.get_content_type()) {
+    match Format::of(request.content_type()) {
         Ok(Format::Serde(codec)) => codec,
         _ => otherwise,
     }
@@ -56,7 +56,7 @@ pub(crate) fn value<T: Serialize + ?Sized>(
     value: &T,
     codec: Codec,
 ) -> Result<Message, EncodeError> {
-    let properties = Properties::new().content_type(codec.content_type())?;
+    let properties = Properties::new().with_content_type(codec.content_type())?;
     Ok(Message::new(codec.encode(value)?).with_properties(properties))
 }
 
@@ -65,12 +65,12 @@ pub(crate) fn addressed(
     reply: Message,
     request: &Properties,
 ) -> Result<Option<(String, Message)>, PropertyError> {
-    let Some(reply_to) = request.get_reply_to() else {
+    let Some(reply_to) = request.reply_to() else {
         return Ok(None);
     };
     let (mut properties, body) = reply.into_parts();
-    if let Some(correlation_id) = request.get_correlation_id() {
-        properties = properties.correlation_id(correlation_id)?;
+    if let Some(correlation_id) = request.correlation_id() {
+        properties = properties.with_correlation_id(correlation_id)?;
     }
     let reply = Message::new(body).with_properties(properties);
     Ok(Some((reply_to.to_owned(), reply)))
@@ -83,7 +83,7 @@ pub(crate) fn to_value<T: Serialize + ?Sized>(
 ) -> Result<Option<Addressed>, EncodeError> {
     answer(request, |codec| match request.reply_style() {
         ReplyStyle::Ploomby => value(handled, codec),
-        ReplyStyle::Detail => detail::value(handled),
+        ReplyStyle::Python => python::value(handled),
     })
 }
 
@@ -95,7 +95,7 @@ pub(crate) fn to_failure(
     let error = failure.error_reply();
     answer(request, |codec| match request.reply_style() {
         ReplyStyle::Ploomby => error.to_reply(codec),
-        ReplyStyle::Detail => detail::error(error.message()),
+        ReplyStyle::Python => python::error(error.message()),
     })
 }
 
@@ -107,7 +107,7 @@ fn answer(
     reply: impl FnOnce(Codec) -> Result<Message, EncodeError>,
 ) -> Result<Option<Addressed>, EncodeError> {
     let properties = request.properties();
-    if properties.get_reply_to().is_none() {
+    if properties.reply_to().is_none() {
         return Ok(None);
     }
     let codec = codec_for(properties, request.decoding().codec);
@@ -131,7 +131,7 @@ pub(crate) fn read<T: DeserializeOwned>(reply: Message, style: ReplyStyle) -> Re
     let reply = Delivery::new(check(reply, style)?);
     match style {
         ReplyStyle::Ploomby => decode(&reply).map_err(NoValue::from),
-        ReplyStyle::Detail => detail::read(&reply),
+        ReplyStyle::Python => python::read(&reply),
     }
 }
 
@@ -141,14 +141,14 @@ pub(crate) fn check(reply: Message, style: ReplyStyle) -> Result<Message, NoValu
         let error = decode(&Delivery::new(reply)).map_err(NoValue::from)?;
         return Err(NoValue::Error(error));
     }
-    if style == ReplyStyle::Detail {
-        detail::check(&Delivery::new(reply.clone()))?;
+    if style == ReplyStyle::Python {
+        python::check(&Delivery::new(reply.clone()))?;
     }
     Ok(reply)
 }
 
 fn decode<T: DeserializeOwned>(reply: &Delivery) -> Result<T, Failure> {
-    let codec = match Format::of(reply.properties().get_content_type())? {
+    let codec = match Format::of(reply.properties().content_type())? {
         Format::Unspecified => Codec::default(),
         Format::Serde(codec) => codec,
         #[cfg(feature = "protobuf")]
@@ -225,17 +225,14 @@ mod tests {
         let request = Properties::new();
         assert!(matches!(addressed(reply(), &request), Ok(None)));
         let request = request
-            .reply_to("answers")
-            .and_then(|request| request.correlation_id("7"))
+            .with_reply_to("answers")
+            .and_then(|request| request.with_correlation_id("7"))
             .expect("it is short");
         let (queue, reply) = addressed(reply(), &request)
             .expect("it is short")
             .expect("there is an address");
         assert_eq!(queue, "answers");
-        assert_eq!(reply.properties().get_correlation_id(), Some("7"));
-        assert_eq!(
-            reply.properties().get_content_type(),
-            Some("application/json")
-        );
+        assert_eq!(reply.properties().correlation_id(), Some("7"));
+        assert_eq!(reply.properties().content_type(), Some("application/json"));
     }
 }

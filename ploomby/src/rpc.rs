@@ -151,8 +151,8 @@ impl RpcClient {
     /// calls of a client and its clones are made one after the other, each over a channel of its own, and the
     /// timeout of a call counts from its turn.
     #[must_use]
-    pub fn detail_replies(mut self) -> Self {
-        self.style = ReplyStyle::Detail;
+    pub fn python_replies(mut self) -> Self {
+        self.style = ReplyStyle::Python;
         self
     }
 

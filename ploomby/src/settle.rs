@@ -67,12 +67,12 @@ pub(crate) enum Decision {
 
 /// All that the source is told of a message that nothing else has to be done for first.
 #[derive(Clone, Copy)]
-pub(crate) enum Word {
+pub(crate) enum Verdict {
     Ack,
     Requeue,
 }
 
-impl Word {
+impl Verdict {
     /// None where a copy has to be kept first, or a reply sent.
     #[inline]
     pub(crate) fn of(result: &Result<Answer, Failure>) -> Option<Self> {
@@ -112,7 +112,7 @@ impl Settling {
             acknowledger,
         };
         match decision {
-            Decision::Result(result) => match (Word::of(&result), result) {
+            Decision::Result(result) => match (Verdict::of(&result), result) {
                 (Some(word), _) => word.tell(tag, acknowledger).await,
                 (None, Ok(answer)) => match (answer.outcome(), answer.into_reply()) {
                     (Outcome::DeadLetter, _) => settled.fail(Failure::asked_for(), tag).await,

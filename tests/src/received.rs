@@ -59,15 +59,15 @@ impl From<Message> for Received {
                 .iter()
                 .map(|(name, value)| (name.to_owned(), sorted(value)))
                 .collect(),
-            content_type: owned(properties.get_content_type()),
-            correlation_id: owned(properties.get_correlation_id()),
-            reply_to: owned(properties.get_reply_to()),
-            message_type: owned(properties.get_message_type()),
-            app_id: owned(properties.get_app_id()),
-            message_id: owned(properties.get_message_id()),
-            expiration: owned(properties.get_expiration()),
-            priority: properties.get_priority(),
-            timestamp: properties.get_timestamp(),
+            content_type: owned(properties.content_type()),
+            correlation_id: owned(properties.correlation_id()),
+            reply_to: owned(properties.reply_to()),
+            message_type: owned(properties.message_type()),
+            app_id: owned(properties.app_id()),
+            message_id: owned(properties.message_id()),
+            expiration: owned(properties.expiration()),
+            priority: properties.priority(),
+            timestamp: properties.timestamp(),
             persistent: properties.is_persistent(),
         }
     }

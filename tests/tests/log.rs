@@ -92,7 +92,7 @@ async fn what_is_refused_is_not_quoted_in_the_log() {
                     .register("password", |_: Valid<Password>| async {});
                 let queue = bed.queue_name();
                 let app = bed.start(&queue, handlers).await;
-                let properties = Properties::new().content_type(content_type).unwrap();
+                let properties = Properties::new().with_content_type(content_type).unwrap();
                 let message = Message::new(body)
                     .with_properties(properties)
                     .with_header(KEY, key)

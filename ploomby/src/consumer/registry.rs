@@ -13,7 +13,7 @@ use crate::{
     delivery::KeySource,
     dispatcher::{CutOff, Dispatcher},
     extract::Given,
-    handler::{HandlerRegistry, HandlersError, Queues},
+    handler::{HandlerRegistry, InvalidHandlers, Queues},
     health::Health,
     layer::{HandlerLayer, Layers},
     message::PropertyError,
@@ -407,7 +407,7 @@ impl<F: MessageConsumerFactory> fmt::Debug for MessageConsumerRegistry<F> {
 pub enum RegisterError {
     /// The handlers cannot be started with.
     #[error(transparent)]
-    Handlers(#[from] HandlersError),
+    Handlers(#[from] InvalidHandlers),
     /// The header that names the handler, or that messages are ordered by, cannot exist.
     #[error(transparent)]
     Key(#[from] PropertyError),

@@ -137,10 +137,10 @@ where
 /// holds the byte between them.
 fn id_of(delivery: &Delivery) -> Option<String> {
     let properties = delivery.properties();
-    if properties.get_reply_to().is_some() {
+    if properties.reply_to().is_some() {
         return None;
     }
-    let id = properties.get_message_id()?;
+    let id = properties.message_id()?;
     Some(format!("{}\0{id}", delivery.queue()))
 }
 

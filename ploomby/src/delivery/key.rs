@@ -140,7 +140,7 @@ impl KeyReader {
                 Err(found) => Some(Err(self.unreadable(found))),
             },
             Self::MessageType => {
-                let key = properties.get_message_type()?;
+                let key = properties.message_type()?;
                 Some(Ok(Cow::Borrowed(key)))
             }
             Self::RoutingKey => Some(Ok(Cow::Borrowed(routing_key()))),
@@ -213,12 +213,14 @@ mod tests {
             read(&source, &properties).unwrap_err(),
             "the message has neither header `task` nor header `name` nor property `type`, which names the handler"
         );
-        let properties = properties.message_type("by type").expect("it is short");
+        let properties = properties
+            .with_message_type("by type")
+            .expect("it is short");
         assert_eq!(read(&source, &properties).as_deref(), Ok("by type"));
-        let properties = properties.header("name", 7).expect("it is short");
+        let properties = properties.with_header("name", 7).expect("it is short");
         assert_eq!(read(&source, &properties).as_deref(), Ok("7"));
         // what is there and cannot be read is no reason to look elsewhere
-        let properties = properties.header("task", true).expect("it is short");
+        let properties = properties.with_header("task", true).expect("it is short");
         assert_eq!(
             read(&source, &properties).unwrap_err(),
             "the header `task` names the handler, but holds boolean instead of text or a number"

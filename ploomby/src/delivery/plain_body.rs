@@ -4,7 +4,7 @@ use crate::{codec::Compression, outcome::Failure};
 /// The body as it was before it was compressed.
 #[inline]
 pub(crate) fn plain_body(delivery: &Delivery) -> Result<&[u8], Failure> {
-    match delivery.properties().get_content_encoding() {
+    match delivery.properties().content_encoding() {
         None => Ok(delivery.body()),
         Some(encoding) => decoded(delivery, encoding),
     }

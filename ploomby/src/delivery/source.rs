@@ -28,5 +28,5 @@ pub(crate) enum ReplyStyle {
     #[default]
     Ploomby,
     /// That of the Python original.
-    Detail,
+    Python,
 }

@@ -30,27 +30,27 @@ impl Dispatcher {
     /// Settles, on a task of its own, what `work` decides, and gives its place back.
     pub(super) fn spawn<A: Acknowledger>(
         &self,
-        job: Job,
+        unsettled: Unsettled,
         work: impl Future<Output = (Decision, Option<KeptPlace>)> + Send + 'static,
         acknowledger: &Arc<A>,
     ) {
-        let settling = self.settling(job, work, acknowledger.clone());
+        let settling = self.settling(unsettled, work, acknowledger.clone());
         self.consumer.tasks.spawn(settling);
     }
 
     /// As large as this is, so much memory does each message take whose handler waits.
     pub(super) fn settling<A: Acknowledger>(
         &self,
-        job: Job,
+        unsettled: Unsettled,
         work: impl Future<Output = (Decision, Option<KeptPlace>)> + Send + 'static,
         acknowledger: Arc<A>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let Job {
+        let Unsettled {
             handler,
             retry,
             delivery,
             tag,
-        } = job;
+        } = unsettled;
         let named = Named {
             id: self.consumer.in_flight.enter(handler, delivery.clone()),
             dispatcher: self.clone(),
@@ -137,14 +137,14 @@ impl Dispatcher {
 }
 
 /// A delivery that is settled on a task of its own.
-pub(super) struct Job {
+pub(super) struct Unsettled {
     handler: &'static str,
     retry: Arc<Retry>,
     delivery: Delivery,
     tag: DeliveryTag,
 }
 
-impl Job {
+impl Unsettled {
     pub(super) fn of(route: &Route, delivery: &Delivery, tag: DeliveryTag) -> Self {
         Self {
             handler: route.name,

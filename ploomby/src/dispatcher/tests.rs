@@ -240,8 +240,8 @@ async fn a_message_whose_handler_waits_takes_little_memory_whatever_may_become_o
     let decided =
         Either::<std::future::Ready<Decision>, _>::Right(within(route.deadline(), handler));
     let waiting = dispatcher.keep(place, &delivery).until(decided);
-    let job = Job::of(route, &delivery, DeliveryTag::new(1));
-    let settling = dispatcher.settling(job, waiting, Arc::new(Large));
+    let unsettled = Unsettled::of(route, &delivery, DeliveryTag::new(1));
+    let settling = dispatcher.settling(unsettled, waiting, Arc::new(Large));
     let size = size_of_val(&settling);
     assert!(size <= 2_048, "{size} bytes");
 }

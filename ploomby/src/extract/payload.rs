@@ -29,7 +29,7 @@ pub(super) fn now<'d, T: Argument<'d, Payload>>(delivery: &'d Delivery) -> Resul
 
 /// Decodes the body as the message says, or else as the queue does.
 pub(super) fn decode<'d, T: Deserialize<'d>>(delivery: &'d Delivery) -> Result<T, Failure> {
-    let codec = match Format::of(delivery.properties().get_content_type())? {
+    let codec = match Format::of(delivery.properties().content_type())? {
         Format::Unspecified => delivery.decoding().codec,
         Format::Serde(codec) => codec,
         #[cfg(feature = "protobuf")]

@@ -53,7 +53,7 @@ where
 }
 
 fn decode<T: prost::Message + Default>(delivery: &Delivery) -> Result<T, Failure> {
-    match Format::of(delivery.properties().get_content_type())? {
+    match Format::of(delivery.properties().content_type())? {
         Format::Unspecified | Format::Protobuf => {}
         Format::Serde(codec) => {
             let text = format!(

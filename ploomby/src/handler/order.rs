@@ -110,7 +110,7 @@ impl OrderBy {
 }
 
 fn field(path: &[String], delivery: &Delivery) -> Lane {
-    let codec = match Format::of(delivery.properties().get_content_type()).ok()? {
+    let codec = match Format::of(delivery.properties().content_type()).ok()? {
         Format::Unspecified => delivery.decoding().codec,
         Format::Serde(codec) => codec,
         #[cfg(feature = "protobuf")]

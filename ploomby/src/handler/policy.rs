@@ -124,8 +124,8 @@ macro_rules! policy_setters {
         /// Replies as the Python original does, for clients of its handlers: with `{"detail": …}`,
         /// a text that holds the value as JSON, or the text of the error.
         #[must_use]
-        pub fn detail_replies(mut $self) -> Self {
-            $policy.reply_style = $crate::delivery::ReplyStyle::Detail;
+        pub fn python_replies(mut $self) -> Self {
+            $policy.reply_style = $crate::delivery::ReplyStyle::Python;
             $self
         }
 

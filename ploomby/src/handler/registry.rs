@@ -141,7 +141,7 @@ impl HandlerRegistry {
     /// # Errors
     ///
     /// One error that lists all: keys with two functions, or no function at all.
-    pub fn check(&self) -> Result<(), HandlersError> {
+    pub fn check(&self) -> Result<(), InvalidHandlers> {
         self.check_for(Queues::Some(&[]), None)
     }
 
@@ -151,7 +151,7 @@ impl HandlerRegistry {
         &self,
         queues: Queues<'_>,
         given: Option<Given<'_>>,
-    ) -> Result<(), HandlersError> {
+    ) -> Result<(), InvalidHandlers> {
         let mut duplicates = self.duplicates.clone();
         duplicates.sort_by(|a, b| a.address.cmp(&b.address));
         let mut idle: Vec<_> = self.handlers.values().filter_map(idle).collect();
@@ -195,7 +195,7 @@ impl HandlerRegistry {
         if faults.is_empty() {
             Ok(())
         } else {
-            Err(HandlersError(faults))
+            Err(InvalidHandlers(faults))
         }
     }
 
@@ -351,7 +351,7 @@ impl fmt::Debug for HandlerRegistry {
 /// Handlers that cannot be started with.
 #[derive(Debug, Error)]
 #[error("{}", .0.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct HandlersError(Vec<Fault>);
+pub struct InvalidHandlers(Vec<Fault>);
 
 #[derive(Debug, Error)]
 enum Fault {

@@ -39,16 +39,16 @@ impl Stored {
             0..=MAX_PROPERTIES => {}
             size => return Err(MemoryError::PropertiesTooLarge(size)),
         }
-        if properties.get_user_id().is_some_and(|user| user != "guest") {
+        if properties.user_id().is_some_and(|user| user != "guest") {
             return Err(MemoryError::UserId);
         }
-        let expiration = properties.get_expiration().map(milliseconds).transpose()?;
+        let expiration = properties.expiration().map(milliseconds).transpose()?;
         let mut also = names(&message, CC)?;
         also.extend(names(&message, BCC)?);
         if message.headers().contains(BCC) {
             message.properties = without(&message, Some(BCC));
             if let Some(expiration) = expiration {
-                message.properties = message.properties.expiration(expiration);
+                message.properties = message.properties.with_expiration(expiration);
             }
         }
         Ok(Self {

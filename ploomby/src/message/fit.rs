@@ -21,7 +21,7 @@ pub(crate) fn fit(properties: Properties, room: usize) -> Result<Properties, NoR
         &|name| !is_ours(name) || name == headers::REASON,
         &|name| !is_ours(name),
     ];
-    let keep_user_id = properties.get_user_id().is_some();
+    let keep_user_id = properties.user_id().is_some();
     for keep in keeps {
         let mut list = headers.to_list();
         list.retain(|(name, _)| keep(name));

@@ -18,11 +18,11 @@ use super::{
 /// use ploomby::Properties;
 ///
 /// let properties = Properties::new()
-///     .content_type("application/json")?
-///     .correlation_id("42")?
-///     .expiration(Duration::from_secs(60))
+///     .with_content_type("application/json")?
+///     .with_correlation_id("42")?
+///     .with_expiration(Duration::from_secs(60))
 ///     .persistent();
-/// assert_eq!(properties.get_content_type(), Some("application/json"));
+/// assert_eq!(properties.content_type(), Some("application/json"));
 /// # Ok::<(), ploomby::PropertyError>(())
 /// ```
 ///
@@ -33,7 +33,7 @@ use super::{
 ///
 /// #[ploomby::handler("audit")]
 /// async fn audit(properties: &Properties) {
-///     println!("sent by {:?}", properties.get_app_id());
+///     println!("sent by {:?}", properties.app_id());
 /// }
 /// ```
 #[derive(Clone, Default)]
@@ -69,20 +69,20 @@ pub(crate) fn check_short(what: &'static str, text: &str) -> Result<(), Property
 }
 
 macro_rules! texts {
-    ($($(#[$doc:meta])* $name:ident, $getter:ident, $with:ident, $what:literal;)+) => {$(
+    ($($(#[$doc:meta])* $name:ident, $with:ident, $what:literal;)+) => {$(
         $(#[$doc])*
         ///
         /// # Errors
         ///
         /// Text over 255 bytes.
-        pub fn $name(mut self, text: &str) -> Result<Self, PropertyError> {
+        pub fn $with(mut self, text: &str) -> Result<Self, PropertyError> {
             check_short($what, text)?;
             self.0.$with(text);
             Ok(self)
         }
 
         #[doc = concat!("Reads the ", $what, ".")]
-        pub fn $getter(&self) -> Option<&str> {
+        pub fn $name(&self) -> Option<&str> {
             self.0.$name().map(String::as_str)
         }
     )+};
@@ -97,26 +97,26 @@ impl Properties {
 
     texts! {
         /// The type of the body, such as `application/json`.
-        content_type, get_content_type, with_content_type, "content type";
+        content_type, with_content_type, "content type";
         /// The encoding of the body, such as `gzip`.
-        content_encoding, get_content_encoding, with_content_encoding, "content encoding";
+        content_encoding, with_content_encoding, "content encoding";
         /// What ties a reply to its request.
-        correlation_id, get_correlation_id, with_correlation_id, "correlation id";
+        correlation_id, with_correlation_id, "correlation id";
         /// The queue that a reply goes to.
-        reply_to, get_reply_to, with_reply_to, "reply-to";
+        reply_to, with_reply_to, "reply-to";
         /// The sender's name for this message.
-        message_id, get_message_id, with_message_id, "message id";
+        message_id, with_message_id, "message id";
         /// The sender's name for this kind of message (AMQP's `type`).
-        message_type, get_message_type, with_message_type, "type";
+        message_type, with_message_type, "type";
         /// The user who sent it; RabbitMQ refuses any but the connection's own.
-        user_id, get_user_id, with_user_id, "user id";
+        user_id, with_user_id, "user id";
         /// The program that sent it.
-        app_id, get_app_id, with_app_id, "app id";
+        app_id, with_app_id, "app id";
     }
 
     /// How long the message may wait in a queue; RabbitMQ counts in milliseconds.
     #[must_use]
-    pub fn expiration(mut self, after: std::time::Duration) -> Self {
+    pub fn with_expiration(mut self, after: std::time::Duration) -> Self {
         self.0.with_expiration(&after.as_millis().to_string());
         self
     }
@@ -129,31 +129,31 @@ impl Properties {
     }
 
     /// Reads the expiration as it was sent: milliseconds in decimal digits.
-    pub fn get_expiration(&self) -> Option<&str> {
+    pub fn expiration(&self) -> Option<&str> {
         self.0.expiration().map(String::as_str)
     }
 
     /// The priority in queues that were declared with `x-max-priority`.
     #[must_use]
-    pub fn priority(mut self, priority: u8) -> Self {
+    pub fn with_priority(mut self, priority: u8) -> Self {
         self.0.with_priority(priority);
         self
     }
 
     /// Reads the priority.
-    pub fn get_priority(&self) -> Option<u8> {
+    pub fn priority(&self) -> Option<u8> {
         self.0.priority()
     }
 
     /// When it was sent, in seconds since 1970.
     #[must_use]
-    pub fn timestamp(mut self, seconds: u64) -> Self {
+    pub fn with_timestamp(mut self, seconds: u64) -> Self {
         self.0.with_timestamp(seconds);
         self
     }
 
     /// Reads when it was sent, in seconds since 1970.
-    pub fn get_timestamp(&self) -> Option<u64> {
+    pub fn timestamp(&self) -> Option<u64> {
         self.0.timestamp()
     }
 
@@ -195,7 +195,11 @@ impl Properties {
     /// # Errors
     ///
     /// A name over 255 bytes, here or in a table inside.
-    pub fn header(mut self, name: &str, value: impl Into<Value>) -> Result<Self, PropertyError> {
+    pub fn with_header(
+        mut self,
+        name: &str,
+        value: impl Into<Value>,
+    ) -> Result<Self, PropertyError> {
         self.set_header(name, value.into())?;
         Ok(self)
     }
@@ -261,15 +265,15 @@ impl Properties {
     /// The size of all properties on the wire, at most.
     pub(crate) fn encoded_len(&self) -> usize {
         let texts = [
-            self.get_content_type(),
-            self.get_content_encoding(),
-            self.get_correlation_id(),
-            self.get_reply_to(),
-            self.get_expiration(),
-            self.get_message_id(),
-            self.get_message_type(),
-            self.get_user_id(),
-            self.get_app_id(),
+            self.content_type(),
+            self.content_encoding(),
+            self.correlation_id(),
+            self.reply_to(),
+            self.expiration(),
+            self.message_id(),
+            self.message_type(),
+            self.user_id(),
+            self.app_id(),
             self.0.cluster_id().map(String::as_str),
         ];
         let texts: usize = texts.iter().flatten().map(|text| 1 + text.len()).sum();
@@ -318,17 +322,17 @@ impl PartialEq for Properties {
 impl fmt::Debug for Properties {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let set = [
-            ("content_type", self.get_content_type().is_some()),
-            ("content_encoding", self.get_content_encoding().is_some()),
-            ("priority", self.get_priority().is_some()),
-            ("correlation_id", self.get_correlation_id().is_some()),
-            ("reply_to", self.get_reply_to().is_some()),
-            ("expiration", self.get_expiration().is_some()),
-            ("message_id", self.get_message_id().is_some()),
-            ("timestamp", self.get_timestamp().is_some()),
-            ("type", self.get_message_type().is_some()),
-            ("user_id", self.get_user_id().is_some()),
-            ("app_id", self.get_app_id().is_some()),
+            ("content_type", self.content_type().is_some()),
+            ("content_encoding", self.content_encoding().is_some()),
+            ("priority", self.priority().is_some()),
+            ("correlation_id", self.correlation_id().is_some()),
+            ("reply_to", self.reply_to().is_some()),
+            ("expiration", self.expiration().is_some()),
+            ("message_id", self.message_id().is_some()),
+            ("timestamp", self.timestamp().is_some()),
+            ("type", self.message_type().is_some()),
+            ("user_id", self.user_id().is_some()),
+            ("app_id", self.app_id().is_some()),
         ];
         f.debug_struct("Properties")
             .field(
@@ -349,20 +353,22 @@ mod tests {
 
     #[test]
     fn text_that_amqp_cannot_carry_is_an_error() {
-        assert!(Properties::new().message_id(&"x".repeat(255)).is_ok());
-        let error = Properties::new().message_id(&"x".repeat(256)).unwrap_err();
+        assert!(Properties::new().with_message_id(&"x".repeat(255)).is_ok());
+        let error = Properties::new()
+            .with_message_id(&"x".repeat(256))
+            .unwrap_err();
         assert_eq!(
             error.to_string(),
             "message id is too long: AMQP carries at most 255 bytes"
         );
-        assert!(Properties::new().header(&"x".repeat(256), 1).is_err());
+        assert!(Properties::new().with_header(&"x".repeat(256), 1).is_err());
     }
 
     #[test]
     fn a_header_that_is_set_again_is_replaced() {
         let properties = Properties::new()
-            .header("n", 1)
-            .and_then(|properties| properties.header("n", "two"))
+            .with_header("n", 1)
+            .and_then(|properties| properties.with_header("n", "two"))
             .expect("short names");
         assert_eq!(properties.headers().len(), 1);
         assert_eq!(properties.headers().text("n"), Some("two"));
@@ -373,22 +379,22 @@ mod tests {
         let of = |headers: [(&str, i32); 2]| {
             let [(first, one), (second, two)] = headers;
             Properties::new()
-                .header(first, one)
-                .and_then(|properties| properties.header(second, two))
+                .with_header(first, one)
+                .and_then(|properties| properties.with_header(second, two))
                 .expect("short names")
         };
         let properties = of([("a", 1), ("b", 2)]);
         assert!(properties == of([("b", 2), ("a", 1)]));
         assert!(properties != of([("a", 1), ("b", 3)]));
-        assert!(properties != properties.clone().priority(1));
-        assert!(properties != properties.clone().app_id("shop").expect("it is short"));
+        assert!(properties != properties.clone().with_priority(1));
+        assert!(properties != properties.clone().with_app_id("shop").expect("it is short"));
     }
 
     #[test]
     fn the_size_counts_all_that_is_written() {
         let properties = Properties::new()
-            .content_type("ab")
-            .and_then(|properties| properties.header("n", "xyz"))
+            .with_content_type("ab")
+            .and_then(|properties| properties.with_header("n", "xyz"))
             .expect("short names");
         assert_eq!(properties.encoded_len(), 16 + 3 + (2 + 1 + 4 + 3));
     }

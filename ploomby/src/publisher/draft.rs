@@ -209,11 +209,11 @@ impl Draft {
     }
 
     pub(crate) fn set_priority(&mut self, priority: u8) {
-        self.change(|properties| Ok(properties.priority(priority)));
+        self.change(|properties| Ok(properties.with_priority(priority)));
     }
 
     pub(crate) fn set_expiration(&mut self, after: Duration) {
-        self.change(|properties| Ok(properties.expiration(after)));
+        self.change(|properties| Ok(properties.with_expiration(after)));
     }
 
     pub(crate) fn set_transient(&mut self) {
@@ -250,14 +250,14 @@ impl Draft {
     pub(crate) fn finish(mut self) -> Result<Addressed, PublishError> {
         self.check();
         if let Some(content_type) = self.content_type {
-            self.change(|properties| properties.content_type(content_type));
+            self.change(|properties| properties.with_content_type(content_type));
         }
         self.write_key();
-        self.change(|properties| match properties.get_message_id() {
+        self.change(|properties| match properties.message_id() {
             Some(_) => Ok(properties),
             None => {
                 let mut text = Uuid::encode_buffer();
-                properties.message_id(new_id().hyphenated().encode_lower(&mut text))
+                properties.with_message_id(new_id().hyphenated().encode_lower(&mut text))
             }
         });
         match self.fault {
@@ -287,7 +287,7 @@ impl Draft {
         }
         if self.delay.is_some() {
             let properties = self.properties.as_ref();
-            if properties.is_some_and(|properties| properties.get_expiration().is_some()) {
+            if properties.is_some_and(|properties| properties.expiration().is_some()) {
                 self.note(Contradiction::DelayAndExpiration.into());
             }
             if !self.exchange.is_empty() {
@@ -302,7 +302,7 @@ impl Draft {
         // where nothing is said, the queue's own default
         match settings.key.first().unwrap_or(&KeySource::MessageType) {
             KeySource::Header(name) => self.set_header(name, key.into()),
-            KeySource::MessageType => self.change(|properties| properties.message_type(&key)),
+            KeySource::MessageType => self.change(|properties| properties.with_message_type(&key)),
             KeySource::RoutingKey if key == self.routing_key => {}
             KeySource::RoutingKey => {
                 let routing_key = self.routing_key.clone();

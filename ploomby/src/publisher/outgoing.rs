@@ -18,7 +18,7 @@ use super::{Draft, PublishError, Publisher, draft_setters};
 ///     .to("mails")
 ///     .key("welcome")
 ///     .payload(&("ada@example.com", "Ada"))
-///     .properties(Properties::new().app_id("shop")?)
+///     .properties(Properties::new().with_app_id("shop")?)
 ///     .header("tenant", 7)
 ///     .priority(5)
 ///     .expires_after(Duration::from_secs(60))

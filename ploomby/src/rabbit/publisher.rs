@@ -127,7 +127,7 @@ impl ConfirmedPublisher {
     /// RabbitMQ refuses messages in the name of another user than the connection's, with an error
     /// that closes the channel. The copy tells the user in a header.
     fn own(&self, copy: Message) -> Result<Message, PropertyError> {
-        match copy.properties.get_user_id() {
+        match copy.properties.user_id() {
             Some(user) if user != self.connection.shared().user() => {
                 let mut list = copy.properties.headers().to_list();
                 list.push((headers::USER_ID.to_owned(), user.into()));

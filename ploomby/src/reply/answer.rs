@@ -26,7 +26,7 @@ impl Answer {
         value: &T,
         delivery: &Delivery,
     ) -> Result<Self, anyhow::Error> {
-        let reply = match delivery.properties().get_reply_to() {
+        let reply = match delivery.properties().reply_to() {
             None => None,
             Some(_) => to_value(value, delivery).map_err(anyhow::Error::from_boxed)?,
         };

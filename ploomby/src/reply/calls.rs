@@ -95,7 +95,7 @@ impl Calls {
     /// Gives a reply that came over this channel to its call, which may not wait any more.
     pub(crate) fn answer(&self, reply: Message, channel: u64) {
         let mut state = self.lock();
-        let number = match reply.properties().get_correlation_id() {
+        let number = match reply.properties().correlation_id() {
             Some(id) => id.parse().ok(),
             None => {
                 let mut untagged = state
@@ -148,7 +148,7 @@ mod tests {
 
     fn reply(correlation_id: Option<&str>) -> Message {
         let properties = correlation_id.map_or(Ok(Properties::new()), |id| {
-            Properties::new().correlation_id(id)
+            Properties::new().with_correlation_id(id)
         });
         Message::new("reply").with_properties(properties.expect("it is short"))
     }

@@ -80,7 +80,7 @@ impl<'c> Call<'c> {
         } = self;
         let (tag, _single) = match client.style {
             ReplyStyle::Ploomby => (Tag::CorrelationId, None),
-            ReplyStyle::Detail => (Tag::None, Some(client.single.lock().await)),
+            ReplyStyle::Python => (Tag::None, Some(client.single.lock().await)),
         };
         client.exchange(draft, tag, timeout).await
     }
@@ -148,8 +148,8 @@ fn request(
 ) -> Result<Addressed, PublishError> {
     draft.change(|properties| {
         properties
-            .correlation_id(&call.to_string())?
-            .reply_to(reply_to)
+            .with_correlation_id(&call.to_string())?
+            .with_reply_to(reply_to)
     });
     // nobody waits for its reply any more then
     draft.set_expiration(within);

@@ -83,7 +83,7 @@ fn kept_headers(delivery: &Delivery) -> Vec<(String, Value)> {
     // of two headers of one name the last one stays
     let aside = aside.into_iter();
     kept.extend(aside.map(|(name, value)| (format!("{}{name}", headers::PREFIX), value)));
-    if let Some(expiration) = delivery.properties().get_expiration() {
+    if let Some(expiration) = delivery.properties().expiration() {
         kept.push((headers::EXPIRATION.to_owned(), expiration.into()));
     }
     let (exchange, routing_key) = (delivery.exchange(), delivery.routing_key());

@@ -399,7 +399,7 @@ pub(crate) async fn an_item_replies_by_itself(bed: Arc<Bed>) {
     );
     let app = bed.start(&queue, handlers).await;
     for number in 1..3 {
-        let properties = Properties::new().reply_to(&replies).unwrap();
+        let properties = Properties::new().with_reply_to(&replies).unwrap();
         let message = Message::new(number.to_string()).with_properties(properties);
         let message = message.with_header(KEY, "work").unwrap();
         bed.publish(&queue, message).await;

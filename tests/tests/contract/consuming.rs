@@ -60,7 +60,7 @@ pub(crate) async fn messages_of_a_burst_are_not_mixed_up(bed: Arc<Bed>) {
         "work",
         move |number: u32, Whole(delivery): Whole| async move {
             let echo = || {
-                let id = delivery.properties().get_correlation_id();
+                let id = delivery.properties().correlation_id();
                 format!("{number} {id:?} {:?}", delivery.headers().text("number"))
             };
             let before = echo();
@@ -77,12 +77,12 @@ pub(crate) async fn messages_of_a_burst_are_not_mixed_up(bed: Arc<Bed>) {
             let text = number.to_string();
             let mut properties = Properties::new();
             if let Some(id) = id(number) {
-                properties = properties.correlation_id(&id).unwrap();
+                properties = properties.with_correlation_id(&id).unwrap();
             }
             let mut body = text.clone().into_bytes();
             if number.is_multiple_of(3) {
                 body = gzip(&body);
-                properties = properties.content_encoding("gzip").unwrap();
+                properties = properties.with_content_encoding("gzip").unwrap();
             }
             let message = Message::new(body)
                 .with_properties(properties)

@@ -20,7 +20,7 @@ fn once(queue: &str) -> Queue {
 }
 
 fn message(key: &str, id: &str, body: &str) -> Message {
-    let properties = Properties::new().message_id(id).unwrap();
+    let properties = Properties::new().with_message_id(id).unwrap();
     Message::new(body.to_owned())
         .with_properties(properties)
         .with_header(KEY, key)
@@ -165,7 +165,11 @@ pub(crate) async fn a_request_is_answered_each_time(bed: Arc<Bed>) {
     let app = bed.start_queue(once(&queue), handlers).await;
     for _ in 0..2 {
         let request = message("work", "1", r#""one""#);
-        let properties = request.properties().clone().reply_to(&replies).unwrap();
+        let properties = request
+            .properties()
+            .clone()
+            .with_reply_to(&replies)
+            .unwrap();
         bed.publish(&queue, request.with_properties(properties))
             .await;
         assert_eq!(bed.next(&replies).await.body, b"null");

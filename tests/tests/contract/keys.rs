@@ -44,7 +44,7 @@ pub(crate) async fn the_property_type_names_the_handler(bed: Arc<Bed>) {
     let app = bed
         .start_queue(Queue::new(&queue).key(KeySource::MessageType), handlers)
         .await;
-    let properties = Properties::new().message_type("greet").unwrap();
+    let properties = Properties::new().with_message_type("greet").unwrap();
     let message = Message::new(r#""Ada""#).with_properties(properties);
     bed.publish(&queue, message).await;
     assert_eq!(handled.next_note().await, "Ada");

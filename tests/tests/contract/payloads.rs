@@ -92,13 +92,13 @@ fn message(key: &str, properties: Properties, body: impl Into<Vec<u8>>) -> Messa
 }
 
 fn typed(content_type: &str, body: impl Into<Vec<u8>>) -> Message {
-    let properties = Properties::new().content_type(content_type).unwrap();
+    let properties = Properties::new().with_content_type(content_type).unwrap();
     message("user", properties, body)
 }
 
 fn encoded(content_encoding: &str, body: impl Into<Vec<u8>>) -> Message {
     let properties = Properties::new()
-        .content_encoding(content_encoding)
+        .with_content_encoding(content_encoding)
         .unwrap();
     message("user", properties, body)
 }
@@ -199,7 +199,7 @@ pub(crate) async fn a_protobuf_payload_takes_its_own_type_and_none(bed: Arc<Bed>
         "application/octet-stream",
         "",
     ] {
-        let properties = Properties::new().content_type(content_type).unwrap();
+        let properties = Properties::new().with_content_type(content_type).unwrap();
         let sent = message("protobuf", properties, proto_user());
         assert_eq!(handled(&bed, sent).await, "Ada", "{content_type}");
     }
@@ -250,7 +250,9 @@ pub(crate) async fn a_content_type_that_is_not_known_goes_to_the_dead_letter_que
         assert!(text.contains(error), "{text}");
         assert_eq!(dead_letter.content_type.as_deref(), Some(content_type));
     }
-    let properties = Properties::new().content_type("application/json").unwrap();
+    let properties = Properties::new()
+        .with_content_type("application/json")
+        .unwrap();
     let sent = message("protobuf", properties, "{}");
     let dead_letter = refused(&bed, Reason::UnsupportedContentType, sent).await;
     assert!(
@@ -271,7 +273,7 @@ pub(crate) async fn an_undecodable_body_of_any_codec_names_the_field(bed: Arc<Be
         assert!(text.starts_with("field `address.street`: "), "{text}");
     }
     let properties = Properties::new()
-        .content_type("application/protobuf")
+        .with_content_type("application/protobuf")
         .unwrap();
     // field 1 is text of one byte, which is not UTF-8
     let sent = message("protobuf", properties, [0x0a, 1, 0xff]);
@@ -333,8 +335,8 @@ pub(crate) async fn a_payload_borrows_from_a_body_of_any_codec_also_a_compressed
             _ => body,
         };
         let properties = Properties::new()
-            .content_type(content_type)
-            .and_then(|properties| properties.content_encoding(content_encoding))
+            .with_content_type(content_type)
+            .and_then(|properties| properties.with_content_encoding(content_encoding))
             .unwrap();
         let app = bed.start(&queue, HandlerRegistry::linked()).await;
         let sent = message("borrow what was encoded", properties, body);
@@ -389,15 +391,17 @@ pub(crate) async fn a_compressed_body_is_decompressed(bed: Arc<Bed>) {
         );
     }
     let properties = Properties::new()
-        .content_type("application/protobuf")
-        .and_then(|properties| properties.content_encoding("gzip"))
+        .with_content_type("application/protobuf")
+        .and_then(|properties| properties.with_content_encoding("gzip"))
         .unwrap();
     let sent = message("protobuf", properties, gzip(&proto_user()));
     assert_eq!(handled(&bed, sent).await, "Ada");
 }
 
 pub(crate) async fn a_raw_body_is_not_decompressed(bed: Arc<Bed>) {
-    let properties = Properties::new().content_encoding("identity, br").unwrap();
+    let properties = Properties::new()
+        .with_content_encoding("identity, br")
+        .unwrap();
     let sent = message("raw", properties, "as it was");
     assert_eq!(handled(&bed, sent).await, r#"b"as it was""#);
 }

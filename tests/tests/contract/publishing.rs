@@ -56,7 +56,10 @@ pub(crate) async fn a_message_says_what_it_is(bed: Arc<Bed>) {
         ids.insert(id);
     }
     assert_eq!(ids.len(), 100);
-    let own = Properties::new().message_id("mine").unwrap().transient();
+    let own = Properties::new()
+        .with_message_id("mine")
+        .unwrap()
+        .transient();
     publisher
         .publish(&queue, Message::new("1").with_properties(own))
         .await
@@ -91,12 +94,12 @@ pub(crate) async fn the_key_stands_where_the_publisher_says(bed: Arc<Bed>) {
 pub(crate) async fn headers_and_properties_arrive_as_they_were_set(bed: Arc<Bed>) {
     let (publisher, queue) = publisher_and_queue(&bed).await;
     let properties = Properties::new()
-        .correlation_id("42")
-        .and_then(|properties| properties.app_id("shop"))
-        .and_then(|properties| properties.reply_to("answers"))
-        .and_then(|properties| properties.header("old", 1))
+        .with_correlation_id("42")
+        .and_then(|properties| properties.with_app_id("shop"))
+        .and_then(|properties| properties.with_reply_to("answers"))
+        .and_then(|properties| properties.with_header("old", 1))
         .unwrap()
-        .timestamp(1_700_000_000);
+        .with_timestamp(1_700_000_000);
     publisher
         .to(&queue)
         .key("greet")

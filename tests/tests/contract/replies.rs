@@ -12,7 +12,7 @@ async fn reply_to(bed: &Bed, handlers: HandlerRegistry, request: Message) -> Rec
     bed.declare(&replies, &[]).await;
     let app = bed.start(&queue, handlers).await;
     let (properties, body) = (request.properties().clone(), request.body().to_vec());
-    let request = Message::new(body).with_properties(properties.reply_to(&replies).unwrap());
+    let request = Message::new(body).with_properties(properties.with_reply_to(&replies).unwrap());
     bed.publish(&queue, request).await;
     let reply = bed.next(&replies).await;
     app.shut_down().await.unwrap();
@@ -22,7 +22,7 @@ async fn reply_to(bed: &Bed, handlers: HandlerRegistry, request: Message) -> Rec
 }
 
 fn request(key: &str, body: &str) -> Message {
-    let properties = Properties::new().correlation_id("42").unwrap();
+    let properties = Properties::new().with_correlation_id("42").unwrap();
     Message::new(body.to_owned())
         .with_properties(properties)
         .with_header(KEY, key)
@@ -51,7 +51,7 @@ pub(crate) async fn a_value_goes_to_who_asked(bed: Arc<Bed>) {
 pub(crate) async fn a_value_is_encoded_as_the_request_was(bed: Arc<Bed>) {
     let body = rmp_serde::to_vec(&(2, 3)).unwrap();
     let properties = Properties::new()
-        .content_type("application/msgpack")
+        .with_content_type("application/msgpack")
         .unwrap();
     let request = Message::new(body)
         .with_properties(properties)
@@ -86,7 +86,7 @@ pub(crate) async fn a_reply_that_nobody_waits_for_any_more_is_left_out(bed: Arc<
     let (seen, mut handled) = seen();
     let app = bed.start(&queue, adding_seen(seen)).await;
     let asked = request("add", "[2, 3]");
-    let properties = asked.properties().clone().reply_to("gone").unwrap();
+    let properties = asked.properties().clone().with_reply_to("gone").unwrap();
     bed.publish(&queue, asked.with_properties(properties)).await;
     assert_eq!(handled.next_note().await, "done");
     app.shut_down().await.unwrap();
@@ -108,7 +108,7 @@ pub(crate) async fn a_request_whose_reply_is_refused_goes_back_to_its_queue(bed:
     let (seen, mut handled) = seen();
     let app = bed.start(&queue, adding_seen(seen)).await;
     let asked = request("add", "[2, 3]");
-    let properties = asked.properties().clone().reply_to(&replies).unwrap();
+    let properties = asked.properties().clone().with_reply_to(&replies).unwrap();
     bed.publish(&queue, asked.with_properties(properties)).await;
     assert_eq!(handled.next_note().await, "done");
     // what came back is handled once more
@@ -127,7 +127,7 @@ pub(crate) async fn an_outcome_sends_no_reply(bed: Arc<Bed>) {
     });
     let app = bed.start(&queue, handlers).await;
     let asked = request("work", "");
-    let properties = asked.properties().clone().reply_to(&replies).unwrap();
+    let properties = asked.properties().clone().with_reply_to(&replies).unwrap();
     bed.publish(&queue, asked.with_properties(properties)).await;
     assert_eq!(handled.next_note().await, "done");
     app.shut_down().await.unwrap();
@@ -168,7 +168,7 @@ pub(crate) async fn an_error_that_is_meant_for_who_asked_is_no_dead_letter(bed: 
         .start(&queue, HandlerRegistry::new().register("find", find))
         .await;
     let asked = request("find", "");
-    let properties = asked.properties().clone().reply_to(&replies).unwrap();
+    let properties = asked.properties().clone().with_reply_to(&replies).unwrap();
     bed.publish(&queue, asked.clone().with_properties(properties))
         .await;
     let reply = bed.next(&replies).await;
@@ -208,7 +208,7 @@ pub(crate) async fn replies_may_look_like_those_of_the_python_original(bed: Arc<
     let fail = || async { Err::<(), _>(anyhow::anyhow!("no luck")) };
     let set_up = Queue::new(&queue)
         .key(KeySource::header(KEY))
-        .detail_replies();
+        .python_replies();
     let app = bed
         .start_queue(set_up, adding().register("fail", fail))
         .await;
@@ -217,7 +217,7 @@ pub(crate) async fn replies_may_look_like_those_of_the_python_original(bed: Arc<
         ("fail", "", r#"{"detail":"no luck"}"#),
     ] {
         let asked = request(key, body);
-        let properties = asked.properties().clone().reply_to(&replies).unwrap();
+        let properties = asked.properties().clone().with_reply_to(&replies).unwrap();
         bed.publish(&queue, asked.with_properties(properties)).await;
         let got = bed.next(&replies).await;
         assert_eq!(String::from_utf8_lossy(&got.body), reply);

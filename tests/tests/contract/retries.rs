@@ -66,10 +66,10 @@ pub(crate) async fn what_fails_each_time_ends_in_the_dead_letter_queue(bed: Arc<
     let message = Message::new(vec![0xfe; 1000])
         .with_properties(
             Properties::new()
-                .content_type("application/x-odd")
-                .and_then(|properties| properties.header(KEY, "work"))
+                .with_content_type("application/x-odd")
+                .and_then(|properties| properties.with_header(KEY, "work"))
                 .unwrap()
-                .expiration(Duration::from_secs(600)),
+                .with_expiration(Duration::from_secs(600)),
         )
         .with_header("trace", 7)
         .unwrap();
@@ -364,7 +364,7 @@ pub(crate) async fn what_has_no_room_for_its_deaths_is_not_tried_without_them(be
 fn filled_up_to(room: usize) -> Message {
     // a frame less all properties, the header that names the handler, the name of this one and the id
     let filling = 131_052 - 16 - (KEY.len() + 10) - 14 - 2 - room;
-    let id = Properties::new().message_id("1").unwrap();
+    let id = Properties::new().with_message_id("1").unwrap();
     Message::new("1")
         .with_properties(id)
         .with_header(KEY, "work")

@@ -115,7 +115,7 @@ pub(crate) async fn a_reply_has_the_codec_of_its_request(bed: Arc<Bed>) {
             .call_raw()
             .await
             .unwrap();
-        assert_eq!(raw.properties().get_content_type(), Some(content_type));
+        assert_eq!(raw.properties().content_type(), Some(content_type));
         let doubled: u32 = client.call(&queue, "double", &7).await.unwrap();
         assert_eq!(doubled, 14);
     }
@@ -206,7 +206,7 @@ pub(crate) async fn a_request_says_where_its_reply_goes(bed: Arc<Bed>) {
         assert!(reply_to.starts_with("amq.rabbitmq.reply-to."), "{reply_to}");
         // as a program in another language may answer
         let reply = Properties::new()
-            .correlation_id(&request.correlation_id.unwrap())
+            .with_correlation_id(&request.correlation_id.unwrap())
             .unwrap();
         let publisher = Publisher::connect(bed.url()).await.unwrap();
         let reply = Message::new("14").with_properties(reply);
@@ -286,14 +286,14 @@ pub(crate) async fn the_detail_of_the_python_original_is_read(bed: Arc<Bed>) {
                 text => serde_json::to_string(text).unwrap(),
             };
             let body = serde_json::to_vec(&serde_json::json!({ "detail": detail })).unwrap();
-            let reply_to = request.0.get_reply_to().unwrap();
+            let reply_to = request.0.reply_to().unwrap();
             // without a correlation id
             let reply = publisher.to(reply_to).body(body).allow_unroutable();
             reply.send().await
         })
     })
     .await;
-    let client = client.detail_replies();
+    let client = client.python_replies();
     let call = async |text| client.call::<_, String>(&queue, "echo", text).await;
     let error = call("fail").await.unwrap_err();
     let CallError::Remote(error) = error else {

@@ -185,14 +185,14 @@ pub(crate) async fn an_error_of_ten_megabytes_is_cut(bed: Arc<Bed>) {
 pub(crate) async fn a_dead_letter_is_the_message_as_it_was(bed: Arc<Bed>) {
     let body = vec![0xff; 300_000];
     let properties = Properties::new()
-        .content_type("application/octet-stream")
-        .and_then(|properties| properties.correlation_id("c-1"))
-        .and_then(|properties| properties.message_id("m-1"))
-        .and_then(|properties| properties.header(KEY, "fail"))
-        .and_then(|properties| properties.header("nested", nested()))
+        .with_content_type("application/octet-stream")
+        .and_then(|properties| properties.with_correlation_id("c-1"))
+        .and_then(|properties| properties.with_message_id("m-1"))
+        .and_then(|properties| properties.with_header(KEY, "fail"))
+        .and_then(|properties| properties.with_header("nested", nested()))
         .unwrap()
-        .priority(3)
-        .timestamp(1_000_000);
+        .with_priority(3)
+        .with_timestamp(1_000_000);
     let handlers = failing();
     let message = Message::new(body.clone()).with_properties(properties);
     let dead_letter = dead_letter_of(&bed, handlers, message).await;
@@ -222,9 +222,9 @@ fn nested() -> Value {
 
 pub(crate) async fn a_dead_letter_does_not_expire(bed: Arc<Bed>) {
     let properties = Properties::new()
-        .header(KEY, "fail")
+        .with_header(KEY, "fail")
         .unwrap()
-        .expiration(Duration::from_secs(60));
+        .with_expiration(Duration::from_secs(60));
     let message = Message::new("1").with_properties(properties);
     let dead_letter = dead_letter_of(&bed, failing(), message).await;
     assert_eq!(dead_letter.expiration, None);

@@ -96,7 +96,7 @@ async fn handle(messages: Vec<Random>, key: KeySource) {
         async move {
             match body[0] {
                 0 => {
-                    let id = properties.get_message_id().expect("each has one");
+                    let id = properties.message_id().expect("each has one");
                     done.lock().expect("no panic").insert(id.to_owned());
                     Ok(Outcome::Ack)
                 }
@@ -137,7 +137,7 @@ async fn handle(messages: Vec<Random>, key: KeySource) {
             .message
             .properties()
             .clone()
-            .message_id(&id)
+            .with_message_id(&id)
             .expect("short");
         let message = random.message.with_properties(properties);
         // what is refused has not been sent

@@ -134,25 +134,25 @@ pub(crate) fn properties() -> impl Strategy<Value = Properties> {
                 }
             };
             set(content_type, |properties, text| {
-                properties.content_type(text)
+                properties.with_content_type(text)
             });
             set(encoding, |properties, text| {
-                properties.content_encoding(text)
+                properties.with_content_encoding(text)
             });
             set(correlation, |properties, text| {
-                properties.correlation_id(text)
+                properties.with_correlation_id(text)
             });
-            set(reply_to, |properties, text| properties.reply_to(text));
-            set(kind, |properties, text| properties.message_type(text));
-            set(app, |properties, text| properties.app_id(text));
+            set(reply_to, |properties, text| properties.with_reply_to(text));
+            set(kind, |properties, text| properties.with_message_type(text));
+            set(app, |properties, text| properties.with_app_id(text));
             if let Some(priority) = priority {
-                properties = properties.priority(priority);
+                properties = properties.with_priority(priority);
             }
             if let Some(timestamp) = timestamp {
-                properties = properties.timestamp(timestamp);
+                properties = properties.with_timestamp(timestamp);
             }
             if let Some(seconds) = expiration {
-                properties = properties.expiration(Duration::from_secs(seconds.into()));
+                properties = properties.with_expiration(Duration::from_secs(seconds.into()));
             }
             if persistent {
                 properties = properties.persistent();

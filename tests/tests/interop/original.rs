@@ -21,7 +21,7 @@ async fn a_client_calls_handlers_of_the_python_original() {
                 .unwrap()
                 .key(KeySource::header(KEY))
                 .timeout(Duration::from_secs(20))
-                .detail_replies();
+                .python_replies();
             let sum: u32 = client.call(&queue, "add", &[2, 3]).await.unwrap();
             assert_eq!(sum, 5);
             client.call::<_, ()>(&queue, "nothing", &()).await.unwrap();
@@ -87,7 +87,7 @@ async fn a_client_of_the_python_original_calls_handlers() {
                 });
             let set_up = Queue::new(&queue)
                 .key(KeySource::header(KEY))
-                .detail_replies();
+                .python_replies();
             let app = bed.start_queue(set_up, handlers).await;
             let mut arguments = vec![bed.url(), &*queue];
             arguments.extend([

@@ -58,15 +58,15 @@ async fn what_a_publisher_sends_arrives_in_python_as_it_was_set() {
             bed.declare(&queue, &[]).await;
             let publisher = Publisher::connect(bed.url()).await.unwrap();
             let properties = Properties::new()
-                .content_encoding("identity")
-                .and_then(|properties| properties.correlation_id("c-1"))
-                .and_then(|properties| properties.reply_to("answers"))
-                .and_then(|properties| properties.message_id("m-1"))
-                .and_then(|properties| properties.user_id("guest"))
-                .and_then(|properties| properties.app_id("shop"))
+                .with_content_encoding("identity")
+                .and_then(|properties| properties.with_correlation_id("c-1"))
+                .and_then(|properties| properties.with_reply_to("answers"))
+                .and_then(|properties| properties.with_message_id("m-1"))
+                .and_then(|properties| properties.with_user_id("guest"))
+                .and_then(|properties| properties.with_app_id("shop"))
                 .unwrap()
-                .expiration(Duration::from_secs(60))
-                .timestamp(MOMENT);
+                .with_expiration(Duration::from_secs(60))
+                .with_timestamp(MOMENT);
             let message = publisher
                 .to(&queue)
                 .key("take")
@@ -152,18 +152,18 @@ async fn what_python_sends_arrives_at_a_handler_as_it_was_set() {
             let taken = timeout(DEADLINE, taken.recv()).await.unwrap();
             let Taken(properties, body) = taken.unwrap();
             assert_eq!(body, r#"{"name": "Adélaïde"}"#);
-            assert_eq!(properties.get_content_type(), Some("application/json"));
-            assert_eq!(properties.get_content_encoding(), Some("identity"));
+            assert_eq!(properties.content_type(), Some("application/json"));
+            assert_eq!(properties.content_encoding(), Some("identity"));
             assert!(properties.is_persistent());
-            assert_eq!(properties.get_priority(), Some(5));
-            assert_eq!(properties.get_correlation_id(), Some("c-1"));
-            assert_eq!(properties.get_reply_to(), Some("answers"));
-            assert_eq!(properties.get_expiration(), Some("60000"));
-            assert_eq!(properties.get_message_id(), Some("m-1"));
-            assert_eq!(properties.get_timestamp(), Some(MOMENT));
-            assert_eq!(properties.get_message_type(), Some("take"));
-            assert_eq!(properties.get_user_id(), Some("guest"));
-            assert_eq!(properties.get_app_id(), Some("shop"));
+            assert_eq!(properties.priority(), Some(5));
+            assert_eq!(properties.correlation_id(), Some("c-1"));
+            assert_eq!(properties.reply_to(), Some("answers"));
+            assert_eq!(properties.expiration(), Some("60000"));
+            assert_eq!(properties.message_id(), Some("m-1"));
+            assert_eq!(properties.timestamp(), Some(MOMENT));
+            assert_eq!(properties.message_type(), Some("take"));
+            assert_eq!(properties.user_id(), Some("guest"));
+            assert_eq!(properties.app_id(), Some("shop"));
 
             // Python has one type of integer, and one of floats; it writes no negative one in an octet
             let mut sent = headers();

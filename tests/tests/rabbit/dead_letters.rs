@@ -42,7 +42,7 @@ async fn a_dead_letter_in_the_name_of_another_user_is_kept() {
             let publisher = Publisher::connect(&format!("amqp://{user}:secret@{host}:{port}"))
                 .await
                 .unwrap();
-            let properties = ploomby::Properties::new().user_id(&user).unwrap();
+            let properties = ploomby::Properties::new().with_user_id(&user).unwrap();
             let message = Message::new("1").with_properties(properties);
             publisher.publish(&queue, message).await.unwrap();
             let dead_letter = bed.dead_letter(&queue).await;

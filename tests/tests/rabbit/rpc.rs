@@ -256,7 +256,7 @@ async fn a_second_reply_without_an_id_is_not_taken_for_that_of_the_next_call() {
             let client = client.key(KeySource::header(KEY));
             let calling = async {
                 eventually(DEADLINE, async || client.in_flight() == 1).await;
-                let client = client.clone().detail_replies();
+                let client = client.clone().python_replies();
                 for number in 1..4 {
                     let reply: u32 = client.call(&original, "any", &number).await.unwrap();
                     assert_eq!(reply, number);

@@ -9,7 +9,7 @@ use super::*;
 use crate::message::Properties;
 
 fn expiring(body: &'static str, after: Duration) -> Message {
-    Message::new(body).with_properties(Properties::new().expiration(after))
+    Message::new(body).with_properties(Properties::new().with_expiration(after))
 }
 
 fn with_retry_queue(ttl: i32) -> MemoryBroker {
@@ -58,7 +58,7 @@ async fn the_shorter_of_two_ttls_counts_and_the_expiration_is_gone_afterwards() 
     broker.publish("q_retry", message).unwrap();
     sleep(Duration::from_millis(11)).await;
     let message = broker.get("q").unwrap();
-    assert_eq!(message.properties().get_expiration(), None);
+    assert_eq!(message.properties().expiration(), None);
     assert_eq!(message.headers().text("kept"), Some("yes"));
 }
 

@@ -57,7 +57,8 @@ fn headers_that_do_not_fit_one_frame_are_refused() {
 
 #[test]
 fn a_user_id_has_to_be_the_connections() {
-    let message = |user| Message::new("").with_properties(Properties::new().user_id(user).unwrap());
+    let message =
+        |user| Message::new("").with_properties(Properties::new().with_user_id(user).unwrap());
     assert!(matches!(refusal(message("ada")), MemoryError::UserId));
     let broker = broker();
     broker.declare_queue("q", []).unwrap();
@@ -67,7 +68,7 @@ fn a_user_id_has_to_be_the_connections() {
 #[test]
 fn an_expiration_that_rabbitmq_does_not_take_is_refused() {
     let after = Duration::from_millis(315_360_000_001);
-    let message = Message::new("").with_properties(Properties::new().expiration(after));
+    let message = Message::new("").with_properties(Properties::new().with_expiration(after));
     assert!(matches!(refusal(message), MemoryError::InvalidExpiration));
 
     for text in ["", "soon", "1.5", "-1", "10s"] {

@@ -80,7 +80,7 @@ impl Confirms {
                 message: content,
                 ..
             } = &message.addressed;
-            let id = content.properties().get_message_id();
+            let id = content.properties().message_id();
             message.identity = state.returns.identity(exchange, routing_key, id);
             state.returns.expect(message.identity, message.number);
         }
@@ -319,7 +319,7 @@ mod tests {
     type Confirm = std::pin::Pin<Box<dyn Future<Output = Result<(), RabbitPublishError>>>>;
 
     fn expect(confirms: &Confirms, queue: &str, id: &str) -> Confirm {
-        let properties = Properties::new().message_id(id).expect("it is short");
+        let properties = Properties::new().with_message_id(id).expect("it is short");
         let message = Message::new("").with_properties(properties);
         let addressed = Addressed::to_queue(queue, message);
         let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::Fail);

@@ -86,7 +86,7 @@ impl Unconfirmed {
         let Addressed { message, .. } = &self.addressed;
         self.addressed.exchange == exchange
             && self.addressed.routing_key == routing_key
-            && message.properties().get_message_id() == message_id
+            && message.properties().message_id() == message_id
     }
 
     pub(super) fn unroutable(&self) -> RabbitPublishError {

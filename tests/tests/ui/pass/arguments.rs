@@ -76,7 +76,7 @@ async fn payload_last(Header(header): Header<'_>, Redelivered(again): Redelivere
 async fn by_reference(len: &BodyLen, body: &RawBody, properties: &Properties, header: &Header<'_>) {
     assert_eq!((len.0, body.0.len(), header.0), (15, 15, "by_reference"));
     ready(()).await;
-    assert_eq!(properties.get_app_id(), None);
+    assert_eq!(properties.app_id(), None);
 }
 
 #[ploomby::handler]

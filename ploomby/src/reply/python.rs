@@ -61,7 +61,7 @@ mod tests {
     use crate::delivery::ReplyStyle;
 
     fn read_body<T: DeserializeOwned>(body: &'static str) -> Result<T, NoValue> {
-        read(Message::new(body), ReplyStyle::Detail)
+        read(Message::new(body), ReplyStyle::Python)
     }
 
     #[test]
@@ -76,7 +76,7 @@ mod tests {
     fn an_error_never_reads_as_a_value() {
         let reply = error("404").expect("it can be encoded");
         assert!(matches!(
-            read::<u32>(reply, ReplyStyle::Detail),
+            read::<u32>(reply, ReplyStyle::Python),
             Err(NoValue::Error(_))
         ));
     }
