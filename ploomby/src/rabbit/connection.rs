@@ -12,7 +12,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::url::RabbitUrl;
+use super::url::{PasswordError, RabbitUrl};
 
 /// How long the broker may take to answer.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -137,7 +137,8 @@ impl SharedConnection {
 
     async fn open(&self, host: &str, port: u16) -> Result<Connection, Fault> {
         let url = &self.url;
-        let mut arguments = OpenConnectionArguments::new(host, port, &url.user, &url.password);
+        let password = url.password.read()?;
+        let mut arguments = OpenConnectionArguments::new(host, port, &url.user, &password);
         arguments
             .virtual_host(&url.vhost)
             .heartbeat(url.heartbeat)
@@ -207,6 +208,8 @@ enum Fault {
     Refused(String),
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] super::tls::TlsError),

@@ -60,8 +60,13 @@ impl RabbitConsumerFactory {
     /// Consumers of the broker at `amqp://user:password@host1:5672,host2/vhost`.
     ///
     /// Where both are left out, user and password are `guest`, which RabbitMQ lets in from its own machine alone;
-    /// the port is 5672 and the virtual host `/`. Several hosts are tried in turn. Parameters: `heartbeat` (seconds,
-    /// default 20), `connection_name`, `connection_timeout` (milliseconds, default 10,000).
+    /// the port is 5672 and the virtual host `/`. Several hosts are tried in turn. The URL is read by the letter of
+    /// RabbitMQ's [URI specification]: what cannot stand in one of its parts, such as a line break in the password, is
+    /// an error, and can be written percent-encoded. Parameters: `heartbeat` (seconds, default 20), `connection_name`,
+    /// `connection_timeout` (milliseconds, default 10,000), `password_file`.
+    ///
+    /// `amqp://user@host?password_file=/run/secrets/rabbit` takes the password from a file, without white space at the
+    /// file's end. The file is read at each connection, so that a password that was changed is used by the next one.
     ///
     /// `amqps://`, by the feature `tls`, has the port 5671 and the parameters of RabbitMQ's [URI
     /// query parameters]: `cacertfile`, the authorities to trust in place of the machine's;
@@ -74,6 +79,7 @@ impl RabbitConsumerFactory {
     ///
     /// A URL that cannot be used, or a file that it names.
     ///
+    /// [URI specification]: https://www.rabbitmq.com/docs/uri-spec
     /// [URI query parameters]: https://www.rabbitmq.com/docs/uri-query-parameters
     pub fn new(url: &str) -> Result<Self, UrlError> {
         Ok(Self::from_url(RabbitUrl::parse(url)?))

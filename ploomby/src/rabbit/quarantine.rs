@@ -31,6 +31,7 @@ use self::{
 use super::{
     connection::SharedConnection,
     dial::{Stream, dial},
+    url::PasswordError,
 };
 use crate::{consumer::companions::Declared, settle::unix_seconds};
 
@@ -195,9 +196,10 @@ impl Parking<'_> {
 /// Logs in at the first host that lets us in.
 async fn log_in(connection: &SharedConnection) -> Result<Client<Stream>, QuarantineError> {
     let url = connection.url();
+    let password = url.password.read()?;
     let login = Login {
         user: &url.user,
-        password: &url.password,
+        password: &password,
         vhost: &url.vhost,
         connection_name: &format!("{} (quarantine)", url.connection_name),
     };
@@ -223,6 +225,8 @@ pub(super) enum QuarantineError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Copy(#[from] CopyError),
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     #[error("the broker did not answer in time")]
     TimedOut,
 }

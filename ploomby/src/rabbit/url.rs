@@ -1,19 +1,31 @@
 use std::{fmt, path::PathBuf, time::Duration};
 
-use percent_encoding::percent_decode_str;
-use thiserror::Error;
-use url::Url;
+use url::form_urlencoded;
+
+pub use self::error::UrlError;
+pub(super) use self::password::{Password, PasswordError};
+use self::{
+    error::Fault,
+    parts::{Part, decode, hosts, vhost},
+};
+
+mod error;
+mod parts;
+mod password;
+#[cfg(test)]
+mod tests;
 
 /// `amqp://user:password@host1:5672,host2/vhost?heartbeat=20&connection_name=shop`, read.
 ///
-/// After the [RabbitMQ URI specification](https://www.rabbitmq.com/docs/uri-spec), with several
-/// hosts, as other clients take them. `/` alone means the virtual host `/`, not the one without a
-/// name.
+/// After the [RabbitMQ URI specification](https://www.rabbitmq.com/docs/uri-spec), by the letter, with several
+/// hosts, as other clients take them. There is one exception: `/` alone means the virtual host `/`, not the one
+/// without a name.
 #[derive(Clone)]
 pub(crate) struct RabbitUrl {
+    /// At least one.
     pub(super) hosts: Vec<(String, u16)>,
     pub(super) user: String,
-    pub(super) password: String,
+    pub(super) password: Password,
     pub(super) vhost: String,
     pub(super) heartbeat: u16,
     pub(super) connection_name: String,
@@ -40,64 +52,16 @@ const DEFAULT_HEARTBEAT: u16 = 20;
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A broker's address that cannot be used. It never shows the password.
-#[derive(Debug, Error)]
-#[error("the broker's URL cannot be used: {0}")]
-pub struct UrlError(Fault);
-
-#[derive(Debug, Error)]
-enum Fault {
-    #[error("expected amqp://host:5672/vhost, amqps://host:5671/vhost or memory://name")]
-    Scheme,
-    #[cfg(not(feature = "tls"))]
-    #[error("amqps:// needs the feature `tls` of ploomby, turn it on in Cargo.toml")]
-    Tls,
-    #[cfg(feature = "tls")]
-    #[error(transparent)]
-    Tls(#[from] super::tls::TlsError),
-    #[error("the parameter `{0}` is for amqps:// only")]
-    TlsParameter(String),
-    #[error(
-        "a broker that is not verified could be anybody: leave `verify` at verify_peer, and name \
-         the authority that signed its certificate with `cacertfile`"
-    )]
-    Unverified,
-    #[error("`{host}` is not a host with an optional port: {cause}")]
-    Host {
-        host: String,
-        cause: url::ParseError,
-    },
-    #[error(
-        "there is an `@` behind the host: in user and password, write / as %2F, ? as %3F, # as %23 \
-         and @ as %40; in the rest, write @ as %40"
-    )]
-    Unescaped,
-    #[error("the {0} is not UTF-8 once its percent-encoding is undone")]
-    NotUtf8(&'static str),
-    #[error("the {0} is over 255 bytes")]
-    TooLong(&'static str),
-    #[error("the virtual host has more than one part, write a `/` in its name as %2F")]
-    VhostParts,
-    #[error("`#` starts a fragment, write it as %23")]
-    Fragment,
-    #[error(
-        "unknown parameter `{0}`, known are heartbeat, connection_name and connection_timeout, \
-         with amqps:// also cacertfile, certfile, keyfile, server_name_indication and verify"
-    )]
-    Parameter(String),
-    #[error("the parameter `{name}` is not {expected}")]
-    Value {
-        name: &'static str,
-        expected: &'static str,
-    },
-}
-
 impl RabbitUrl {
     pub(crate) fn parse(text: &str) -> Result<Self, UrlError> {
         Self::read(text).map_err(UrlError)
     }
 
+    /// Nothing is resolved, completed or cleaned up, as a reader of web addresses would do: `..` is the name of a
+    /// virtual host like any other.
     fn read(text: &str) -> Result<Self, Fault> {
+        // around the whole it has no meaning, and comes with files and variables
+        let text = text.trim();
         let (rest, tls, port) = match text.split_once("://") {
             Some(("amqp", rest)) => (rest, None, DEFAULT_PORT),
             Some(("amqps", rest)) => (rest, Some(Box::default()), DEFAULT_TLS_PORT),
@@ -112,43 +76,42 @@ impl RabbitUrl {
         if tail.contains('@') {
             return Err(Fault::Unescaped);
         }
-        let (credentials, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
-        let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
-        // the rest is the same for every host
-        let common = Url::parse(&format!("amqp://host{tail}")).map_err(|cause| Fault::Host {
-            host: shown(hosts),
-            cause,
-        })?;
-        if common.fragment().is_some() {
+        if tail.contains('#') {
             return Err(Fault::Fragment);
         }
+        let (path, query) = tail.split_once('?').unwrap_or((tail, ""));
+        let (credentials, hosts_text) = match authority.rsplit_once('@') {
+            Some((credentials, hosts)) => (Some(credentials), hosts),
+            None => (None, authority),
+        };
+        let (user, password) = match credentials {
+            None => ("guest".to_owned(), Some("guest".to_owned())),
+            Some(credentials) => {
+                let (user, password) = match credentials.split_once(':') {
+                    Some((user, password)) => (user, Some(password)),
+                    None => (credentials, None),
+                };
+                let password = password.map(|password| decode(Part::Password, password));
+                (decode(Part::User, user)?, password.transpose()?)
+            }
+        };
+        let is_given = credentials.is_some() && password.is_some();
         let mut url = Self {
-            hosts: hosts
-                .split(',')
-                .map(|text| host(text, port))
-                .collect::<Result<_, _>>()?,
-            user: decode("user", user)?,
-            password: decode("password", password)?,
-            vhost: vhost(common.path())?,
+            hosts: hosts(hosts_text, port)?,
+            user,
+            password: Password::Given(password.unwrap_or_default()),
+            vhost: vhost(path)?,
             heartbeat: DEFAULT_HEARTBEAT,
             connection_name: "ploomby".to_owned(),
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             tls,
         };
-        if credentials.is_empty() {
-            "guest".clone_into(&mut url.user);
-            "guest".clone_into(&mut url.password);
-        }
-        for (name, value) in common.query_pairs() {
+        // as of the other parts, so that a line break is told and not kept
+        decode(Part::Parameters, query)?;
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             url.set(&name, &value)?;
         }
-        // what is wrong with the files is told now, not at each try to connect
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &url.tls {
-            for (host, _) in &url.hosts {
-                super::tls::adaptor(tls, host)?;
-            }
-        }
+        url.check(credentials.is_some(), is_given)?;
         Ok(url)
     }
 
@@ -157,9 +120,7 @@ impl RabbitUrl {
             // amqprs sends heartbeats without a pause below 2
             "heartbeat" => {
                 self.heartbeat =
-                    value
-                        .parse()
-                        .ok()
+                    number(value)
                         .filter(|&seconds| seconds >= 2)
                         .ok_or(Fault::Value {
                             name: "heartbeat",
@@ -168,16 +129,13 @@ impl RabbitUrl {
             }
             "connection_name" | "name" => value.clone_into(&mut self.connection_name),
             "connection_timeout" => {
-                let milliseconds = value
-                    .parse()
-                    .ok()
-                    .filter(|&ms| ms > 0)
-                    .ok_or(Fault::Value {
-                        name: "connection_timeout",
-                        expected: "a number of milliseconds above 0",
-                    })?;
+                let milliseconds = number(value).filter(|&ms| ms > 0).ok_or(Fault::Value {
+                    name: "connection_timeout",
+                    expected: "a number of milliseconds above 0",
+                })?;
                 self.connect_timeout = Duration::from_millis(milliseconds);
             }
+            "password_file" => self.password = Password::File(value.into()),
             "cacertfile" | "certfile" | "keyfile" | "server_name_indication" | "verify" => {
                 match &mut self.tls {
                     Some(tls) => tls.set(name, value)?,
@@ -185,6 +143,29 @@ impl RabbitUrl {
                 }
             }
             other => return Err(Fault::Parameter(other.to_owned())),
+        }
+        Ok(())
+    }
+
+    /// What is wrong with the login and the files is told now, not at each try to connect.
+    fn check(&self, has_user: bool, has_password: bool) -> Result<(), Fault> {
+        if let Password::File(_) = self.password {
+            if has_password {
+                return Err(Fault::TwoPasswords);
+            }
+            if !has_user {
+                return Err(Fault::PasswordWithoutUser);
+            }
+            self.password.read()?;
+        }
+        if self.user.is_empty() {
+            return Err(Fault::NoUser);
+        }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            for (name, _) in &self.hosts {
+                super::tls::adaptor(tls, name)?;
+            }
         }
         Ok(())
     }
@@ -207,50 +188,10 @@ impl TlsParameters {
     }
 }
 
-fn host(text: &str, default_port: u16) -> Result<(String, u16), Fault> {
-    if text.is_empty() {
-        return Ok(("localhost".to_owned(), default_port));
-    }
-    let fault = |cause| Fault::Host {
-        host: shown(text),
-        cause,
-    };
-    let url = Url::parse(&format!("amqp://{text}")).map_err(fault)?;
-    let host = url
-        .host_str()
-        .ok_or_else(|| fault(url::ParseError::EmptyHost))?;
-    Ok((decode("host", host)?, url.port().unwrap_or(default_port)))
-}
-
-/// The host without its port: where the host was forgotten, that is the password.
-fn shown(host: &str) -> String {
-    match host.split_once(':') {
-        Some((name, _)) if !host.starts_with('[') => name.to_owned(),
-        _ => host.to_owned(),
-    }
-}
-
-fn vhost(path: &str) -> Result<String, Fault> {
-    let name = path.strip_prefix('/').unwrap_or(path);
-    if name.contains('/') {
-        return Err(Fault::VhostParts);
-    }
-    let name = decode("virtual host", name)?;
-    if name.len() > 255 {
-        return Err(Fault::TooLong("virtual host"));
-    }
-    Ok(if name.is_empty() {
-        "/".to_owned()
-    } else {
-        name
-    })
-}
-
-fn decode(what: &'static str, text: &str) -> Result<String, Fault> {
-    percent_decode_str(text)
-        .decode_utf8()
-        .map(std::borrow::Cow::into_owned)
-        .map_err(|_| Fault::NotUtf8(what))
+/// A number in digits alone, without the `+` that Rust would take.
+fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok())?
 }
 
 impl fmt::Debug for RabbitUrl {
@@ -260,101 +201,5 @@ impl fmt::Debug for RabbitUrl {
             .field("vhost", &self.vhost)
             .field("user", &self.user)
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> RabbitUrl {
-        RabbitUrl::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
-    }
-
-    #[test]
-    fn what_is_left_out_has_a_default() {
-        let url = parse("amqp://");
-        assert_eq!(url.hosts, [("localhost".to_owned(), 5672)]);
-        assert_eq!(
-            (url.user.as_str(), url.password.as_str()),
-            ("guest", "guest")
-        );
-        assert_eq!(url.vhost, "/");
-        assert_eq!(url.heartbeat, 20);
-        assert_eq!(parse("amqp://rabbit/").vhost, "/");
-    }
-
-    #[test]
-    fn every_part_is_percent_decoded() {
-        let url = parse("amqp://us%40er:p%3Ass%2F@h:1/a%2Fb%20c?connection_name=my%20shop");
-        assert_eq!(
-            (url.user.as_str(), url.password.as_str()),
-            ("us@er", "p:ss/")
-        );
-        assert_eq!(url.vhost, "a/b c");
-        assert_eq!(url.connection_name, "my shop");
-    }
-
-    #[test]
-    fn several_hosts_and_ipv6_are_understood() {
-        let url = parse("amqp://u:p@n1,n2:5673,[::1]:5674,[fe80::1]/v?heartbeat=5");
-        let hosts = [
-            ("n1".to_owned(), 5672),
-            ("n2".to_owned(), 5673),
-            ("[::1]".to_owned(), 5674),
-            ("[fe80::1]".to_owned(), 5672),
-        ];
-        assert_eq!(url.hosts, hosts);
-        assert_eq!(url.heartbeat, 5);
-    }
-
-    #[test]
-    fn a_password_with_an_at_sign_is_taken_whole() {
-        assert_eq!(parse("amqp://u:p@ss@h").password, "p@ss");
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_and_the_password_never_shown() {
-        for (text, part) in [
-            ("localhost:5672", "expected amqp://"),
-            ("http://u:secret@h", "expected amqp://"),
-            #[cfg(not(feature = "tls"))]
-            ("amqps://u:secret@h", "the feature `tls`"),
-            #[cfg(feature = "tls")]
-            ("amqps://u:secret@h?verify=verify_none", "verify_peer"),
-            #[cfg(feature = "tls")]
-            (
-                "amqps://u:secret@h?cacertfile=/no/such/file",
-                "`/no/such/file`",
-            ),
-            #[cfg(feature = "tls")]
-            ("amqps://u:secret@h?certfile=/c.pem", "`keyfile`"),
-            ("amqp://u:secret@h?cacertfile=/ca.pem", "amqps:// only"),
-            ("amqp://u:secret@h:port", "`h` is not"),
-            ("amqp://u:secret@h:99999", "`h` is not"),
-            // the host was forgotten
-            ("amqp://u:secret", "`u` is not"),
-            ("amqp://u:secret@h,[::1/v", "`[::1`"),
-            ("amqp://u:secret@a b", "`a b`"),
-            ("amqp://u:secret/secret@h/v", "%2F"),
-            ("amqp://u:se?secret@h", "%3F"),
-            ("amqp://u:12/secret@h", "%2F"),
-            ("amqp://u:secret@h/a/b", "%2F"),
-            ("amqp://u:secret@h/v#x", "%23"),
-            ("amqp://u:secret%ff@h", "password"),
-            ("amqp://u:secret@h/%ff", "virtual host"),
-            ("amqp://u:secret@h?heartbeat=0", "heartbeat"),
-            ("amqp://u:secret@h?heartbeat=fast", "heartbeat"),
-            (
-                "amqp://u:secret@h?connection_timeout=0",
-                "connection_timeout",
-            ),
-            ("amqp://u:secret@h?ssl=1", "unknown parameter `ssl`"),
-        ] {
-            let error = RabbitUrl::parse(text).expect_err(text).to_string();
-            assert!(error.contains(part), "{text}: {error}");
-            assert!(!error.contains("secret"), "{text}: {error}");
-        }
-        assert!(!format!("{:?}", parse("amqp://u:secret@h")).contains("secret"));
     }
 }
