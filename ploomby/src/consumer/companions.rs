@@ -89,7 +89,17 @@ const LIMITS: [&str; 4] = [
 #[derive(Clone, Debug)]
 pub(crate) struct Declared {
     pub(crate) name: String,
+    pub(crate) purpose: Purpose,
     pub(crate) arguments: Vec<(String, Value)>,
+}
+
+/// What a queue of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It keeps what cannot be handled.
+    DeadLetters,
+    /// Messages wait in it until their time comes.
+    Waiting,
 }
 
 impl Companions {
@@ -106,6 +116,7 @@ impl Companions {
                     Some(name) => name.clone(),
                     None => format!("{queue}_dlq"),
                 },
+                purpose: Purpose::DeadLetters,
                 arguments: dead_letter_arguments(dead_letters, is_quorum),
             }),
         };
@@ -157,6 +168,7 @@ impl Companions {
     fn retry_queue(&self, delay: Duration) -> Declared {
         Declared {
             name: format!("{}_retry_{}ms", self.queue, delay.as_millis()),
+            purpose: Purpose::Waiting,
             arguments: waiting_arguments(&self.queue, delay),
         }
     }
@@ -166,6 +178,7 @@ impl Companions {
 pub(crate) fn delay_queue(queue: &str, delay: Duration) -> Declared {
     Declared {
         name: format!("{queue}_delay_{}ms", delay.as_millis()),
+        purpose: Purpose::Waiting,
         arguments: waiting_arguments(queue, delay),
     }
 }

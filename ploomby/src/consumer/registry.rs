@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use http::Extensions;
 use thiserror::Error;
 use tokio::{
@@ -226,23 +227,21 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         })
     }
 
-    /// Connects them all, or none.
+    /// Connects them all, side by side, or none.
     async fn connect(&self, queues: &mut [Prepared<F::Consumer>]) -> Result<(), RegisterError> {
-        let mut consumers: Vec<_> = queues
-            .iter_mut()
-            .flat_map(|queue| &mut queue.consumers)
-            .collect();
-        for at in 0..consumers.len() {
-            let (consumer, dispatcher) = &mut *consumers[at];
-            if let Err(error) = consumer.connect(dispatcher).await {
-                let error = cannot_consume(dispatcher.listen_for(), error);
-                for (consumer, _) in &mut consumers[..=at] {
-                    consumer.disconnect().await;
-                }
-                return Err(error);
-            }
+        let consumers = queues.iter_mut().flat_map(|queue| &mut queue.consumers);
+        let connecting = consumers.map(|(consumer, dispatcher)| async {
+            let connected = consumer.connect(dispatcher).await;
+            connected.map_err(|error| cannot_consume(dispatcher.listen_for(), error))
+        });
+        // all of them to the end: what is dropped halfway leaves the client in disorder
+        let connected = join_all(connecting).await;
+        let connected: Result<(), _> = connected.into_iter().collect();
+        if connected.is_err() {
+            let consumers = queues.iter_mut().flat_map(|queue| &mut queue.consumers);
+            join_all(consumers.map(|(consumer, _)| consumer.disconnect())).await;
         }
-        Ok(())
+        connected
     }
 
     /// Whether the queues are consumed, now and later.

@@ -8,7 +8,7 @@ use amqprs::{
 use thiserror::Error as ThisError;
 use tokio::{
     sync::Mutex,
-    time::{error::Elapsed, timeout},
+    time::{Instant, error::Elapsed, timeout},
 };
 use tracing::{info, warn};
 
@@ -32,8 +32,12 @@ pub(super) struct SharedConnection {
 
 #[derive(Default)]
 struct State {
-    current: Option<Connection>,
+    /// With its number, by which connections are told apart.
+    current: Option<(u64, Connection)>,
+    opened: u64,
     next_host: usize,
+    /// When the last try ended, and why, if it was in vain.
+    failed: Option<(Instant, ConnectError)>,
 }
 
 impl std::fmt::Debug for State {
@@ -79,15 +83,17 @@ impl SharedConnection {
     }
 
     /// A new channel, on a new connection where the old one is gone.
+    ///
+    /// Nobody else waits while it is opened. A connection is opened for all who ask for one meanwhile, and where that
+    /// fails, it has failed for all of them.
     pub(super) async fn channel(&self) -> Result<OpenChannel, ConnectError> {
-        let mut state = self.state.lock().await;
         // a connection may be dead without knowing it: then a new one has the second try
         for _ in 0..2 {
-            let connection = self.connection(&mut state).await?;
+            let (number, connection) = self.connection().await?;
             match open_channel(connection.clone()).await {
                 Ok(Ok(channel)) => {
                     if is_worn(&connection, &channel) {
-                        state.current = None;
+                        self.give_up(number).await;
                     }
                     return Ok(OpenChannel {
                         frame_max: frame_max(&connection),
@@ -98,14 +104,20 @@ impl SharedConnection {
                 Ok(Err(error)) => warn!(%error, "cannot open a channel, reconnecting"),
                 Err(_) => warn!("the broker does not answer, reconnecting"),
             }
-            state.current = None;
+            self.give_up(number).await;
         }
         Err(ConnectError::NoChannel)
     }
 
+    /// Has the next channel go over a new connection, if nobody has seen to that before.
+    async fn give_up(&self, number: u64) {
+        let mut state = self.state.lock().await;
+        state.current.take_if(|(current, _)| *current == number);
+    }
+
     pub(super) async fn close(&self) {
         let current = self.state.lock().await.current.take();
-        if let Some(connection) = current {
+        if let Some((_, connection)) = current {
             match timeout(CLOSE_TIMEOUT, connection.close()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => warn!(%error, "the connection was not closed in order"),
@@ -114,10 +126,18 @@ impl SharedConnection {
         }
     }
 
-    async fn connection(&self, state: &mut State) -> Result<Connection, ConnectError> {
+    async fn connection(&self) -> Result<(u64, Connection), ConnectError> {
+        let asked = Instant::now();
+        let mut state = self.state.lock().await;
         match &state.current {
-            Some(connection) if connection.is_open() => return Ok(connection.clone()),
+            Some((number, connection)) if connection.is_open() => {
+                return Ok((*number, connection.clone()));
+            }
             _ => state.current = None,
+        }
+        match &state.failed {
+            Some((at, error)) if *at >= asked => return Err(error.clone()),
+            _ => {}
         }
         let mut failed = Vec::new();
         for _ in &self.url.hosts {
@@ -126,13 +146,17 @@ impl SharedConnection {
             match self.open(host, *port).await {
                 Ok(connection) => {
                     info!(host, port, purpose = self.purpose, "connected");
-                    state.current = Some(connection.clone());
-                    return Ok(connection);
+                    state.opened += 1;
+                    let current = (state.opened, connection);
+                    state.current = Some(current.clone());
+                    return Ok(current);
                 }
                 Err(fault) => failed.push(format!("{host}:{port}: {fault}")),
             }
         }
-        Err(ConnectError::NoHost(failed.join("; ")))
+        let error = ConnectError::NoHost(failed.join("; "));
+        state.failed = Some((Instant::now(), error.clone()));
+        Err(error)
     }
 
     async fn open(&self, host: &str, port: u16) -> Result<Connection, Fault> {
@@ -184,7 +208,7 @@ async fn open_channel(connection: Connection) -> Result<Result<Channel, Error>, 
 }
 
 /// Why there is no channel.
-#[derive(Debug, ThisError)]
+#[derive(Clone, Debug, ThisError)]
 pub(crate) enum ConnectError {
     #[error("cannot connect to the broker at {0}")]
     NoHost(String),

@@ -14,7 +14,7 @@ use super::{
     publisher::ConfirmedPublisher,
     quarantine,
     session::{Lost, Session, Subscription, is_refusal_to_tell},
-    topology::{self, TopologyError},
+    topology::{self, Asker, TopologyError},
     url::{RabbitUrl, UrlError},
 };
 use crate::{
@@ -192,25 +192,42 @@ pub struct RabbitConsumer {
 }
 
 impl RabbitConsumer {
-    async fn ensure(&self) -> Result<(), TopologyError> {
+    /// Makes sure that all queues are there, and subscribes.
+    async fn start(&mut self) -> Result<Session, TopologyError> {
+        let connection = self.connection.clone();
+        let mut asker = Asker::new(&connection);
         let beside = self.copies.companions().declared(&self.retry_delays);
         topology::ensure(
-            &self.connection,
+            &mut asker,
             &self.subscription.queue,
             &self.queue_arguments,
             &beside,
         )
         .await?;
         self.copies.declared(&beside);
-        Ok(())
+        self.open(asker).await
     }
 
-    async fn open(&mut self) -> Result<Session, TopologyError> {
-        let opened = Session::open(&self.connection, &self.subscription, &self.copies).await;
-        match opened {
+    /// Subscribes again. The queue is mostly there still, and those beside it are declared when something is to go
+    /// there and they are gone, so that a lost connection takes no longer to mend than it must.
+    async fn start_again(&mut self) -> Result<Session, TopologyError> {
+        let connection = self.connection.clone();
+        match self.open(Asker::new(&connection)).await {
+            Err(error) if error.is_missing_queue() => {}
+            opened => return opened,
+        }
+        let mut asker = Asker::new(&connection);
+        let queue = &self.subscription.queue;
+        topology::ensure_consumed(&mut asker, queue, &self.queue_arguments).await?;
+        self.open(asker).await
+    }
+
+    async fn open(&mut self, asker: Asker<'_>) -> Result<Session, TopologyError> {
+        match Session::open(asker, &self.subscription, &self.copies).await {
             Err(error) if self.subscription.is_told && is_refusal_to_tell(&error) => {
                 self.subscription.is_told = false;
-                Session::open(&self.connection, &self.subscription, &self.copies).await
+                let connection = self.connection.clone();
+                Session::open(Asker::new(&connection), &self.subscription, &self.copies).await
             }
             opened => opened,
         }
@@ -225,7 +242,9 @@ impl RabbitConsumer {
         };
         let stale = old.next_stale();
         old.close().await;
-        self.session = Some(self.open().await?.stale_after(stale));
+        let connection = self.connection.clone();
+        let opened = self.open(Asker::new(&connection)).await?;
+        self.session = Some(opened.stale_after(stale));
         Ok(())
     }
 
@@ -297,11 +316,7 @@ impl RabbitConsumer {
                     () = dispatcher.stopped() => return Ok(None),
                 }
             }
-            let opened = async {
-                self.ensure().await?;
-                self.open().await
-            };
-            let opened = opened.await;
+            let opened = self.start_again().await;
             if matches!(opened, Err(TopologyError::Lost(_))) {
                 self.deaths += 1;
             }
@@ -330,8 +345,7 @@ impl MessageConsumer for RabbitConsumer {
         for beside in self.copies.companions().declared(&self.retry_delays) {
             check_name(&beside.name).map_err(ConsumerError::new)?;
         }
-        self.ensure().await.map_err(ConsumerError::new)?;
-        self.session = Some(self.open().await.map_err(ConsumerError::new)?);
+        self.session = Some(self.start().await.map_err(ConsumerError::new)?);
         Ok(())
     }
 

@@ -22,9 +22,9 @@ use tracing::{debug, warn};
 use self::{events::ChannelEvents, pace::Pace};
 use super::{
     acknowledger::RabbitAcknowledger,
-    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel, SharedConnection},
+    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel},
     copies::Copies,
-    topology::TopologyError,
+    topology::{Asked, Asker, TopologyError},
 };
 use crate::{
     delivery::{Delivery, DeliveryTag},
@@ -85,26 +85,26 @@ const STALE: Duration = Duration::from_secs(15);
 const LONGEST_STALE: Duration = Duration::from_secs(8 * 60);
 
 impl Session {
-    /// Opens a channel and subscribes: deliveries come from here on.
+    /// Subscribes over the channel that questions went over, or a new one: deliveries come from here on.
     pub(super) async fn open(
-        connection: &SharedConnection,
+        asker: Asker<'_>,
         subscription: &Subscription,
         copies: &Arc<Copies>,
     ) -> Result<Self, TopologyError> {
+        let (open, events) = asker.into_channel().await?;
         let OpenChannel {
             channel,
             connection,
             ..
-        } = connection.channel().await?;
-        let events = ChannelEvents::register(&channel)
-            .await
-            .map_err(|error| TopologyError::Lost(error.to_string()))?;
+        } = open;
         let subscribed = timeout(ANSWER_TIMEOUT, subscribe(&channel, subscription)).await;
         let (consumer_tag, deliveries) =
             subscribed
                 .map_err(|_| TopologyError::NoAnswer)?
                 .map_err(|error| match events.closed() {
-                    Some(closed) => TopologyError::queue(&subscription.queue, closed),
+                    Some(closed) => {
+                        TopologyError::refused(&subscription.queue, Asked::Consume, closed)
+                    }
                     None => TopologyError::Lost(error.to_string()),
                 })?;
         let acknowledger = RabbitAcknowledger::new(
@@ -388,7 +388,7 @@ async fn subscribe(
 
 /// Whether the broker did not subscribe, since it does not say when this queue is deleted.
 pub(super) fn is_refusal_to_tell(error: &TopologyError) -> bool {
-    matches!(error, TopologyError::Queue { closed, .. } if closed.text.contains(ALWAYS_CANCEL))
+    matches!(error, TopologyError::Refused { closed, .. } if closed.text.contains(ALWAYS_CANCEL))
 }
 
 #[cfg(test)]

@@ -20,7 +20,11 @@ use tokio_rustls::{
     },
 };
 
+use self::verifier::Verifier;
 use super::url::TlsParameters;
+
+mod names;
+mod verifier;
 
 /// What amqprs needs to speak TLS with `host`.
 ///
@@ -61,10 +65,14 @@ fn config(parameters: &TlsParameters) -> Result<ClientConfig, TlsError> {
         Some(chosen) => chosen.clone(),
         None => Arc::new(ring::default_provider()),
     };
+    let (roots, named) = authorities(parameters.authorities.as_deref())?;
+    let verifier = Verifier::new(roots, named, provider.clone())?;
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Provider)?
-        .with_root_certificates(authorities(parameters.authorities.as_deref())?);
+        // rustls calls it dangerous, since one of its own may trust anybody
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier));
     match (&parameters.certificate, &parameters.key) {
         (None, None) => Ok(config.with_no_client_auth()),
         (Some(certificate), Some(key)) => config
@@ -81,14 +89,18 @@ fn config(parameters: &TlsParameters) -> Result<ClientConfig, TlsError> {
     }
 }
 
-/// Whose signature a broker's certificate must have.
-fn authorities(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
+/// Whose signature a broker's certificate must have, and the certificates that the program named for that.
+fn authorities(
+    file: Option<&Path>,
+) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), TlsError> {
     let mut store = RootCertStore::empty();
+    let mut named = Vec::new();
     match file {
         Some(file) => {
-            for certificate in certificates("cacertfile", file)? {
+            named = certificates("cacertfile", file)?;
+            for certificate in &named {
                 store
-                    .add(certificate)
+                    .add(certificate.clone())
                     .map_err(|cause| TlsError::Authority {
                         file: file.to_owned(),
                         cause,
@@ -104,7 +116,7 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
             }
         }
     }
-    Ok(store)
+    Ok((store, named))
 }
 
 fn certificates(

@@ -1,45 +1,54 @@
-use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock, Mutex, PoisonError, Weak},
-};
-
 use amqprs::channel::QueueDeclareArguments;
-use thiserror::Error;
-use tokio::{
-    sync::{Mutex as AsyncMutex, OwnedMutexGuard},
-    time::timeout,
+use tracing::warn;
+
+pub(super) use self::{
+    asker::Asker,
+    refusal::{Asked, TopologyError},
+};
+use self::{difference::Difference, once::once};
+use super::{connection::SharedConnection, session::events::Closed};
+use crate::{
+    consumer::companions::{Declared, Purpose},
+    message::{Value, wire::field_table},
 };
 
-use super::{
-    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
-    session::events::{ChannelEvents, Closed},
-};
-use crate::{
-    consumer::companions::Declared,
-    message::{PropertyError, Value, wire::field_table},
-};
+mod asker;
+mod difference;
+mod once;
+mod refusal;
 
 /// Makes sure that the consumed queue and those beside it are there.
-///
-/// The broker answers what it does not like by closing the channel, so each question has a channel
-/// of its own.
 pub(super) async fn ensure(
-    connection: &SharedConnection,
+    asker: &mut Asker<'_>,
     queue: &str,
     arguments: &[(String, Value)],
     beside: &[Declared],
 ) -> Result<(), TopologyError> {
-    if !exists(connection, queue).await? {
-        let mut declare = QueueDeclareArguments::durable_client_named(queue);
-        declare.arguments(field_table(arguments)?);
-        ask(connection, declare)
-            .await
-            .map_err(|fault| fault.told(|closed| TopologyError::queue(queue, closed)))?;
-    }
+    ensure_consumed(asker, queue, arguments).await?;
     for declared in beside {
-        self::declare(connection, declared).await?;
+        declare_by(asker, declared).await?;
     }
     Ok(())
+}
+
+/// Makes sure that the consumed queue is there. It is used as it is, whatever its arguments.
+pub(super) async fn ensure_consumed(
+    asker: &mut Asker<'_>,
+    queue: &str,
+    arguments: &[(String, Value)],
+) -> Result<(), TopologyError> {
+    let broker = asker.broker();
+    once(&broker, queue, &[], async || {
+        if exists_by(asker, queue).await? {
+            return Ok(());
+        }
+        let declare = declaration(queue, arguments)?;
+        let declared = asker.declare(declare).await;
+        declared.map_err(|fault| {
+            fault.told(|closed| TopologyError::refused(queue, Asked::Declare, closed))
+        })
+    })
+    .await
 }
 
 /// Whether there is a queue of this name.
@@ -47,16 +56,22 @@ pub(super) async fn exists(
     connection: &SharedConnection,
     queue: &str,
 ) -> Result<bool, TopologyError> {
+    let mut asker = Asker::new(connection);
+    let exists = exists_by(&mut asker, queue).await;
+    asker.close().await;
+    exists
+}
+
+async fn exists_by(asker: &mut Asker<'_>, queue: &str) -> Result<bool, TopologyError> {
     let mut declare = QueueDeclareArguments::new(queue);
     declare.passive(true);
-    match ask(connection, declare).await {
+    match asker.declare(declare).await {
         Ok(()) => Ok(true),
-        Err(Fault::Refused(closed))
-            if closed.code == Closed::NOT_FOUND && !closed.is_home_down() =>
+        Err(fault) => match fault.told(|closed| TopologyError::refused(queue, Asked::Look, closed))
         {
-            Ok(false)
-        }
-        Err(fault) => Err(fault.told(|closed| TopologyError::queue(queue, closed))),
+            TopologyError::Refused { closed, .. } if closed.is_not_found() => Ok(false),
+            error => Err(error),
+        },
     }
 }
 
@@ -65,125 +80,98 @@ pub(super) async fn declare(
     connection: &SharedConnection,
     declared: &Declared,
 ) -> Result<(), TopologyError> {
-    let mut declare = QueueDeclareArguments::durable_client_named(&declared.name);
-    declare.arguments(field_table(&declared.arguments)?);
-    let _alone = alone(&declared.name).await;
-    ask(connection, declare).await.map_err(|fault| {
-        fault.told(|closed| match closed.is_home_down() {
-            true => TopologyError::queue(&declared.name, closed),
-            false => TopologyError::Declared {
-                queue: declared.name.clone(),
-                closed,
-            },
-        })
+    let mut asker = Asker::new(connection);
+    let done = declare_by(&mut asker, declared).await;
+    asker.close().await;
+    done
+}
+
+async fn declare_by(asker: &mut Asker<'_>, declared: &Declared) -> Result<(), TopologyError> {
+    let broker = asker.broker();
+    once(&broker, &declared.name, &declared.arguments, async || {
+        declare_alone(asker, declared).await
     })
+    .await
 }
 
-/// Waits until nothing else in this process declares a queue of this name.
+/// Declares a queue of ours, while nobody else in this process does.
 ///
-/// RabbitMQ answers a second declaration of a quorum queue while the first is under way. What is published by
-/// then gets no time to live: it never leaves the queue, nor does what stands behind it.
-async fn alone(queue: &str) -> OwnedMutexGuard<()> {
-    type Locks = HashMap<String, Weak<AsyncMutex<()>>>;
-    static LOCKS: LazyLock<Mutex<Locks>> = LazyLock::new(Mutex::default);
+/// A dead-letter queue that somebody else has made is used as it is, if it differs in nothing that could lose a message.
+/// The broker names one argument that differs at a time.
+async fn declare_alone(asker: &mut Asker<'_>, declared: &Declared) -> Result<(), TopologyError> {
+    /// As many arguments as a queue can have, about.
+    const MOST: usize = 16;
 
-    let lock = {
-        let mut locks = LOCKS.lock().unwrap_or_else(PoisonError::into_inner);
-        locks.retain(|_, lock| lock.strong_count() > 0);
-        let known = locks.get(queue).and_then(Weak::upgrade);
-        known.unwrap_or_else(|| {
-            let new = Arc::default();
-            locks.insert(queue.to_owned(), Arc::downgrade(&new));
-            new
-        })
+    let queue = &declared.name;
+    let mut arguments = declared.arguments.clone();
+    let mut accepted = Vec::new();
+    loop {
+        let declare = declaration(queue, &arguments)?;
+        let refused = match asker.declare(declare).await {
+            Ok(()) => break,
+            Err(fault) => {
+                fault.told(|closed| TopologyError::refused(queue, Asked::Declare, closed))
+            }
+        };
+        let TopologyError::Refused { closed, .. } = refused else {
+            return Err(refused);
+        };
+        if closed.is_no_right() {
+            return look_instead(asker, declared, closed).await;
+        }
+        let Some(difference) = Difference::read(&closed.text) else {
+            return Err(TopologyError::refused(queue, Asked::Declare, closed));
+        };
+        let is_kept = declared.purpose == Purpose::DeadLetters && difference.is_harmless();
+        if !is_kept || accepted.len() == MOST {
+            return Err(TopologyError::Different {
+                queue: queue.clone(),
+                purpose: declared.purpose,
+                difference,
+                closed,
+            });
+        }
+        difference.accept(&mut arguments);
+        accepted.push(difference.to_string());
+    }
+    if !accepted.is_empty() {
+        let differences = accepted.join(", ");
+        warn!(
+            queue,
+            differences, "the dead-letter queue is not as ploomby would make it, and used as it is"
+        );
+    }
+    Ok(())
+}
+
+/// Without the right to declare a queue, it is enough that the queue is there.
+async fn look_instead(
+    asker: &mut Asker<'_>,
+    declared: &Declared,
+    refused: Closed,
+) -> Result<(), TopologyError> {
+    let queue = &declared.name;
+    let is_there = match exists_by(asker, queue).await {
+        Ok(is_there) => is_there,
+        // newer brokers want a right for looking, too; what is published is `mandatory` in any case
+        Err(TopologyError::Refused { closed, .. }) if closed.is_no_right() => true,
+        Err(error) => return Err(error),
     };
-    lock.lock_owned().await
-}
-
-/// Declares on a channel of its own.
-async fn ask(connection: &SharedConnection, declare: QueueDeclareArguments) -> Result<(), Fault> {
-    let opened = connection.channel().await.map_err(TopologyError::from)?;
-    let OpenChannel {
-        channel,
-        connection: _kept,
-        ..
-    } = opened;
-    let events = ChannelEvents::register(&channel)
-        .await
-        .map_err(|error| TopologyError::Lost(error.to_string()))?;
-    let declared = timeout(ANSWER_TIMEOUT, channel.queue_declare(declare))
-        .await
-        .map_err(|_| TopologyError::NoAnswer)?;
-    match declared {
-        Ok(_) => {
-            // the broker forgets the channel with the connection at the latest
-            let _ = timeout(CLOSE_TIMEOUT, channel.close()).await;
-            Ok(())
-        }
-        Err(error) => Err(match events.closed() {
-            Some(closed) => Fault::Refused(closed),
-            None => Fault::Other(TopologyError::Lost(error.to_string())),
-        }),
+    if !is_there {
+        return Err(TopologyError::refused(queue, Asked::Declare, refused));
     }
+    warn!(
+        queue,
+        "the user has no right to declare this queue, so that nothing shows whether it has the right arguments"
+    );
+    Ok(())
 }
 
-/// Why one declaration failed.
-enum Fault {
-    Refused(Closed),
-    Other(TopologyError),
-}
-
-impl Fault {
-    /// The error, where `refused` says what the broker's refusal means.
-    fn told(self, refused: impl FnOnce(Closed) -> TopologyError) -> TopologyError {
-        match self {
-            Self::Refused(closed) => refused(closed),
-            Self::Other(error) => error,
-        }
-    }
-}
-
-impl From<TopologyError> for Fault {
-    fn from(error: TopologyError) -> Self {
-        Self::Other(error)
-    }
-}
-
-/// Why a queue that must be there is not.
-#[derive(Debug, Error)]
-pub(crate) enum TopologyError {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error("an argument of the queue cannot be sent: {0}")]
-    Argument(#[from] PropertyError),
-    #[error("queue `{queue}`: {closed}")]
-    Queue { queue: String, closed: Closed },
-    #[error(
-        "queue `{queue}`, which keeps messages that failed, exists with other arguments and might \
-         drop what it is given: move its messages and delete it, or name another dead-letter queue \
-         with `dead_letter_queue` ({closed})"
-    )]
-    Declared { queue: String, closed: Closed },
-    #[error("the connection was lost while queues were declared: {0}")]
-    Lost(String),
-    #[error("the broker did not answer within {ANSWER_TIMEOUT:?} while queues were declared")]
-    NoAnswer,
-}
-
-impl TopologyError {
-    pub(super) fn queue(queue: &str, closed: Closed) -> Self {
-        Self::Queue {
-            queue: queue.to_owned(),
-            closed,
-        }
-    }
-
-    /// Whether a later try may go better, without anybody's help.
-    pub(super) fn is_passing(&self) -> bool {
-        match self {
-            Self::Connect(_) | Self::Lost(_) | Self::NoAnswer => true,
-            Self::Queue { closed, .. } => closed.is_home_down(),
-            Self::Argument(_) | Self::Declared { .. } => false,
-        }
-    }
+fn declaration(
+    queue: &str,
+    arguments: &[(String, Value)],
+) -> Result<QueueDeclareArguments, TopologyError> {
+    let mut declare = QueueDeclareArguments::durable_client_named(queue);
+    declare.arguments(field_table(arguments)?);
+    Ok(declare)
 }

@@ -33,6 +33,35 @@ impl Closed {
     /// AMQP's reply code for what does not exist.
     pub(in crate::rabbit) const NOT_FOUND: u16 = 404;
 
+    /// AMQP's reply code for what belongs to another connection.
+    pub(in crate::rabbit) const RESOURCE_LOCKED: u16 = 405;
+
+    /// AMQP's reply code for what a user may not.
+    const ACCESS_REFUSED: u16 = 403;
+
+    /// AMQP's reply code for what a broker fails at.
+    const INTERNAL_ERROR: u16 = 541;
+
+    /// There is no such queue.
+    pub(in crate::rabbit) fn is_not_found(&self) -> bool {
+        self.code == Self::NOT_FOUND && !self.is_home_down()
+    }
+
+    /// The user has not the right.
+    pub(in crate::rabbit) fn is_no_right(&self) -> bool {
+        self.code == Self::ACCESS_REFUSED
+    }
+
+    /// There are as many as there may be: RabbitMQ has no code of its own for that.
+    pub(in crate::rabbit) fn is_limit(&self) -> bool {
+        self.text.contains(" limit ") && !self.text.contains("inequivalent arg")
+    }
+
+    /// It may be otherwise soon, without anybody's help.
+    pub(in crate::rabbit) fn is_passing(&self) -> bool {
+        self.is_home_down() || self.code == Self::INTERNAL_ERROR
+    }
+
     /// The queue exists, but the node that holds it is down: RabbitMQ says 404 to that, too.
     pub(in crate::rabbit) fn is_home_down(&self) -> bool {
         self.code == Self::NOT_FOUND && self.text.contains("home node")

@@ -1,0 +1,96 @@
+use amqprs::channel::QueueDeclareArguments;
+use tokio::time::timeout;
+
+use super::refusal::TopologyError;
+use crate::rabbit::{
+    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel, SharedConnection},
+    session::events::{ChannelEvents, Closed},
+};
+
+/// Asks the broker one question after the other, over one channel. The broker answers what it does not like by closing
+/// the channel, and the next question has another.
+pub(in crate::rabbit) struct Asker<'a> {
+    connection: &'a SharedConnection,
+    channel: Option<(OpenChannel, ChannelEvents)>,
+}
+
+impl<'a> Asker<'a> {
+    pub(in crate::rabbit) fn new(connection: &'a SharedConnection) -> Self {
+        Self {
+            connection,
+            channel: None,
+        }
+    }
+
+    /// What tells this broker from others that the process may be connected to.
+    pub(super) fn broker(&self) -> String {
+        let url = self.connection.url();
+        format!("{:?} {}", url.hosts, url.vhost)
+    }
+
+    /// Declares a queue, or looks for it.
+    pub(super) async fn declare(&mut self, declare: QueueDeclareArguments) -> Result<(), Fault> {
+        // not put back where the answer does not come, or not an answer
+        let (open, events) = self.channel().await?;
+        let declared = timeout(ANSWER_TIMEOUT, open.channel.queue_declare(declare))
+            .await
+            .map_err(|_| TopologyError::NoAnswer)?;
+        match declared {
+            Ok(_) => {
+                self.channel = Some((open, events));
+                Ok(())
+            }
+            Err(error) => Err(match events.closed() {
+                Some(closed) => Fault::Refused(closed),
+                None => Fault::Other(TopologyError::Lost(error.to_string())),
+            }),
+        }
+    }
+
+    /// A channel that may have carried questions, and carries no more.
+    pub(in crate::rabbit) async fn into_channel(
+        mut self,
+    ) -> Result<(OpenChannel, ChannelEvents), TopologyError> {
+        self.channel().await
+    }
+
+    async fn channel(&mut self) -> Result<(OpenChannel, ChannelEvents), TopologyError> {
+        if let Some(open) = self.channel.take() {
+            return Ok(open);
+        }
+        let open = self.connection.channel().await?;
+        let events = ChannelEvents::register(&open.channel)
+            .await
+            .map_err(|error| TopologyError::Lost(error.to_string()))?;
+        Ok((open, events))
+    }
+
+    pub(super) async fn close(self) {
+        if let Some((open, _)) = self.channel {
+            // the broker forgets the channel with the connection at the latest
+            let _ = timeout(CLOSE_TIMEOUT, open.channel.close()).await;
+        }
+    }
+}
+
+/// Why one question has no good answer.
+pub(super) enum Fault {
+    Refused(Closed),
+    Other(TopologyError),
+}
+
+impl Fault {
+    /// The error, where `refused` says what the broker's refusal means.
+    pub(super) fn told(self, refused: impl FnOnce(Closed) -> TopologyError) -> TopologyError {
+        match self {
+            Self::Refused(closed) => refused(closed),
+            Self::Other(error) => error,
+        }
+    }
+}
+
+impl From<TopologyError> for Fault {
+    fn from(error: TopologyError) -> Self {
+        Self::Other(error)
+    }
+}
