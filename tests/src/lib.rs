@@ -5,6 +5,7 @@
 //! - [`OwnRabbit`]: one that a test may kill, freeze and start again
 //! - [`Bed`]: a broker, embedded or RabbitMQ, and the queues that a test uses on it
 //! - [`Proxy`]: cuts, stalls and throttles the connections to a broker
+//! - [`Distance`]: has what goes to a broker and back take its time
 //! - [`RawClient`]: publishes and gets properties as bytes
 //! - [`seen`]: what handlers note, and a test waits for
 //! - [`eventually`], [`eventually_some`]: waiting for a condition, with a deadline
@@ -23,7 +24,7 @@ mod wait;
 pub use bed::{Bed, DEADLINE, KEY};
 pub use linked::from_another_crate;
 pub use name::unique_name;
-pub use proxy::{Cut, Direction, Method, Proxy};
+pub use proxy::{Cut, Direction, Distance, Method, Proxy};
 pub use rabbit::{OwnRabbit, Rabbit, rabbit, rabbit_with};
 pub use raw::{RawClient, RawMessage};
 pub use received::Received;

@@ -1,4 +1,5 @@
 mod connection;
+mod distance;
 mod frames;
 mod rules;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+pub use distance::Distance;
 pub use frames::Method;
 pub use rules::{Cut, Direction};
 

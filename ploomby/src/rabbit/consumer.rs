@@ -4,6 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::{join, join_all};
 use tracing::{error, warn};
 
 use super::{
@@ -30,6 +31,9 @@ const SUSPICIOUS_DEATHS: u32 = 3;
 
 /// A channel that lived as long counts as a success: the pauses and the tries start anew.
 const GOOD_LIFE: Duration = Duration::from_secs(30);
+
+/// How many questions about queues go over one channel at a start.
+const QUESTIONS: usize = 2;
 
 /// Makes consumers of queues on a RabbitMQ, that share one connection.
 ///
@@ -197,15 +201,21 @@ impl RabbitConsumer {
         let connection = self.connection.clone();
         let mut asker = Asker::new(&connection);
         let beside = self.copies.companions().declared(&self.retry_delays);
-        topology::ensure(
-            &mut asker,
-            &self.subscription.queue,
-            &self.queue_arguments,
-            &beside,
-        )
-        .await?;
+        // few at a time over each channel, so that a distant broker does not take a round trip for each
+        let mut others: Vec<_> = beside
+            .chunks(QUESTIONS)
+            .map(|beside| (Asker::new(&connection), beside))
+            .collect();
+        let queue = &self.subscription.queue;
+        let ensured = topology::ensure(&mut asker, queue, &self.queue_arguments, &mut others).await;
+        let closing = join_all(others.into_iter().map(|(asker, _)| asker.close()));
+        if let Err(error) = ensured {
+            join(closing, asker.close()).await;
+            return Err(error);
+        }
         self.copies.declared(&beside);
-        self.open(asker).await
+        let (_, opened) = join(closing, self.open(asker)).await;
+        opened
     }
 
     /// Subscribes again. The queue is mostly there still, and those beside it are declared when something is to go

@@ -1,4 +1,5 @@
 use amqprs::channel::QueueDeclareArguments;
+use futures_util::future::{join, join_all};
 use tracing::warn;
 
 pub(super) use self::{
@@ -18,17 +19,23 @@ mod once;
 mod refusal;
 
 /// Makes sure that the consumed queue and those beside it are there.
+///
+/// The questions about those beside it go over `others`, side by side.
 pub(super) async fn ensure(
     asker: &mut Asker<'_>,
     queue: &str,
     arguments: &[(String, Value)],
-    beside: &[Declared],
+    others: &mut [(Asker<'_>, &[Declared])],
 ) -> Result<(), TopologyError> {
-    ensure_consumed(asker, queue, arguments).await?;
-    for declared in beside {
-        declare_by(asker, declared).await?;
-    }
-    Ok(())
+    let beside = others.iter_mut().map(async |(asker, beside)| {
+        for declared in *beside {
+            declare_by(asker, declared).await?;
+        }
+        Ok(())
+    });
+    // all of them to the end: what is dropped halfway leaves the client in disorder
+    let (consumed, beside) = join(ensure_consumed(asker, queue, arguments), join_all(beside)).await;
+    consumed.and(beside.into_iter().collect())
 }
 
 /// Makes sure that the consumed queue is there. It is used as it is, whatever its arguments.

@@ -4,6 +4,7 @@
 mod channels;
 mod consuming;
 mod dead_letters;
+mod distance;
 mod health;
 mod publisher;
 mod publishing;
@@ -11,6 +12,7 @@ mod quarantine;
 mod recovery;
 mod refused;
 mod retries;
+mod rights;
 mod rpc;
 mod shutdown;
 mod startup;

@@ -65,7 +65,8 @@ impl<'a> Asker<'a> {
         Ok((open, events))
     }
 
-    pub(super) async fn close(self) {
+    /// Closes the channel, if there is one.
+    pub(in crate::rabbit) async fn close(self) {
         if let Some((open, _)) = self.channel {
             // the broker forgets the channel with the connection at the latest
             let _ = timeout(CLOSE_TIMEOUT, open.channel.close()).await;

@@ -32,6 +32,8 @@ impl fmt::Display for Part {
 /// Undoes the percent-encoding of a part. What cannot stand there as it is, is refused, since it would be taken for
 /// something else than was meant.
 pub(super) fn decode(part: Part, text: &str) -> Result<String, Fault> {
+    // a name of a connection or a file may have what the other parts may not
+    let is_list = matches!(part, Part::Parameters);
     for (at, (byte, character)) in text.char_indices().enumerate() {
         let refused = match character {
             '\n' | '\r' => Some((
@@ -39,11 +41,11 @@ pub(super) fn decode(part: Part, text: &str) -> Result<String, Fault> {
                 "cut it off where the value comes from a file (`password_file` does so), or write it as %0A or \
                  %0D",
             )),
-            ' ' => Some(("a space", "write it as %20")),
-            character if character.is_control() || character.is_whitespace() => {
+            ' ' if !is_list => Some(("a space", "write it as %20")),
+            character if character.is_control() || (character.is_whitespace() && !is_list) => {
                 Some(("a character that does not show", "write it percent-encoded"))
             }
-            '{' | '}' => Some((
+            '{' | '}' if !is_list => Some((
                 "a brace",
                 "replace the variable by its value, or write braces as %7B and %7D",
             )),

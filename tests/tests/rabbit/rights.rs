@@ -1,0 +1,150 @@
+//! What a user may not do, and what a broker does not do, is told as what it is.
+
+use ploomby::{App, HandlerRegistry, KeySource, Queue, Value};
+use ploomby_tests::{Bed, KEY, rabbit, seen, unique_name};
+
+/// `rabbitmqctl`, which succeeds.
+async fn ctl(arguments: &[&str]) {
+    let mut rabbitmqctl = rabbit().await.rabbitmqctl().expect("a broker of ours");
+    let output = rabbitmqctl.args(arguments).output().await.unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+}
+
+/// The URL of a user of the test's own, with the rights `configure`, `write` and `read` for these names.
+async fn user(rights: [&str; 3]) -> String {
+    let user = unique_name("user");
+    ctl(&["add_user", &user, "secret"]).await;
+    let [configure, write, read] = rights;
+    ctl(&["set_permissions", &user, configure, write, read]).await;
+    let (host, port) = (rabbit().await.host(), rabbit().await.port());
+    format!("amqp://{user}:secret@{host}:{port}")
+}
+
+async fn refused(url: &str, queue: Queue) -> String {
+    let handlers = HandlerRegistry::new().register("any", async || {});
+    let app = App::new(url).handlers(handlers).queue(queue);
+    app.start().await.unwrap_err().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_may_not_configure_starts_if_all_queues_are_there() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let url = user(["", ".*", ".*"]).await;
+            let queue = bed.queue_name();
+            let missing = refused(&url, Queue::new(&queue)).await;
+            for part in ["it is not there", "`configure`", "ACCESS_REFUSED"] {
+                assert!(missing.contains(part), "{missing}");
+            }
+            assert!(!missing.contains("move its messages"), "{missing}");
+
+            bed.declare(&queue, &[]).await;
+            let missing = refused(&url, Queue::new(&queue)).await;
+            let dead_letters = format!("{queue}_dlq");
+            for part in [dead_letters.as_str(), "it is not there", "`configure`"] {
+                assert!(missing.contains(part), "{missing}");
+            }
+            assert!(!missing.contains("move its messages"), "{missing}");
+
+            bed.declare(&dead_letters, &[]).await;
+            let (seen, mut handled) = seen();
+            let handlers =
+                HandlerRegistry::new().register("greet", move |name: String| async move {
+                    seen.note(name);
+                });
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY));
+            let app = Bed::start_at(&url, set_up, handlers).await;
+            bed.send(&queue, "greet", r#""Ada""#).await;
+            assert_eq!(handled.next_note().await, "Ada");
+            bed.send(&queue, "unknown", "").await;
+            let letter = bed.dead_letter(&queue).await;
+            assert_eq!(letter.text("ploomby-reason"), "unknown-key");
+            app.shut_down().await.unwrap();
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_may_not_read_is_told_so() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let url = user([".*", ".*", ""]).await;
+            let refused = refused(&url, Queue::new(bed.queue_name())).await;
+            assert!(refused.contains("`read`"), "{refused}");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_of_queues_is_told_as_a_limit() {
+    let vhost = unique_name("vhost");
+    ctl(&["add_vhost", &vhost]).await;
+    ctl(&["set_permissions", "-p", &vhost, "guest", ".*", ".*", ".*"]).await;
+    ctl(&["set_vhost_limits", "-p", &vhost, r#"{"max-queues": 1}"#]).await;
+    let (host, port) = (rabbit().await.host(), rabbit().await.port());
+    let url = format!("amqp://guest:guest@{host}:{port}/{vhost}");
+    let refused = refused(&url, Queue::new("limited")).await;
+    for part in [
+        "limited_dlq",
+        "no more queues may be made",
+        "raise the limit",
+    ] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    assert!(!refused.contains("move its messages"), "{refused}");
+    ctl(&["delete_vhost", &vhost]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_queue_of_another_safe_kind_is_used() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let text = |text: &str| Value::from(text);
+            let kinds: [&[(&str, Value)]; 4] = [
+                &[("x-queue-type", text("quorum"))],
+                &[("x-queue-mode", text("lazy"))],
+                &[
+                    ("x-max-priority", 10_i32.into()),
+                    ("x-queue-mode", text("lazy")),
+                ],
+                &[("x-queue-version", 2_i32.into())],
+            ];
+            for kind in kinds {
+                let queue = bed.queue_name();
+                bed.declare(&format!("{queue}_dlq"), kind).await;
+                let handlers = HandlerRegistry::new().register("any", async || {});
+                let app = bed.start(&queue, handlers).await;
+                bed.send(&queue, "unknown", "").await;
+                let letter = bed.dead_letter(&queue).await;
+                assert_eq!(letter.text("ploomby-reason"), "unknown-key");
+                app.shut_down().await.unwrap();
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_letter_queue_that_drops_messages_is_refused_also_behind_a_safe_difference() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let kind = [
+                ("x-queue-type", Value::from("quorum")),
+                ("x-message-ttl", 86_400_i32.into()),
+            ];
+            bed.declare(&format!("{queue}_dlq"), &kind).await;
+            let refused = bed.refused(Queue::new(&queue)).await;
+            for part in [
+                "`x-message-ttl` is 86400",
+                "might drop",
+                "move its messages",
+            ] {
+                assert!(refused.contains(part), "{refused}");
+            }
+        })
+        .await;
+}
