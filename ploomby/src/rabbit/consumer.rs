@@ -226,10 +226,8 @@ impl RabbitConsumer {
             Err(error) if error.is_missing_queue() => {}
             opened => return opened,
         }
-        let mut asker = Asker::new(&connection);
-        let queue = &self.subscription.queue;
-        topology::ensure_consumed(&mut asker, queue, &self.queue_arguments).await?;
-        self.open(asker).await
+        // somebody has deleted it, or the broker has lost what it had
+        self.start().await
     }
 
     async fn open(&mut self, asker: Asker<'_>) -> Result<Session, TopologyError> {
@@ -326,7 +324,11 @@ impl RabbitConsumer {
                     () = dispatcher.stopped() => return Ok(None),
                 }
             }
-            let opened = self.start_again().await;
+            let opened = match self.deaths >= SUSPICIOUS_DEATHS {
+                // what is moved out of the way may have nowhere to go
+                true => self.start().await,
+                false => self.start_again().await,
+            };
             if matches!(opened, Err(TopologyError::Lost(_))) {
                 self.deaths += 1;
             }

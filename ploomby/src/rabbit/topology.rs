@@ -39,7 +39,7 @@ pub(super) async fn ensure(
 }
 
 /// Makes sure that the consumed queue is there. It is used as it is, whatever its arguments.
-pub(super) async fn ensure_consumed(
+async fn ensure_consumed(
     asker: &mut Asker<'_>,
     queue: &str,
     arguments: &[(String, Value)],

@@ -197,8 +197,9 @@ async fn a_queue_that_is_deleted_right_behind_the_subscription_is_consumed_again
             let set_up = Queue::new(&queue).key(KeySource::header(KEY));
             let app = Bed::start_at(&url, set_up, handlers).await;
             for turn in 0..3 {
-                let subscribed =
-                    proxy.swallow_when(Cut::behind(Direction::ToBroker, Method::CONSUME));
+                // the first try finds no queue
+                let consume = Cut::behind(Direction::ToBroker, Method::CONSUME).nth(2);
+                let subscribed = proxy.swallow_when(consume);
                 bed.delete(&queue).await;
                 subscribed.await;
                 eventually(DEADLINE, async || bed.consumer_count(&queue).await == 1).await;

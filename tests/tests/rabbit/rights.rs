@@ -87,7 +87,7 @@ async fn a_limit_of_queues_is_told_as_a_limit() {
     let url = format!("amqp://guest:guest@{host}:{port}/{vhost}");
     let refused = refused(&url, Queue::new("limited")).await;
     for part in [
-        "limited_dlq",
+        "queue `limited",
         "no more queues may be made",
         "raise the limit",
     ] {

@@ -58,10 +58,11 @@ fn attribute<'a>(mut name: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
         let Some((SEQUENCE, attribute, _)) = value(set) else {
             continue;
         };
-        if let Some((OBJECT_IDENTIFIER, kind, text)) = value(attribute)
-            && kind == wanted
-        {
-            return value(text).map(|(_, text, _)| text);
+        match value(attribute) {
+            Some((OBJECT_IDENTIFIER, kind, text)) if kind == wanted => {
+                return value(text).map(|(_, text, _)| text);
+            }
+            _ => {}
         }
     }
     None
