@@ -11,8 +11,7 @@ pub(crate) use self::copies::Copies;
 
 mod copies;
 
-/// Tells for each queue whether it is consumed, and why not. Cheap to clone: all clones tell the
-/// same.
+/// Whether each queue is consumed, and why not. Cheap to clone: all clones tell the same.
 ///
 /// ```
 /// # use ploomby::{App, HandlerRegistry, Queue};
@@ -22,7 +21,7 @@ mod copies;
 /// #     .handlers(HandlerRegistry::new().register("nothing", || async {}));
 /// let running = app.queue(Queue::new("users").consumers(2)).start().await?;
 /// let health = running.health();
-/// // in a health route: 200 where it is healthy, else 503, and the text as the body
+/// // in a health route: 200 if it is healthy, else 503, and the text as the body
 /// assert!(health.is_healthy());
 /// assert_eq!(health.to_string(), "users: 2 of 2 consuming");
 /// # running.shut_down().await?;

@@ -31,7 +31,7 @@ mod rejection;
 ///
 /// #[ploomby::handler("rebuild_index")]
 /// async fn rebuild_index() -> Outcome {
-///     // one that was built a moment ago is new enough
+///     // the index was built a moment ago, and is new enough
 ///     Outcome::Discard
 /// }
 /// ```
@@ -43,7 +43,7 @@ pub enum Outcome {
     /// Keep a copy in the dead-letter queue, then acknowledge. No attempt follows, whatever the
     /// [`Retry`](crate::Retry) says.
     DeadLetter,
-    /// Try again later, as the handler's or the queue's [`Retry`](crate::Retry) says. Where it allows
+    /// Try again later, as the handler's or the queue's [`Retry`](crate::Retry) says. If it allows
     /// no more attempts, the message is dead-lettered, as
     /// [`RetriesExhausted`](crate::Reason::RetriesExhausted).
     ///
@@ -57,11 +57,12 @@ pub enum Outcome {
     /// }
     /// ```
     Retry,
-    /// Give it back to the queue, for any consumer to take again.
+    /// Requeue: any consumer may take the message again.
     ///
-    /// Each time counts towards the queue's `max_deliveries`. A quorum queue delivers it again at
-    /// once; in any other it comes to its handler a second later, as a copy that counts. Where the order of such a
-    /// queue is kept and `max_deliveries` is not set, nothing counts, and it is delivered again at once, each time.
+    /// Each return counts towards the queue's `max_deliveries`. A quorum queue delivers the message again at once.
+    /// In any other queue the message comes to its handler a second later, as a copy that counts. If the order of
+    /// such a queue is kept and `max_deliveries` is not set, nothing counts, and the message is delivered again at
+    /// once, each time.
     Requeue,
     /// Acknowledge without having done the work.
     Discard,

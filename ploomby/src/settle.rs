@@ -95,7 +95,7 @@ impl Verdict {
 impl Settling {
     /// Tells the source what came of a delivery.
     ///
-    /// All but a single word is boxed: each message whose handler waits would hold room for it.
+    /// All but a verdict is boxed: each message whose handler waits would hold room for it.
     pub(crate) async fn settle<A: Acknowledger>(
         &self,
         delivery: &Delivery,
@@ -113,7 +113,7 @@ impl Settling {
         };
         match decision {
             Decision::Result(result) => match (Verdict::of(&result), result) {
-                (Some(word), _) => word.tell(tag, acknowledger).await,
+                (Some(verdict), _) => verdict.tell(tag, acknowledger).await,
                 (None, Ok(answer)) => match (answer.outcome(), answer.into_reply()) {
                     (Outcome::DeadLetter, _) => settled.fail(Failure::asked_for(), tag).await,
                     (Outcome::Retry, _) => settled.fail(Failure::asked_to_retry(), tag).await,
@@ -132,7 +132,7 @@ impl Settling {
     }
 }
 
-/// A delivery whose settlement takes more than a word.
+/// A delivery whose settlement takes more than a verdict.
 struct Settled<'s, A> {
     settling: &'s Settling,
     delivery: &'s Delivery,

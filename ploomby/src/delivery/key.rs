@@ -1,4 +1,4 @@
-//! Where the key of a message stands: the text that names its handler.
+//! The key of a message, which names its handler, and the place where a message has it.
 
 use std::{borrow::Cow, fmt};
 
@@ -9,7 +9,7 @@ use crate::message::{
     wire::{FieldName, header_name},
 };
 
-/// Where the key of a message stands.
+/// The place where a message has its key.
 ///
 /// ```
 /// use ploomby::KeySource;
@@ -30,7 +30,7 @@ pub enum KeySource {
     MessageType,
     /// The routing key that the message was published with.
     RoutingKey,
-    /// The first of these places where there is something. What is sent has its key in the first place.
+    /// The first of these places that is not empty. A message that is sent gets its key in the first place.
     FirstOf(Vec<KeySource>),
 }
 
@@ -40,7 +40,7 @@ impl KeySource {
         Self::Header(name.into())
     }
 
-    /// Here, or else there, where a message has nothing here.
+    /// This place, or the other one if a message has nothing in this place.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         let mut places = self.into_places();
@@ -55,7 +55,7 @@ impl KeySource {
         }
     }
 
-    /// Where the key of a message is written that is sent; none in a list without places.
+    /// The place that a sender writes the key to; none in a list without places.
     pub(crate) fn first(&self) -> Option<&Self> {
         match self {
             Self::FirstOf(places) => places.first()?.first(),
@@ -127,7 +127,7 @@ impl KeyReader {
             .unwrap_or_else(|| Err(self.missing()))
     }
 
-    /// None where there is nothing.
+    /// None if the place is empty.
     #[inline]
     fn find<'a>(
         &self,

@@ -87,7 +87,7 @@ impl Recycler {
         self.last = None;
     }
 
-    /// What the last delivery held, where nothing holds it any more.
+    /// The content of the last delivery, if nothing holds that delivery any more.
     fn unused(&mut self) -> Option<&mut Content> {
         let inner = Arc::get_mut(&mut self.last.as_mut()?.inner)?;
         #[cfg(any(feature = "gzip", feature = "zstd"))]

@@ -5,14 +5,14 @@ use serde::Deserialize;
 use super::part::DeliveryPart;
 use crate::{delivery::Delivery, message::HeaderRejection};
 
-/// Headers of the message, decoded into a struct with a field for each: typed, named in one place,
-/// and borrowed from the message where they are text.
+/// Headers of the message, decoded into a struct with a field for each: typed and named in one place.
+/// Text is borrowed from the message.
 ///
 /// A header that is missing or does not fit its field sends the message to the dead-letter queue.
-/// A field that is an `Option`, or has `#[serde(default)]`, may be missing; with
-/// `Option<Header<T>>` all of them may, and one that is there and does not fit is refused all the
-/// same. Headers that `T` does not name are of no concern. Numbers fit whatever integer holds them.
-/// A header's value is never in the error nor in the log.
+/// A field that is an `Option`, or has `#[serde(default)]`, may be missing. With `Option<Header<T>>` all
+/// of them may be missing; a header that is there and does not fit is still refused. Headers that `T` does
+/// not name are ignored. A number fits any integer that can hold it. Neither the error nor the log tells a
+/// header's value.
 ///
 /// ```
 /// use ploomby::extract::Header;

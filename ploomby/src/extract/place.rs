@@ -2,7 +2,7 @@ use std::fmt;
 
 use crate::outcome::Failure;
 
-/// Where an argument is put once it is made.
+/// The place for an argument, which is filled once the argument is made.
 ///
 /// Whoever waits for an argument waits for its place to be filled, which is the same for all types:
 /// the compiler has less to write for each handler.
@@ -24,7 +24,7 @@ impl<T> Place<T> {
     ///
     /// # Panics
     ///
-    /// Where it was not made.
+    /// If it was not made.
     pub fn take(self) -> T {
         self.0.expect("the argument is made")
     }
@@ -33,7 +33,7 @@ impl<T> Place<T> {
     ///
     /// # Panics
     ///
-    /// Where it was not made.
+    /// If it was not made.
     #[cfg(feature = "garde")]
     pub fn made(&mut self) -> &mut T {
         self.0.as_mut().expect("the argument is made")

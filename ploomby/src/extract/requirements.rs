@@ -13,7 +13,7 @@ use http::Extensions;
 #[derive(Clone, Default)]
 pub struct Requirements {
     states: Vec<StateType>,
-    /// What the handler takes where the program gives it.
+    /// What the handler takes if the program gives it.
     optional_states: Vec<StateType>,
     of_message: Vec<&'static str>,
     batch: bool,
@@ -69,7 +69,7 @@ impl Requirements {
         self.batch
     }
 
-    /// What is of one message, where the handler takes several.
+    /// What belongs to one message, if the handler takes several.
     pub(crate) fn beside_batch(&self) -> &[&'static str] {
         if self.batch { &self.of_message } else { &[] }
     }

@@ -120,7 +120,7 @@ impl MemoryBroker {
     ///
     /// # Errors
     ///
-    /// [`MemoryError::Unroutable`] where there is no such queue, [`MemoryError::QueueFull`], and
+    /// [`MemoryError::Unroutable`] if there is no such queue, [`MemoryError::QueueFull`], and
     /// whatever [RabbitMQ would refuse](crate::memory#what-is-modelled).
     pub fn publish(&self, queue: &str, message: Message) -> Result<(), MemoryError> {
         self.publish_addressed(Addressed::to_queue(queue, message))
@@ -154,7 +154,7 @@ impl MemoryBroker {
     }
 
     /// Takes the first ready message out of the queue, acknowledged (`basic.get` with `no-ack`).
-    /// There is none where there is no such queue.
+    /// None if the queue is empty, or not there.
     #[must_use]
     pub fn get(&self, queue: &str) -> Option<Message> {
         let entry = self.up_to_date(queue, Queue::get)??;
@@ -162,20 +162,20 @@ impl MemoryBroker {
         Some(Arc::unwrap_or_clone(stored.published).message)
     }
 
-    /// How many messages wait in the queue to be delivered; 0 where there is no such queue.
+    /// How many messages wait in the queue to be delivered; 0 if there is no such queue.
     #[must_use]
     pub fn ready_count(&self, queue: &str) -> usize {
         self.count(queue, Queue::ready_count)
     }
 
-    /// How many messages of the queue are delivered and not settled; 0 where there is no such
+    /// How many messages of the queue are delivered and not settled; 0 if there is no such
     /// queue.
     #[must_use]
     pub fn unacked_count(&self, queue: &str) -> usize {
         self.count(queue, Queue::unacked_count)
     }
 
-    /// How many consumers the queue has; 0 where there is no such queue.
+    /// How many consumers the queue has; 0 if there is no such queue.
     #[must_use]
     pub fn consumer_count(&self, queue: &str) -> usize {
         self.count(queue, Queue::consumer_count)

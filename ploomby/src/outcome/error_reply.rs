@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// # As other programs see it
 ///
 /// The header `ploomby-reply` of the reply says `error`; that of a value is not there. The body, in the
-/// codec of the request and JSON where it says nothing, is
+/// codec of the request, or JSON if the request names none, is
 ///
 /// ```json
 /// {
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 /// }
 /// ```
 ///
-/// without `fields` where there are none.
+/// without `fields` if there are none.
 ///
 /// ```
 /// use ploomby::ErrorReply;
@@ -76,7 +76,7 @@ impl ErrorReply {
         &self.message
     }
 
-    /// The fields that are at fault; none where it is not about fields.
+    /// The fields that are at fault; none if the error is not about fields.
     pub fn fields(&self) -> &[FieldError] {
         &self.fields
     }

@@ -14,7 +14,7 @@ pub struct Details {
     pub(crate) handler_ran: bool,
     /// In the words that go with the message to the dead-letter queue.
     pub(crate) text: String,
-    /// In the words that reach the log, where these must be others: a decoder's error quotes the
+    /// The words for the log, if these must be others: a decoder's error quotes the
     /// body.
     log: Option<String>,
     /// The handler's error, for its retry policy to look at. Messages of a batch share it.
@@ -125,7 +125,7 @@ impl Failure {
             .fold(error, |error, (field, text)| error.field(field, text))
     }
 
-    /// The handler's error, where there is one.
+    /// The handler's error, if there is one.
     pub(crate) fn error(&self) -> Option<&anyhow::Error> {
         self.error.as_deref()
     }
@@ -186,7 +186,7 @@ pub(crate) fn cut_field(text: String) -> String {
     cut(text, MAX_FIELD_TEXT)
 }
 
-/// At most so many bytes of a text, and a sign where some are missing.
+/// At most `most` bytes of a text, and a sign if some are missing.
 pub(crate) fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = (0..=most).rev().find(|&at| text.is_char_boundary(at));

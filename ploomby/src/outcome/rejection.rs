@@ -46,7 +46,7 @@ impl Rejection {
     }
 
     /// The message is tried again later, as the handler's or the queue's [`Retry`](crate::Retry) says,
-    /// and dead-lettered where it allows no more attempts.
+    /// and dead-lettered if it allows no more attempts.
     pub fn retry(error: impl Into<Error>) -> Self {
         Self::new(Outcome::Retry, error)
     }

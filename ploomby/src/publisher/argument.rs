@@ -4,7 +4,7 @@ use crate::{
     extract::{DeliveryPart, MissingState, Requirements},
 };
 
-/// The program's publisher, where it gave one, which writes keys where the queue has them.
+/// The program's publisher, if it gave one. It writes keys to the place where the queue has them.
 #[diagnostic::do_not_recommend]
 impl<'d> DeliveryPart<'d> for Publisher {
     type Rejection = MissingState;

@@ -7,7 +7,7 @@ use crate::{delivery::Delivery, outcome::Outcome};
 
 /// What a handler decided, and what goes back to who asked, as layers see it.
 ///
-/// A layer that decides by itself answers with an [`Outcome`]: `Outcome::Discard.into()`.
+/// A layer that decides without its service answers with an [`Outcome`]: `Outcome::Discard.into()`.
 #[derive(Clone)]
 pub struct Answer {
     outcome: Outcome,

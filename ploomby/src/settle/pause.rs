@@ -16,7 +16,7 @@ pub(crate) struct RequeuePause(Mutex<Option<Current>>);
 #[derive(Clone, Copy, Debug)]
 struct Current {
     pause: Duration,
-    /// When those that were told to wait as long are back.
+    /// When the messages that wait for this pause are back.
     until: Instant,
 }
 

@@ -30,7 +30,7 @@ use crate::outcome::Failure;
 ///
 /// // at once, then after about 1, 2, 4 and 8 seconds
 /// let retry = Retry::exponential(5);
-/// // three attempts, ten seconds apart, and only where it may help
+/// // three attempts, ten seconds apart, if another attempt may help
 /// let retry = Retry::fixed(3, Duration::from_secs(10))
 ///     .retry_if(|error| error.is::<std::io::Error>());
 /// ```
@@ -149,7 +149,7 @@ impl Retry {
         self
     }
 
-    /// How long the message waits for its next attempt; `None` where there is none.
+    /// How long the message waits for its next attempt; `None` if no attempt is left.
     pub(crate) fn next(&self, attempt: u32, failure: &Failure) -> Option<Duration> {
         if attempt >= self.attempts {
             return None;
