@@ -1,4 +1,16 @@
 //! From a delivery to its handler: the one place where a message meets a function.
+//!
+//! The way of a delivery, in the order of `Dispatcher::handle`:
+//!
+//! 1. `admission` finds the handler by the key of the message, or says why there is none.
+//! 2. A message that is ordered behind others waits for its turn, on a task of its own.
+//! 3. The message takes a place of the queue's concurrency (`room`, `gate`). While no place is free, `dispatch`
+//!    waits, and the consumer with it: so a queue whose handlers are busy is not read any further.
+//! 4. The message takes one of its handler's own slots, or waits for a slot on a task.
+//! 5. The handler is called right here and goes as far as it comes without waiting. Most handlers are done
+//!    then: the source is told, and no task was spawned.
+//! 6. A handler that waits, and a message that takes more to settle than one verdict, go on in `background`. Such
+//!    a task is waited for by the shutdown, and named (`in_flight`) and dropped when the deadline is over.
 
 use std::{
     fmt,

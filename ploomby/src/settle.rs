@@ -2,6 +2,12 @@
 //!
 //! A message that is tried again or given up is copied to where it goes first, and acknowledged once
 //! the copy is safe, so that a crash between the two duplicates and never loses.
+//!
+//! - `acknowledger`: what a source must be able to do, and is asked for by this module alone;
+//! - `retry`: whether a failed message gets another attempt, and when;
+//! - `copy`: what the copy of a message says;
+//! - `pause`: how long a message is held whose copy was not kept;
+//! - `log`: which failures the log tells, and which it counts.
 
 use std::{fmt, sync::Arc, time::Duration};
 

@@ -1,3 +1,17 @@
+//! The life of one channel that consumes.
+//!
+//! `Session::run` goes round in a loop of three steps:
+//!
+//! 1. It dispatches each delivery that is at hand. A handler without anything to wait for is done by then, and its
+//!    acknowledgement noted. Once half the prefetch is noted, the notes are sent.
+//! 2. It takes more from the client, as long as there is more, and goes back to 1.
+//! 3. Nothing is at hand. It sends what is noted, or holds that back for a moment (`pace`) if more deliveries are
+//!    likely: one acknowledgement then tells of all. It waits for whatever comes first: a delivery, a handler that
+//!    is done, the end of the channel, the shutdown.
+//!
+//! After the shutdown has begun, the loop goes on to settle what handlers finish. What comes and was not begun
+//! goes back to the queue.
+
 use std::{
     pin::{Pin, pin},
     sync::Arc,
