@@ -1,14 +1,16 @@
 //! From the bytes of a body to a value: what the message says about its body decides.
 //!
 //! - `encoding`, `decompress`: the body as it was before it was compressed;
+//! - `aside`: decoding what is large;
 //! - `content_type`: which codec a content type names;
 //! - `json`, `msgpack`, `cbor`: the codecs.
 
 use serde::{Deserialize, Serialize, de::DeserializeSeed};
 
-pub(crate) use self::{content_type::Format, encoding::Compression};
+pub(crate) use self::{aside::aside, content_type::Format, encoding::Compression};
 use crate::outcome::{Failure, Reason};
 
+mod aside;
 #[cfg(feature = "cbor")]
 mod cbor;
 mod content_type;
@@ -53,13 +55,13 @@ pub enum Codec {
 
 impl Codec {
     pub(crate) fn decode<'d, T: Deserialize<'d>>(self, body: &'d [u8]) -> Result<T, Failure> {
-        match self {
+        aside(body.len(), || match self {
             Self::Json => json::decode(body),
             #[cfg(feature = "msgpack")]
             Self::MessagePack => msgpack::decode(body),
             #[cfg(feature = "cbor")]
             Self::Cbor => cbor::decode(body),
-        }
+        })
     }
 
     pub(crate) fn encode<T: Serialize + ?Sized>(self, payload: &T) -> Result<Vec<u8>, EncodeError> {

@@ -1,24 +1,40 @@
 //! What a consumer hands to the dispatcher: a message and how it came.
 
-use std::{any::Any, borrow::Cow, fmt, sync::Arc};
+use std::{
+    any::Any,
+    borrow::Cow,
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use http::Extensions;
 
-pub use self::{key::KeySource, recycler::Recycler};
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+pub(crate) use self::unpacking::Memory;
 pub(crate) use self::{
+    history::{Returns, is_retry_queue},
     key::{KeyError, KeyReader},
     plain_body::plain_body,
+    replying::{
+        Loss, LostReplies, OwnQueues, Pattern, ReplyAddress, ReplyRules, Replying, direct_name,
+        is_companion, is_malformed_address, is_well_formed, node_of_address,
+    },
     source::{ReplyStyle, Source},
 };
+pub use self::{key::KeySource, recycler::Recycler, replying::Replies};
 use crate::{
     codec::Decoding,
     message::{Headers, Message, Properties, header_names as headers, wire::Arrival},
 };
 
+mod history;
 mod key;
 mod plain_body;
 mod recycler;
+mod replying;
 mod source;
+#[cfg(any(feature = "gzip", feature = "zstd"))]
+mod unpacking;
 
 /// Names one delivery to the consumer that made it (AMQP's delivery tag).
 ///
@@ -70,7 +86,7 @@ struct Inner {
     /// The body as it was before it was compressed, once it was asked for: a payload borrows from
     /// it.
     #[cfg(any(feature = "gzip", feature = "zstd"))]
-    decompressed: std::sync::OnceLock<bytes::Bytes>,
+    decompressed: std::sync::OnceLock<unpacking::Unpacked>,
 }
 
 /// The message, and how it came.
@@ -237,7 +253,7 @@ impl Delivery {
 
     /// Whether the message was delivered before, here or elsewhere, and not settled.
     pub fn is_redelivered(&self) -> bool {
-        self.came_back() || self.headers().contains(headers::REDELIVERIES)
+        self.came_back() || self.counted_redeliveries() > 0
     }
 
     /// Whether the source says so of this very delivery.
@@ -250,15 +266,7 @@ impl Delivery {
 
     /// Which attempt at the message this is: 1, unless a [`Retry`](crate::Retry) brought it back.
     pub fn attempt(&self) -> u32 {
-        let attempt = self.headers().number(headers::ATTEMPT);
-        attempt
-            .and_then(|attempt| u32::try_from(attempt).ok())
-            .map_or(1, |attempt| attempt.max(1))
-    }
-
-    /// Whether it came through a retry queue.
-    pub(crate) fn has_waited(&self) -> bool {
-        self.headers().contains_any(&headers::COUNTS)
+        self.counted_attempt()
     }
 
     /// The queue that the message was consumed from; empty before it is dispatched.
@@ -336,17 +344,26 @@ impl Delivery {
             .map_or(ReplyStyle::default(), |source| source.reply_style)
     }
 
+    /// Which replies the queue sends, and where to.
+    pub(crate) fn replying(&self) -> &Replying {
+        static ANYWHERE: LazyLock<Replying> = LazyLock::new(Replying::default);
+
+        let source = self.inner.source.as_ref();
+        source.map_or(&*ANYWHERE, |source| &source.replying)
+    }
+
     /// The body, decompressed within the limit of the queue at most once.
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     pub(crate) fn decompressed(
         &self,
         decompress: impl FnOnce(usize) -> Result<bytes::Bytes, crate::outcome::Failure>,
     ) -> Result<&[u8], crate::outcome::Failure> {
-        if let Some(body) = self.inner.decompressed.get() {
-            return Ok(body);
+        if let Some(unpacked) = self.inner.decompressed.get() {
+            return unpacked.body();
         }
         let body = decompress(self.decoding().max_decompressed_size)?;
-        Ok(self.inner.decompressed.get_or_init(|| body))
+        let unpacked = unpacking::Unpacked::at_once(body);
+        self.inner.decompressed.get_or_init(|| unpacked).body()
     }
 
     /// A delivery from the same queue, for what is about several.
@@ -446,14 +463,7 @@ mod tests {
 
     #[test]
     fn a_delivery_that_is_dispatched_leaves_its_clones_as_they_are() {
-        let source = Arc::new(Source {
-            queue: "q".to_owned(),
-            key: KeyReader::RoutingKey,
-            decoding: Decoding::default(),
-            reply_style: ReplyStyle::default(),
-            state: Arc::default(),
-            fitted: std::sync::OnceLock::new(),
-        });
+        let source = Arc::new(Source::of_queue("q"));
         let delivery = Delivery::new(Message::new("body"));
         let mut delivery = delivery.routed("exchange", "key").redelivered();
         delivery.extensions_mut().insert(7);

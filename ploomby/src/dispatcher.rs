@@ -41,7 +41,7 @@ use self::{
     turn::Turn,
 };
 use crate::{
-    delivery::{Delivery, DeliveryTag, KeyReader, Recycler, Source},
+    delivery::{Delivery, DeliveryTag, KeyReader, LostReplies, Recycler, Replying, Source},
     handler::{Called, Entered, HandlerRegistry, Order, Origin, QueuePolicy, Table},
     health::ConsumerHealth,
     settle::{Acknowledger, Decision, Settling, Verdict},
@@ -71,6 +71,8 @@ struct Queue {
     handlers: Table,
     policy: QueuePolicy,
     room: Room,
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    memory: crate::delivery::Memory,
     settling: Settling,
     /// What `settling.stop` says, for each message to look at without a lock.
     is_stopped: AtomicBool,
@@ -104,6 +106,10 @@ impl Dispatcher {
         state: Arc<Extensions>,
     ) -> Self {
         let stop = CancellationToken::new();
+        let lost = Arc::<LostReplies>::default();
+        let handlers = handlers.table(queue, &policy, &stop);
+        let delays = handlers.retry_delays();
+        let returns = policy.returns(queue, delays.contains(&Duration::ZERO));
         Self {
             queue: Arc::new(Queue {
                 source: Arc::new(Source {
@@ -111,11 +117,19 @@ impl Dispatcher {
                     key,
                     decoding: policy.decoding,
                     reply_style: policy.reply_style,
+                    replying: Arc::new(Replying {
+                        queue: queue.to_owned(),
+                        rules: policy.reply.clone(),
+                        lost,
+                    }),
+                    returns,
                     state,
                     fitted: OnceLock::new(),
                 }),
-                handlers: handlers.table(queue, &policy, &stop),
+                handlers,
                 room: Room::new(&policy),
+                #[cfg(any(feature = "gzip", feature = "zstd"))]
+                memory: crate::delivery::Memory::of(policy.max_in_flight_bytes),
                 settling: Settling {
                     dead_lettering: policy.dead_lettering,
                     stop,
@@ -135,7 +149,10 @@ impl Dispatcher {
             queue: self.queue.clone(),
             consumer: Arc::new(Consumer {
                 abort: self.queue.abandoned.child_token(),
-                health: Arc::new(ConsumerHealth::new(self.queue.settling.copies.clone())),
+                health: Arc::new(ConsumerHealth::new(
+                    self.queue.settling.copies.clone(),
+                    self.queue.source.replying.lost.clone(),
+                )),
                 ..Consumer::default()
             }),
         }
@@ -269,6 +286,14 @@ impl Dispatcher {
             Box::pin(self.consumer.turn.pass()).await;
         }
         let admitted = self.queue.admit(delivery);
+        #[cfg(any(feature = "gzip", feature = "zstd"))]
+        if let Ok(route) = &admitted {
+            if delivery.is_packed() && route.order.as_ref().is_some_and(|order| order.reads_body())
+            {
+                // here, for it decides about the order
+                Box::pin(delivery.unpack(&self.queue.memory)).await;
+            }
+        }
         let turn = match &admitted {
             Ok(route) => match route.line_up(delivery) {
                 Some(Entered::Behind(waiting)) => {
@@ -316,6 +341,12 @@ impl Dispatcher {
                 }
             },
         };
+        #[cfg(any(feature = "gzip", feature = "zstd"))]
+        if route.takes_payload && delivery.is_packed() {
+            let work = self.when_unpacked(route, delivery, (slot, turn));
+            let work = self.keep(place, delivery).until(work);
+            return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
+        }
         let deadline = route.deadline();
         let called = poll_fn(|cx| Poll::Ready(route.call_at_once(delivery.clone(), cx)));
         let decided = match called.await {

@@ -8,6 +8,7 @@ use std::{
 };
 
 pub(crate) use self::copies::Copies;
+use crate::delivery::{Loss, LostReplies};
 
 mod copies;
 
@@ -48,6 +49,7 @@ impl Health {
             consumers: consumers.len(),
             not_consuming: consumers.iter().filter_map(|one| one.trouble()).collect(),
             copies: consumers.first().and_then(|one| one.copies.trouble()),
+            lost_replies: consumers.first().map(|one| one.lost_replies.clone()),
         });
         now.collect()
     }
@@ -86,6 +88,7 @@ pub struct QueueHealth {
     consumers: usize,
     not_consuming: Vec<Trouble>,
     copies: Option<Trouble>,
+    lost_replies: Option<Arc<LostReplies>>,
 }
 
 impl QueueHealth {
@@ -113,6 +116,23 @@ impl QueueHealth {
     /// themselves stay in the queue then.
     pub fn copies(&self) -> Option<&Trouble> {
         self.copies.as_ref()
+    }
+
+    /// How many replies were dropped since the start: those that may not go where their requests say, those that
+    /// are too large for a queue, and those that the broker did not take in time.
+    pub fn dropped_replies(&self) -> u64 {
+        let lost = |by| self.lost_by(by);
+        lost(Loss::Refused) + lost(Loss::TooLarge) + lost(Loss::Failed)
+    }
+
+    /// How many replies reached nobody since the start, for there was no such queue.
+    pub fn unroutable_replies(&self) -> u64 {
+        self.lost_by(Loss::Unroutable)
+    }
+
+    fn lost_by(&self, loss: Loss) -> u64 {
+        let lost = self.lost_replies.as_ref();
+        lost.map_or(0, |lost| lost.lost_by(loss))
     }
 
     /// Whether all its consumers consume, and copies are kept.
@@ -175,13 +195,15 @@ pub(crate) struct ConsumerHealth {
     trouble: Mutex<Option<Trouble>>,
     /// Those of its queue.
     copies: Arc<Copies>,
+    lost_replies: Arc<LostReplies>,
 }
 
 impl ConsumerHealth {
-    pub(crate) fn new(copies: Arc<Copies>) -> Self {
+    pub(crate) fn new(copies: Arc<Copies>, lost_replies: Arc<LostReplies>) -> Self {
         Self {
             trouble: Mutex::default(),
             copies,
+            lost_replies,
         }
     }
 

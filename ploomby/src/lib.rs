@@ -34,7 +34,7 @@ pub use self::{
         DeadLetters, MessageConsumer, MessageConsumerFactory, MessageConsumerRegistry,
         RegisterError, RunError,
     },
-    delivery::{Delivery, DeliveryTag, KeySource, Recycler},
+    delivery::{Delivery, DeliveryTag, KeySource, Recycler, Replies},
     dispatcher::{CutOff, Dispatcher},
     handler::{
         HandlerFunction, HandlerOptions, HandlerRegistry, InvalidHandlers, OrderBy, QueuePolicy,

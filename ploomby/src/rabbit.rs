@@ -12,7 +12,7 @@
 //! - `copies`: where messages go that failed;
 //! - `publisher`: publishing with confirms;
 //! - `line`: publishing in order, whatever becomes of the connection;
-//! - `replies`: what comes back to calls;
+//! - `replies`: what comes back to calls, and sending what handlers answer;
 //! - `quarantine`: taking messages out of a queue that amqprs cannot read.
 //!
 //! # Limits

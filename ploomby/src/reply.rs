@@ -1,7 +1,7 @@
 //! What a reply looks like.
 //!
-//! A reply goes to the `reply_to` of the request, through the default exchange, and carries its
-//! correlation id. Content type and codec are those of the request, JSON where it had none.
+//! A reply goes to the `reply_to` of the request, if a reply may go there, and carries its correlation id. Content
+//! type and codec are those of the request, JSON if it had none.
 //!
 //! - The reply of a handler that returned a value: the value is the body.
 //! - The reply of one that did not: the header `ploomby-reply` says `error`, and the body is an object
@@ -14,14 +14,14 @@
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
-pub(crate) use self::calls::{Calls, NO_CHANNEL, Tag};
+pub(crate) use self::calls::{Calls, NO_CHANNEL, PendingCall, Tag, unguessable};
 pub use self::{
     answer::{Answer, Reply},
     into_outcome::IntoOutcome,
 };
 use crate::{
     codec::{Codec, EncodeError, Format},
-    delivery::{Delivery, ReplyStyle, plain_body},
+    delivery::{Delivery, Replies, ReplyAddress, ReplyStyle, plain_body},
     message::{Message, Properties, PropertyError},
     outcome::{ErrorReply, Failure},
 };
@@ -60,20 +60,14 @@ pub(crate) fn value<T: Serialize + ?Sized>(
     Ok(Message::new(codec.encode(value)?).with_properties(properties))
 }
 
-/// Gives a reply the address that the request asks for, where it does.
-pub(crate) fn addressed(
-    reply: Message,
-    request: &Properties,
-) -> Result<Option<(String, Message)>, PropertyError> {
-    let Some(reply_to) = request.reply_to() else {
-        return Ok(None);
+/// Gives a reply the correlation id of its request.
+pub(crate) fn correlated(reply: Message, request: &Properties) -> Result<Message, PropertyError> {
+    let Some(correlation_id) = request.correlation_id() else {
+        return Ok(reply);
     };
-    let (mut properties, body) = reply.into_parts();
-    if let Some(correlation_id) = request.correlation_id() {
-        properties = properties.with_correlation_id(correlation_id)?;
-    }
-    let reply = Message::new(body).with_properties(properties);
-    Ok(Some((reply_to.to_owned(), reply)))
+    let (properties, body) = reply.into_parts();
+    let properties = properties.with_correlation_id(correlation_id)?;
+    Ok(Message::new(body).with_properties(properties))
 }
 
 /// The value of a handler as the reply to its request, where that asks for one.
@@ -81,6 +75,9 @@ pub(crate) fn to_value<T: Serialize + ?Sized>(
     handled: &T,
     request: &Delivery,
 ) -> Result<Option<Addressed>, EncodeError> {
+    if request.replying().rules.replies == Replies::None {
+        return Ok(None);
+    }
     answer(request, |codec| match request.reply_style() {
         ReplyStyle::Ploomby => value(handled, codec),
         ReplyStyle::Python => python::value(handled),
@@ -92,7 +89,11 @@ pub(crate) fn to_failure(
     failure: &Failure,
     request: &Delivery,
 ) -> Result<Option<Addressed>, EncodeError> {
-    let error = failure.error_reply();
+    let rules = &request.replying().rules;
+    if rules.replies != Replies::All {
+        return Ok(None);
+    }
+    let error = failure.error_reply(rules.exposes_errors);
     answer(request, |codec| match request.reply_style() {
         ReplyStyle::Ploomby => error.to_reply(codec),
         ReplyStyle::Python => python::error(error.message()),
@@ -100,18 +101,25 @@ pub(crate) fn to_failure(
 }
 
 /// A reply, and where it goes.
-pub(crate) type Addressed = (String, Message);
+#[derive(Clone)]
+pub(crate) struct Addressed {
+    pub(crate) address: ReplyAddress,
+    pub(crate) reply: Message,
+}
 
 fn answer(
     request: &Delivery,
     reply: impl FnOnce(Codec) -> Result<Message, EncodeError>,
 ) -> Result<Option<Addressed>, EncodeError> {
-    let properties = request.properties();
-    if properties.reply_to().is_none() {
+    let (properties, replying) = (request.properties(), request.replying());
+    let reply_to = properties.reply_to();
+    let Some(address) = reply_to.and_then(|reply_to| replying.address(reply_to)) else {
         return Ok(None);
-    }
+    };
     let codec = codec_for(properties, request.decoding().codec);
-    Ok(addressed(reply(codec)?, properties)?)
+    let reply = correlated(reply(codec)?, properties)?;
+    let is_allowed = replying.allows(&address, &reply, request.body().len());
+    Ok(is_allowed.then_some(Addressed { address, reply }))
 }
 
 /// Why a reply gives no value.
@@ -221,17 +229,17 @@ mod tests {
 
     #[test]
     fn a_reply_goes_where_the_request_says() {
-        let reply = || value(&1, Codec::Json).expect("it encodes");
-        let request = Properties::new();
-        assert!(matches!(addressed(reply(), &request), Ok(None)));
-        let request = request
+        let answer = |request: Properties| {
+            let request = Delivery::new(Message::new("").with_properties(request));
+            to_value(&1, &request).expect("it encodes")
+        };
+        assert!(answer(Properties::new()).is_none());
+        let request = Properties::new()
             .with_reply_to("answers")
             .and_then(|request| request.with_correlation_id("7"))
             .expect("it is short");
-        let (queue, reply) = addressed(reply(), &request)
-            .expect("it is short")
-            .expect("there is an address");
-        assert_eq!(queue, "answers");
+        let Addressed { address, reply } = answer(request).expect("there is an address");
+        assert_eq!((&*address.exchange, &*address.routing_key), ("", "answers"));
         assert_eq!(reply.properties().correlation_id(), Some("7"));
         assert_eq!(reply.properties().content_type(), Some("application/json"));
     }

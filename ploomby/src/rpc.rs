@@ -25,6 +25,9 @@ mod error;
 /// How long a call may take, unless the program says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How large a reply may be, unless the program says otherwise: what RabbitMQ 4 takes by default.
+const MAX_REPLY: usize = 16 * 1024 * 1024;
+
 /// Calls handlers, in this program or any other, and waits for what they return. Cheap to clone: all
 /// clones share a connection and a channel, with any number of calls in flight.
 ///
@@ -59,6 +62,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// Source: [direct reply-to](https://www.rabbitmq.com/docs/direct-reply-to).
 ///
+/// # Whom it believes
+///
+/// A reply counts if it has the correlation id of its call, of which 128 bits are random: who receives a
+/// request can answer that one, and no other call of the client. What is late, a second reply, made up, or
+/// larger than [`max_reply`](Self::max_reply) is dropped, and [counted](Self::dropped_replies).
+///
 /// # Cancel safety
 ///
 /// A call that is dropped leaves nothing behind: its reply is dropped when it comes.
@@ -71,6 +80,7 @@ pub struct RpcClient {
     settings: Arc<Settings>,
     style: ReplyStyle,
     timeout: Duration,
+    max_reply: usize,
 }
 
 #[derive(Clone)]
@@ -119,6 +129,7 @@ impl RpcClient {
             settings: Arc::default(),
             style: ReplyStyle::default(),
             timeout: TIMEOUT,
+            max_reply: MAX_REPLY,
         })
     }
 
@@ -141,6 +152,14 @@ impl RpcClient {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// How large the body of a reply may be, in bytes (default: 16 MiB). A larger one is dropped, as if it had not
+    /// come.
+    #[must_use]
+    pub fn max_reply(mut self, bytes: usize) -> Self {
+        self.max_reply = bytes;
         self
     }
 
@@ -225,6 +244,12 @@ impl RpcClient {
     /// How many calls of all clones wait for their replies.
     pub fn in_flight(&self) -> usize {
         self.calls.len()
+    }
+
+    /// How many replies came to all clones that no call took: late ones, second ones, those that somebody
+    /// made up, and those that were too large.
+    pub fn dropped_replies(&self) -> u64 {
+        self.calls.dropped()
     }
 
     /// Closes the connection, of all clones, in order. Calls in flight fail.

@@ -16,12 +16,15 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use self::log::{FailureLog, Fate, Said};
+pub(crate) use self::{acknowledger::NobodyThere, copy::unix_seconds, pause::RequeuePause};
 pub use self::{
     acknowledger::{Acknowledger, ConsumerError},
     retry::Retry,
 };
-pub(crate) use self::{copy::unix_seconds, pause::RequeuePause};
+use self::{
+    keeping::Kept,
+    log::{FailureLog, Fate, Said},
+};
 use crate::{
     delivery::{Delivery, DeliveryTag},
     health::Copies,
@@ -36,7 +39,9 @@ use crate::{
 const RECOUNT_DELAY: Duration = Duration::from_secs(1);
 
 mod acknowledger;
+mod answering;
 mod copy;
+mod keeping;
 mod log;
 mod pause;
 mod retry;
@@ -99,7 +104,8 @@ impl Verdict {
 }
 
 impl Settling {
-    /// Tells the source what came of a delivery.
+    /// Tells the source what came of a delivery. `slot` is what the handler held, for others to have while this
+    /// waits for better times.
     ///
     /// All but a verdict is boxed: each message whose handler waits would hold room for it.
     pub(crate) async fn settle<A: Acknowledger>(
@@ -109,6 +115,7 @@ impl Settling {
         decision: Decision,
         (handler, retry): (&'static str, &Retry),
         acknowledger: &A,
+        slot: Option<impl Send>,
     ) {
         let settled = Settled {
             settling: self,
@@ -121,18 +128,18 @@ impl Settling {
             Decision::Result(result) => match (Verdict::of(&result), result) {
                 (Some(verdict), _) => verdict.tell(tag, acknowledger).await,
                 (None, Ok(answer)) => match (answer.outcome(), answer.into_reply()) {
-                    (Outcome::DeadLetter, _) => settled.fail(Failure::asked_for(), tag).await,
-                    (Outcome::Retry, _) => settled.fail(Failure::asked_to_retry(), tag).await,
+                    (Outcome::DeadLetter, _) => settled.fail(Failure::asked_for(), tag, slot).await,
+                    (Outcome::Retry, _) => settled.fail(Failure::asked_to_retry(), tag, slot).await,
                     (_, Some(reply)) => Box::pin(settled.reply(reply, tag)).await,
                     (_, None) => acknowledger.ack(tag).await,
                 },
                 (None, Err(failure)) => match answer_in(&failure, delivery) {
                     Some(reply) => Box::pin(settled.reply(reply, tag)).await,
-                    None => settled.fail(failure, tag).await,
+                    None => settled.fail(failure, tag, slot).await,
                 },
             },
             Decision::Recount(redeliveries) => {
-                Box::pin(settled.recount(redeliveries, tag)).await;
+                Box::pin(settled.recount(redeliveries, tag, slot)).await;
             }
         }
     }
@@ -148,23 +155,17 @@ struct Settled<'s, A> {
 }
 
 impl<A: Acknowledger> Settled<'_, A> {
-    /// Acknowledges a message once its reply is sent.
-    async fn reply(&self, (reply_to, reply): Addressed, tag: DeliveryTag) {
-        let sent = self.acknowledger.reply(&reply_to, reply).await;
-        match sent {
-            // the handler would run again, and its reply be refused again
-            Err(error) if error.is::<NotTaken>() => {
-                self.fail(Failure::reply_not_taken(&error), tag).await;
-            }
-            sent => {
-                self.finish(sent, "the reply to a message was not sent", tag)
-                    .await;
-            }
+    /// Acknowledges a message once its reply is sent, or was tried: a reply is worth less than the message.
+    async fn reply(&self, reply: Addressed, tag: DeliveryTag) {
+        if let Err(failure) = answering::send(reply, self.delivery, self.acknowledger).await {
+            // who asked hears why there is no value
+            self.tell(&failure).await;
         }
+        self.acknowledger.ack(tag).await;
     }
 
     /// Counts how often a message came back, by a copy.
-    async fn recount(&self, redeliveries: u32, tag: DeliveryTag) {
+    async fn recount(&self, redeliveries: u32, tag: DeliveryTag, slot: Option<impl Send>) {
         let copy = copy::recounted(self.delivery, redeliveries);
         let kept = self
             .keep(copy, |copy| self.acknowledger.retry(copy, RECOUNT_DELAY))
@@ -172,18 +173,28 @@ impl<A: Acknowledger> Settled<'_, A> {
         if cannot_be_kept(&kept) {
             let text = "its headers leave no room to count how often it came back";
             let failure = Failure::new(Reason::TooManyDeliveries, text.to_owned());
-            self.fail(failure, tag).await;
+            self.fail(failure, tag, slot).await;
         } else {
-            self.finish(kept, NOT_KEPT, tag).await;
+            self.finish(kept, tag).await;
         }
     }
 
     /// Has a message tried again, or gives it up. It is large, and so is boxed.
-    fn fail(&self, failure: Failure, tag: DeliveryTag) -> BoxFuture<'_, ()> {
-        Box::pin(self.fail_by_itself(failure, tag))
+    fn fail<'f>(
+        &'f self,
+        failure: Failure,
+        tag: DeliveryTag,
+        slot: Option<impl Send + 'f>,
+    ) -> BoxFuture<'f, ()> {
+        Box::pin(self.fail_by_itself(failure, tag, slot))
     }
 
-    async fn fail_by_itself(&self, mut failure: Failure, tag: DeliveryTag) {
+    async fn fail_by_itself(
+        &self,
+        mut failure: Failure,
+        tag: DeliveryTag,
+        mut slot: Option<impl Send>,
+    ) {
         let (delivery, acknowledger) = (self.delivery, self.acknowledger);
         if let Some(outcome @ (Outcome::Requeue | Outcome::Discard)) = failure.outcome() {
             if outcome == Outcome::Requeue {
@@ -198,25 +209,28 @@ impl<A: Acknowledger> Settled<'_, A> {
         }
         if let Some(delay) = self.retry.next(delivery.attempt(), &failure) {
             let copy = copy::retry(delivery);
-            let kept = self
-                .keep(copy, |copy| acknowledger.retry(copy, delay))
-                .await;
-            if !cannot_be_kept(&kept) {
-                if self.finish(kept, NOT_KEPT, tag).await {
+            let keep = |copy| acknowledger.retry(copy, delay);
+            match self
+                .keep_at_last(copy, keep, is_of_the_message, &mut slot)
+                .await
+            {
+                Kept::Safe => {
+                    acknowledger.ack(tag).await;
                     self.log(
                         Fate::Retried,
                         &failure,
                         format_args!("failed, trying again in {delay:?}"),
                     );
+                    return;
                 }
-                return;
+                Kept::GivenUp => return acknowledger.requeue(tag).await,
+                Kept::Never(error) => {
+                    failure = failure.without_copy(&match error.is::<NoRoom>() {
+                        true => "its headers leave no room to count one more attempt".to_owned(),
+                        false => format!("its copy for one more attempt was not kept: {error}"),
+                    });
+                }
             }
-            failure = failure.without_copy(&match kept {
-                Err(error) if !error.is::<NoRoom>() => {
-                    format!("its copy for one more attempt was not kept: {error}")
-                }
-                _ => "its headers leave no room to count one more attempt".to_owned(),
-            });
         }
         if self.settling.dead_lettering == DeadLettering::ByBroker {
             self.log(Fate::Rejected, &failure, format_args!("rejected"));
@@ -224,23 +238,30 @@ impl<A: Acknowledger> Settled<'_, A> {
             self.tell(&failure).await;
         } else {
             let copy = copy::dead_letter(delivery, &failure);
-            let kept = self.keep(copy, |copy| acknowledger.dead_letter(copy)).await;
-            if self.finish(kept, NOT_KEPT, tag).await {
-                self.log(Fate::DeadLettered, &failure, format_args!("dead-lettered"));
-                self.tell(&failure).await;
+            let keep = |copy| acknowledger.dead_letter(copy);
+            // there is nowhere else for it to go
+            match self.keep_at_last(copy, keep, |_| false, &mut slot).await {
+                Kept::Safe => {
+                    acknowledger.ack(tag).await;
+                    self.log(Fate::DeadLettered, &failure, format_args!("dead-lettered"));
+                    self.tell(&failure).await;
+                }
+                Kept::GivenUp | Kept::Never(_) => acknowledger.requeue(tag).await,
             }
         }
     }
 
     /// Tells who asked that the message was given up, which is settled by now.
     async fn tell(&self, failure: &Failure) {
-        let sent = match reply::to_failure(failure, self.delivery) {
-            Ok(None) => return,
-            Ok(Some((reply_to, reply))) => self.acknowledger.reply(&reply_to, reply).await,
-            Err(error) => Err(ConsumerError::new(error)),
-        };
-        if let Err(error) = sent {
-            warn!(queue = self.delivery.queue(), %error, "who asked was not told that it failed");
+        match reply::to_failure(failure, self.delivery) {
+            Ok(None) => {}
+            Ok(Some(reply)) => {
+                // counted where it fails
+                let _ = answering::send(reply, self.delivery, self.acknowledger).await;
+            }
+            Err(error) => {
+                warn!(queue = self.delivery.queue(), %error, "who asked was not told that it failed");
+            }
         }
     }
 
@@ -257,42 +278,32 @@ impl<A: Acknowledger> Settled<'_, A> {
         self.settling.copies.watch(keep(copy), is_trouble).await
     }
 
-    /// Acknowledges the original where its copy is safe or its reply sent, else gives it back after a
-    /// pause. Says which.
-    async fn finish(
-        &self,
-        kept: Result<(), ConsumerError>,
-        trouble: &'static str,
-        tag: DeliveryTag,
-    ) -> bool {
+    /// Acknowledges the original where its copy is safe, else gives it back after a pause.
+    async fn finish(&self, kept: Result<(), ConsumerError>, tag: DeliveryTag) {
         let settling = self.settling;
         let Err(error) = kept else {
             settling.pause.reset();
-            self.acknowledger.ack(tag).await;
-            return true;
+            return self.acknowledger.ack(tag).await;
         };
-        let pause = settling.pause.next();
-        let (queue, key) = (self.delivery.queue(), cut_key(self.delivery));
-        let said = settling
-            .log
-            .note_text(Fate::NotKept, self.handler, None, &error.to_string());
-        match said {
-            Said::Whole => {
-                error!(queue, key, %error, "{trouble}, requeueing the message in {pause:?}");
-            }
-            Said::Counted(count, time) => {
-                error!(queue, %error, "{trouble}: {count} messages in {time:.0?}, each is requeued");
-            }
-            Said::Nothing => {
-                debug!(queue, key, %error, "{trouble}, requeueing the message in {pause:?}");
-            }
-        }
+        let (pause, _) = settling.pause.next();
+        self.log_not_kept(&error, format_args!("requeueing the message in {pause:?}"));
         settling
             .stop
             .run_until_cancelled(tokio::time::sleep(pause))
             .await;
         self.acknowledger.requeue(tag).await;
-        false
+    }
+
+    fn log_not_kept(&self, error: &ConsumerError, then: fmt::Arguments<'_>) {
+        let (queue, key) = (self.delivery.queue(), cut_key(self.delivery));
+        let log = &self.settling.log;
+        match log.note_text(Fate::NotKept, self.handler, None, &error.to_string()) {
+            Said::Whole => error!(queue, key, %error, "{NOT_KEPT}, {then}"),
+            Said::Counted(count, time) => {
+                error!(queue, %error, "{NOT_KEPT}: {count} messages in {time:.0?}, {then}");
+            }
+            Said::Nothing => debug!(queue, key, %error, "{NOT_KEPT}, {then}"),
+        }
     }
 
     /// The first failure of its kind is a warning, the others are counted; at debug level each has its line.

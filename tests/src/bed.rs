@@ -266,6 +266,24 @@ impl Bed {
         }
     }
 
+    /// Publishes a message with all its headers, also those that a [`Publisher`] of ploomby's would leave out. Of
+    /// properties it has the headers alone.
+    pub async fn publish_as_it_is(&self, queue: &str, message: Message) {
+        match &self.broker {
+            Broker::Memory(broker) => broker.publish(queue, message).unwrap(),
+            Broker::Rabbit(_) => {
+                let mut headers = amqprs::FieldTable::new();
+                for (name, value) in message.headers().iter() {
+                    headers.insert(name.try_into().unwrap(), field(value));
+                }
+                let mut properties = BasicProperties::default();
+                properties.with_headers(headers);
+                let body = message.body().to_vec();
+                self.publish_raw(queue, properties, body).await;
+            }
+        }
+    }
+
     /// Publishes to RabbitMQ what ploomby's own types do not build.
     ///
     /// # Panics
@@ -441,5 +459,26 @@ impl Bed {
             // an error would only say that it is closed already
             let _ = connection.close().await;
         }
+    }
+}
+
+/// A header of the kinds that tests write.
+fn field(value: Value) -> amqprs::FieldValue {
+    match value {
+        Value::Text(text) => amqprs::FieldValue::S(text.try_into().unwrap()),
+        Value::I32(number) => amqprs::FieldValue::I(number),
+        Value::I64(number) => amqprs::FieldValue::l(number),
+        Value::Array(values) => {
+            let values: Vec<_> = values.into_iter().map(field).collect();
+            amqprs::FieldValue::A(values.try_into().unwrap())
+        }
+        Value::Table(entries) => {
+            let mut table = amqprs::FieldTable::new();
+            for (name, value) in entries {
+                table.insert(name.try_into().unwrap(), field(value));
+            }
+            amqprs::FieldValue::F(table)
+        }
+        other => panic!("no test writes {other:?}"),
     }
 }

@@ -25,8 +25,8 @@ pub(super) fn decompress(
     };
     // a decompressor knows nothing of what the bytes mean, and quotes none
     let decompressed = decompressed.map_err(|error| {
-        let text = format!("the body does not decompress as {compression:?}: {error}");
-        Failure::new(Reason::Undecodable, text)
+        let text = format!("the body does not decompress as {compression:?}");
+        Failure::from_error(Reason::Undecodable, anyhow::Error::new(error).context(text))
     })?;
     if decompressed.len() > limit {
         let text = format!(

@@ -63,6 +63,11 @@ impl DeadLetters {
         self
     }
 
+    /// The name of the queue, if one was chosen.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.queue.as_deref()
+    }
+
     pub(crate) fn dead_lettering(&self) -> DeadLettering {
         self.dead_lettering
     }

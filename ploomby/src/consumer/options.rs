@@ -2,6 +2,7 @@ use thiserror::Error;
 
 use super::companions::{Companions, DeadLetters};
 use crate::{
+    delivery::Returns,
     handler::{QueuePolicy, policy::PolicyError},
     message::Value,
 };
@@ -34,6 +35,8 @@ impl QueueOptions {
     pub(crate) fn policy(&self, consumers_count: usize) -> QueuePolicy {
         let mut policy = self.policy.clone();
         policy.dead_lettering = self.dead_letters.dead_lettering();
+        policy.returns = Returns::ThroughRetryQueues;
+        policy.dead_letter_queue = self.dead_letters.name().map(str::to_owned);
         policy.default_concurrency = Some(consumers_count.saturating_mul(self.prefetch.into()));
         policy
     }

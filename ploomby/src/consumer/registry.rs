@@ -11,7 +11,7 @@ use tracing::{debug, error, info};
 
 use super::{MessageConsumer, MessageConsumerFactory};
 use crate::{
-    delivery::KeySource,
+    delivery::{KeySource, OwnQueues},
     dispatcher::{CutOff, Dispatcher},
     extract::Given,
     handler::{HandlerRegistry, InvalidHandlers, Queues},
@@ -61,6 +61,8 @@ pub struct MessageConsumerRegistry<F: MessageConsumerFactory> {
     health: Health,
     state: Arc<Extensions>,
     layers: Layers,
+    /// To which no reply goes.
+    own_queues: Arc<OwnQueues>,
 }
 
 impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
@@ -75,6 +77,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             health: Health::default(),
             state: Arc::default(),
             layers: Layers::default(),
+            own_queues: Arc::default(),
         }
     }
 
@@ -199,6 +202,11 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             .check()
             .map_err(|error| cannot_consume(listen_for, ConsumerError::new(error)))?;
         policy.layers.extend(&self.layers);
+        self.own_queues.add(listen_for);
+        if let Some(dead_letters) = &policy.dead_letter_queue {
+            self.own_queues.add(dead_letters);
+        }
+        policy.reply.own = self.own_queues.clone();
         let key = key.reader()?;
         let state = self.state.clone();
         let dispatcher = Dispatcher::new(listen_for, key, &self.handlers, policy, state);

@@ -5,7 +5,7 @@ use std::{
 
 use http::Extensions;
 
-use super::KeyReader;
+use super::{KeyReader, Replying, Returns};
 use crate::codec::Decoding;
 
 /// Where deliveries come from, the same for all of a queue.
@@ -15,6 +15,8 @@ pub(crate) struct Source {
     pub(crate) key: KeyReader,
     pub(crate) decoding: Decoding,
     pub(crate) reply_style: ReplyStyle,
+    pub(crate) replying: Arc<Replying>,
+    pub(crate) returns: Returns,
     /// What the program gave its handlers.
     pub(crate) state: Arc<Extensions>,
     /// What an extractor of ploomby's made of `state` for this queue, once: the publisher with the
@@ -29,4 +31,20 @@ pub(crate) enum ReplyStyle {
     Ploomby,
     /// That of the Python original.
     Python,
+}
+
+#[cfg(test)]
+impl Source {
+    pub(super) fn of_queue(queue: &str) -> Self {
+        Self {
+            queue: queue.to_owned(),
+            key: KeyReader::RoutingKey,
+            decoding: Decoding::default(),
+            reply_style: ReplyStyle::default(),
+            replying: Arc::default(),
+            returns: Returns::default(),
+            state: Arc::default(),
+            fitted: OnceLock::new(),
+        }
+    }
 }

@@ -4,7 +4,6 @@ use super::Queue;
 use crate::{
     delivery::{Delivery, KeyError},
     handler::Route,
-    message::header_names as headers,
     outcome::{Failure, Reason},
     settle::Decision,
 };
@@ -62,7 +61,7 @@ impl Queue {
         // one that says that it never came back was not written by a quorum queue
         let counted = number(DELIVERY_COUNT).filter(|counted| *counted > 0);
         let redeliveries =
-            counted.unwrap_or_else(|| number(headers::REDELIVERIES).unwrap_or(0).saturating_add(1));
+            counted.unwrap_or_else(|| delivery.counted_redeliveries().saturating_add(1));
         if redeliveries >= most {
             let text = format!(
                 "the message came back {redeliveries} times without having been settled: its \

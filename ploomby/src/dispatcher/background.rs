@@ -59,11 +59,10 @@ impl Dispatcher {
         UntilCancelled {
             cancelled: self.consumer.abort.clone().cancelled_owned(),
             work: work.then(move |(decision, place)| async move {
-                let _place = place;
                 let how = (handler, &*retry);
                 let settling = &named.dispatcher.queue.settling;
                 settling
-                    .settle(&delivery, tag, decision, how, &*acknowledger)
+                    .settle(&delivery, tag, decision, how, &*acknowledger, place)
                     .await;
             }),
         }
@@ -91,7 +90,7 @@ impl Dispatcher {
                     let kept = dispatcher.keep(place, &delivery);
                     drop(waiting_room);
                     let decision = match &route.slots {
-                        None => within(route.deadline(), route.call(delivery)).await,
+                        None => dispatcher.run(&route, delivery, ()).await,
                         Some(slots) => {
                             dispatcher
                                 .when_there_is_a_slot(&route, slots, &delivery)
@@ -114,17 +113,46 @@ impl Dispatcher {
         delivery: &Delivery,
     ) -> impl Future<Output = Decision> + Send + use<> {
         let slot = slots.clone().acquire_owned();
-        let stop = self.queue.settling.stop.clone();
-        let (route, delivery) = (route.clone(), delivery.clone());
+        let (dispatcher, route, delivery) = (self.clone(), route.clone(), delivery.clone());
         async move {
+            let stop = &dispatcher.queue.settling.stop;
             match stop.run_until_cancelled(slot).await {
-                Some(Ok(slot)) => {
-                    let deadline = route.deadline();
-                    within(deadline, holding(slot, route.call(delivery))).await
-                }
+                Some(Ok(slot)) => dispatcher.run(&route, delivery, slot).await,
                 _ => give_back(),
             }
         }
+    }
+
+    /// Runs a handler once the body of its message is unpacked.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    pub(super) fn when_unpacked<H: Send + 'static>(
+        &self,
+        route: &Arc<Route>,
+        delivery: &Delivery,
+        held: H,
+    ) -> impl Future<Output = Decision> + Send + use<H> {
+        let (dispatcher, route, delivery) = (self.clone(), route.clone(), delivery.clone());
+        async move { dispatcher.run(&route, delivery, held).await }
+    }
+
+    /// Runs a handler, whose time begins once the body is unpacked. What has not begun by then when shutdown does
+    /// goes back.
+    #[cfg_attr(
+        not(any(feature = "gzip", feature = "zstd")),
+        expect(clippy::unused_self, reason = "nothing is unpacked")
+    )]
+    async fn run(&self, route: &Arc<Route>, delivery: Delivery, held: impl Send) -> Decision {
+        #[cfg(any(feature = "gzip", feature = "zstd"))]
+        if route.takes_payload && delivery.is_packed() {
+            let Queue {
+                memory, settling, ..
+            } = &*self.queue;
+            let unpacking = Box::pin(delivery.unpack(memory));
+            if settling.stop.run_until_cancelled(unpacking).await.is_none() {
+                return give_back();
+            }
+        }
+        within(route.deadline(), holding(held, route.call(delivery))).await
     }
 
     pub(super) fn keep(&self, place: Place<'_>, delivery: &Delivery) -> KeptPlace {

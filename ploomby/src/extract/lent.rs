@@ -81,6 +81,14 @@ where
     {
         Extracting::ready(decode(delivery), &mut place.holder)
     }
+
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Payload>,
+        requirements: &mut Requirements,
+    ) {
+        requirements.payload();
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -95,6 +103,14 @@ impl<'d> LentArgument<'d, Payload> for str {
         'd: 'a,
     {
         Extracting::ready(decode(delivery), &mut place.holder)
+    }
+
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Payload>,
+        requirements: &mut Requirements,
+    ) {
+        requirements.payload();
     }
 }
 

@@ -1,6 +1,8 @@
+use std::marker::PhantomData;
+
 use serde::Deserialize;
 
-use super::{Argument, Extracting, Payload, Place};
+use super::{Argument, Extracting, Payload, Place, Requirements};
 use crate::{
     codec::Format,
     delivery::{Delivery, plain_body},
@@ -17,6 +19,14 @@ where
         'd: 'a,
     {
         Extracting::ready(decode(delivery), place)
+    }
+
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Payload>,
+        requirements: &mut Requirements,
+    ) {
+        requirements.payload();
     }
 }
 

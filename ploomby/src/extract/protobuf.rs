@@ -1,8 +1,8 @@
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
-use super::{Argument, Extracting, Payload, Place};
+use super::{Argument, Extracting, Payload, Place, Requirements};
 use crate::{
-    codec::Format,
+    codec::{Format, aside},
     delivery::{Delivery, plain_body},
     outcome::{Failure, Reason},
 };
@@ -50,6 +50,14 @@ where
     {
         Extracting::ready(decode(delivery).map(Self), place)
     }
+
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Payload>,
+        requirements: &mut Requirements,
+    ) {
+        requirements.payload();
+    }
 }
 
 fn decode<T: prost::Message + Default>(delivery: &Delivery) -> Result<T, Failure> {
@@ -62,7 +70,8 @@ fn decode<T: prost::Message + Default>(delivery: &Delivery) -> Result<T, Failure
             return Err(Failure::new(Reason::UnsupportedContentType, text));
         }
     }
-    T::decode(plain_body(delivery)?).map_err(|error| {
+    let body = plain_body(delivery)?;
+    aside(body.len(), || T::decode(body)).map_err(|error| {
         Failure::new(Reason::Undecodable, error.to_string())
             .logged_as("the body does not fit the payload as Protobuf".to_owned())
     })

@@ -17,6 +17,7 @@ pub struct Requirements {
     optional_states: Vec<StateType>,
     of_message: Vec<&'static str>,
     batch: bool,
+    payload: bool,
 }
 
 /// A type of state, and how to look for it.
@@ -58,6 +59,16 @@ impl Requirements {
         self.of_message.extend(other.of_message);
         self.optional_states.extend(other.states);
         self.optional_states.extend(other.optional_states);
+    }
+
+    pub(crate) fn payload(&mut self) {
+        self.payload = true;
+    }
+
+    /// Whether the handler takes what is decoded from the body.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    pub(crate) fn takes_payload(&self) -> bool {
+        self.payload
     }
 
     pub(crate) fn batch(&mut self) {

@@ -169,7 +169,7 @@ mod tests {
         let lines = (0..200).map(|_| Line { count: 0 }).collect();
         let lines = HashMap::from([("k".repeat(1 << 20), lines)]);
         let failure = validate(&Order { lines }).unwrap_err();
-        let reply = serde_json::to_string(&failure.error_reply()).unwrap();
+        let reply = serde_json::to_string(&failure.error_reply(true)).unwrap();
         assert!(reply.len() < 256 * 1024, "{}", reply.len());
         assert!(
             failure.text.starts_with("field `lines.kkk"),

@@ -146,6 +146,12 @@ pub(crate) struct Order {
 }
 
 impl Order {
+    /// Whether the value stands in the body.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    pub(crate) fn reads_body(&self) -> bool {
+        matches!(self.by.0, Place::Field(_))
+    }
+
     /// None where there is nothing to order by.
     pub(crate) fn new(by: &OrderBy) -> Option<Arc<Self>> {
         (by.0 != Place::Nothing).then(|| {

@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::OrderBy;
 use crate::{
     codec::Decoding,
-    delivery::ReplyStyle,
+    delivery::{ReplyRules, ReplyStyle, Returns},
     layer::Layers,
     settle::{DeadLettering, Retry},
 };
@@ -129,6 +129,60 @@ macro_rules! policy_setters {
             $self
         }
 
+        /// Which replies are sent to who asks by `reply_to` (default: all).
+        #[must_use]
+        pub fn replies(mut $self, replies: $crate::Replies) -> Self {
+            $policy.reply.replies = replies;
+            $self
+        }
+
+        /// Tells who asks the texts of errors, with all their causes (default: the
+        /// [`Reason`](crate::Reason) and which fields are at fault, and the whole of an
+        /// [`ErrorReply`](crate::ErrorReply) that a handler returns).
+        ///
+        /// Whoever may publish to the queue may ask, so turn it on where none of them must not see what an
+        /// error says: addresses, file names, queries.
+        #[must_use]
+        pub fn expose_errors(mut $self) -> Self {
+            $policy.reply.exposes_errors = true;
+            $self
+        }
+
+        /// Where replies may go, besides `amq.rabbitmq.reply-to.…`, which is no queue: addresses in which `*` stands
+        /// for any text, such as `replies` or `amq.gen-*`, and `exchange/key`, such as `amq.direct/replies.*`, for
+        /// those that go through an exchange (default: to any queue, and through no exchange).
+        ///
+        /// No reply goes to a queue that the program consumes or keeps dead letters in, or whose name is one that
+        /// ploomby gives to queues beside another (`…_dlq`, `…_retry_1000ms`, `…_delay_1000ms`): whoever may publish
+        /// to this queue would write there with the rights of this program. A message whose reply may not go where
+        /// it says is handled as one without `reply_to`.
+        #[must_use]
+        pub fn reply_addresses(
+            mut $self,
+            addresses: impl IntoIterator<Item = impl Into<String>>,
+        ) -> Self {
+            let addresses = addresses.into_iter().map(|address| $crate::delivery::Pattern::new(address.into()));
+            $policy.reply.addresses = Some(addresses.collect());
+            $self
+        }
+
+        /// How large a reply to a queue may be, in bytes (default: 1 MiB, and no more than a hundred times its
+        /// request or 64 KiB). It does not hold for direct reply-to, nor for what
+        /// [`reply_addresses`](Self::reply_addresses) names. A larger reply is dropped.
+        #[must_use]
+        pub fn max_reply(mut $self, bytes: usize) -> Self {
+            $policy.reply.max_len = bytes;
+            $self
+        }
+
+        /// How long the broker may take to take a reply (default: 1 s). It is tried once, then the message is settled
+        /// as its handler decided, with the reply or without.
+        #[must_use]
+        pub fn reply_within(mut $self, time: std::time::Duration) -> Self {
+            $policy.reply.within = time;
+            $self
+        }
+
         /// Puts a `tower::Layer` around the handlers of the queue, all together, and around those
         /// layers that are there already. A limit of the layer's counts for the queue.
         #[must_use]
@@ -138,8 +192,10 @@ macro_rules! policy_setters {
         }
 
         /// How many bytes of bodies the handlers that run at the same time may hold, all together
-        /// (default: no limit). A single larger message runs alone. A compressed body counts as it was sent:
-        /// how large each may become, [`max_decompressed_size`](Self::max_decompressed_size) says.
+        /// (default: no limit). A single larger message runs alone. What compressed bodies become is counted by
+        /// itself, with the same limit, and 32 MiB for all queues together that have none; a message waits until
+        /// there is room for it. How large each may become, [`max_decompressed_size`](Self::max_decompressed_size)
+        /// says.
         ///
         /// What waits for its handler is bounded by the prefetch alone: RabbitMQ has no limit in
         /// bytes, so choose a small prefetch for large messages.
@@ -177,6 +233,11 @@ pub struct QueuePolicy {
     pub(crate) decoding: Decoding,
     pub(crate) layers: Layers,
     pub(crate) reply_style: ReplyStyle,
+    pub(crate) reply: ReplyRules,
+    /// How its source brings messages back.
+    pub(crate) returns: Returns,
+    /// Where its messages are kept that cannot be handled, if it is not the queue's name with `_dlq`.
+    pub(crate) dead_letter_queue: Option<String>,
 }
 
 /// How often a message may come back without having been settled.
@@ -217,6 +278,18 @@ impl QueuePolicy {
             return Err(PolicyError::Timeout);
         }
         Ok(())
+    }
+
+    /// Which messages are believed to have been tried before. Some go straight back: those without a delay, and
+    /// those of a queue whose name leaves no room for that of another beside it.
+    pub(crate) fn returns(&self, queue: &str, has_no_delay: bool) -> Returns {
+        const LONGEST_NAME: usize = 255;
+
+        let is_long = queue.len() + "_retry_1000ms".len() > LONGEST_NAME;
+        match self.returns {
+            Returns::ThroughRetryQueues if has_no_delay || is_long => Returns::Straight,
+            returns => returns,
+        }
     }
 
     /// How many handlers run at the same time where nothing is chosen.

@@ -38,6 +38,9 @@ pub(crate) struct Route {
     pub(crate) slots: Option<Arc<Semaphore>>,
     pub(crate) order: Option<Arc<Order>>,
     batcher: Option<Arc<Batcher>>,
+    /// What it takes is decoded from the body.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    pub(crate) takes_payload: bool,
 }
 
 /// The layers of the queue, and the handler inside of them as its delivery carries it.
@@ -204,6 +207,8 @@ impl Route {
             slots: limit,
             order: options.ordered_by.as_ref().and_then(Order::new),
             batcher,
+            #[cfg(any(feature = "gzip", feature = "zstd"))]
+            takes_payload: entry.requirements.takes_payload(),
         }
     }
 }

@@ -1,18 +1,20 @@
 use std::{future::ready, sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
     arguments::QueueArguments,
     error::MemoryError,
     queue::{Entry, Queue},
     state::{QueueId, Shared, State},
-    stored::{MAX_PROPERTIES, Stored},
+    stored::{Death, MAX_PROPERTIES, Stored},
     subscription::Subscription,
 };
 use crate::{
     consumer::companions::{Companions, Declared},
-    delivery::DeliveryTag,
+    delivery::{self, DeliveryTag},
     message::{Message, fit},
-    settle::{Acknowledger, ConsumerError},
+    settle::{Acknowledger, ConsumerError, NobodyThere},
 };
 
 /// Settles the deliveries of one subscription. Once that has ended, its tags mean nothing any more.
@@ -23,6 +25,8 @@ pub(super) struct MemoryAcknowledger {
     consumer: u64,
     name: String,
     companions: Arc<Companions>,
+    /// The queue was deleted.
+    gone: CancellationToken,
 }
 
 impl MemoryAcknowledger {
@@ -37,7 +41,13 @@ impl MemoryAcknowledger {
             consumer: subscription.consumer,
             name: name.to_owned(),
             companions: companions.clone(),
+            gone: CancellationToken::new(),
         }
+    }
+
+    /// The queue was deleted with all that is delivered.
+    pub(super) fn lose(&self) {
+        self.gone.cancel();
     }
 
     /// Takes a delivery from the consumer, which has room for another then.
@@ -60,7 +70,9 @@ impl MemoryAcknowledger {
         let Some((queue, entry)) = self.take(&mut state, tag) else {
             return;
         };
-        let dead = queue.dead_letter(entry).map(Stored::rejected);
+        let dead = queue
+            .dead_letter(entry, Death::Rejected)
+            .map(Stored::rejected);
         state.dead_letter(dead.into_iter().collect::<Vec<_>>());
         state.pump(self.queue);
     }
@@ -123,10 +135,15 @@ impl Acknowledger for MemoryAcknowledger {
         let stored = stored(reply_to, reply)?;
         match self.shared.lock().publish(stored) {
             Ok(()) => Ok(()),
-            // nobody waits for it any more
-            Err(MemoryError::Unroutable(_)) => Ok(()),
+            // a client that waited there may have gone: it is no queue
+            Err(MemoryError::Unroutable(_)) if delivery::is_well_formed(reply_to) => Ok(()),
+            Err(MemoryError::Unroutable(_)) => Err(ConsumerError::new(NobodyThere)),
             Err(error) => Err(ConsumerError::new(error)),
         }
+    }
+
+    async fn lost(&self) {
+        self.gone.cancelled().await;
     }
 
     fn reject(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send {

@@ -69,6 +69,7 @@ impl MemoryConsumer {
                 }
                 recycler.clear();
             }
+            acknowledger.lose();
             warn!(
                 queue = self.queue,
                 "the queue was deleted: declaring it again"

@@ -4,7 +4,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     arguments::{DeadLetters, Overflow, Policy, QueueArguments},
-    stored::Stored,
+    stored::{Death, Stored},
     unacked::Unacked,
 };
 
@@ -101,7 +101,7 @@ impl Queue {
         let mut dead = Vec::new();
         while let Some(head) = self.ready.front() {
             if head.is_due() {
-                self.drop_head(&mut dead);
+                self.drop_head(Death::Expired, &mut dead);
             } else if let Some(consumer) = self.consumer_with_room() {
                 let entry = self.ready.pop_front().expect("the head is there");
                 self.consumers[consumer].give(entry);
@@ -111,7 +111,7 @@ impl Queue {
         }
         if let (Overflow::DropHead, Some(max)) = (self.policy.overflow, self.policy.max_length) {
             while self.ready.len() > max {
-                self.drop_head(&mut dead);
+                self.drop_head(Death::TooMany, &mut dead);
             }
         }
         dead
@@ -189,19 +189,19 @@ impl Queue {
         self.ready.front()?.expires_at
     }
 
-    fn drop_head(&mut self, dead: &mut Vec<Stored>) {
+    fn drop_head(&mut self, reason: Death, dead: &mut Vec<Stored>) {
         let head = self.ready.pop_front();
-        dead.extend(head.and_then(|head| self.dead_letter(head)));
+        dead.extend(head.and_then(|head| self.dead_letter(head, reason)));
     }
 
     /// The message as it leaves the queue, unless it is dropped.
-    pub(super) fn dead_letter(&self, entry: Entry) -> Option<Stored> {
+    pub(super) fn dead_letter(&self, entry: Entry, reason: Death) -> Option<Stored> {
         let key = match &self.policy.dead_letters {
             DeadLetters::Dropped => return None,
             DeadLetters::WithTheirOwnKeys => None,
             DeadLetters::To(key) => Some(key.as_str()),
         };
-        Some(Arc::unwrap_or_clone(entry.stored).dead_letter(&self.name, key))
+        Some(Arc::unwrap_or_clone(entry.stored).dead_letter(&self.name, reason, key))
     }
 
     /// The next consumer in turn whose prefetch allows one more delivery.

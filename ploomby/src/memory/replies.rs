@@ -1,15 +1,14 @@
 use std::{collections::HashMap, fmt, sync::Arc};
 
 use super::{broker::MemoryBroker, state::Shared, stored::Stored};
-use crate::reply::{Calls, NO_CHANNEL};
-
-/// What the names of such addresses start with, in RabbitMQ as well.
-const PREFIX: &str = "amq.rabbitmq.reply-to.";
+use crate::{
+    delivery,
+    reply::{Calls, NO_CHANNEL, unguessable},
+};
 
 /// The addresses of calls in flight, which are no queues.
 #[derive(Debug, Default)]
 pub(super) struct Replies {
-    last: u64,
     calls: HashMap<String, Arc<Calls>>,
 }
 
@@ -22,9 +21,8 @@ pub(crate) struct ReplyAddress {
 impl MemoryBroker {
     /// An address for the reply to a call, as RabbitMQ makes of `amq.rabbitmq.reply-to`.
     pub(crate) fn reply_address(&self, calls: &Arc<Calls>) -> ReplyAddress {
+        let name = delivery::direct_name(unguessable());
         let replies = &mut self.shared.lock().replies;
-        replies.last += 1;
-        let name = format!("{PREFIX}{}", replies.last);
         replies.calls.insert(name.clone(), calls.clone());
         ReplyAddress {
             shared: self.shared.clone(),

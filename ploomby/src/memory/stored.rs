@@ -75,8 +75,14 @@ impl Stored {
 
     /// The message as it leaves `queue` for the queue that `key` names, or for those it was
     /// published to. It does not expire again.
-    pub(super) fn dead_letter(mut self, queue: &Arc<str>, key: Option<&str>) -> Self {
+    pub(super) fn dead_letter(
+        mut self,
+        queue: &Arc<str>,
+        reason: Death,
+        key: Option<&str>,
+    ) -> Self {
         self.deaths.push(queue.clone());
+        let routing_key = self.routing_key().to_owned();
         let mut cc = None;
         if let Some(key) = key {
             key.clone_into(&mut self.published_mut().routing_key);
@@ -87,6 +93,8 @@ impl Stored {
             let message = &mut self.published_mut().message;
             message.properties = without(message, cc);
         }
+        let message = &mut self.published_mut().message;
+        message.properties = with_death(message, queue, reason, &routing_key);
         self
     }
 
@@ -105,6 +113,74 @@ impl Stored {
         self.deaths.iter().any(|death| **death == *queue)
     }
 }
+
+/// Why a message left its queue for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Death {
+    Expired,
+    TooMany,
+    Rejected,
+}
+
+impl Death {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::TooMany => "maxlen",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// The properties, with one more death before the others; a queue and a reason have one entry, that counts.
+///
+/// Source: [dead letter exchanges](https://www.rabbitmq.com/docs/dlx#effects).
+fn with_death(message: &Message, queue: &str, reason: Death, routing_key: &str) -> Properties {
+    let mut headers = message.headers().to_list();
+    let earlier = headers.iter().position(|(name, _)| name == DEATHS);
+    let mut deaths = match earlier.map(|at| headers.remove(at)) {
+        Some((_, Value::Array(deaths))) => deaths,
+        _ => Vec::new(),
+    };
+    let is_the_same = |death: &Value| {
+        let Value::Table(death) = death else {
+            return false;
+        };
+        let says = |name: &str, text: &str| {
+            let mut entries = death.iter();
+            entries.any(|(found, value)| {
+                found == name && matches!(value, Value::Text(value) if value == text)
+            })
+        };
+        says("queue", queue) && says("reason", reason.as_str())
+    };
+    let mut count = 1;
+    if let Some(at) = deaths.iter().position(is_the_same) {
+        if let Value::Table(death) = deaths.remove(at) {
+            let before = death.into_iter().find(|(name, _)| name == "count");
+            if let Some((_, Value::I64(before))) = before {
+                count = before.saturating_add(1);
+            }
+        }
+    }
+    let entry = |name: &str, value: Value| (name.to_owned(), value);
+    deaths.insert(
+        0,
+        Value::Table(vec![
+            entry("count", Value::I64(count)),
+            entry("reason", reason.as_str().into()),
+            entry("queue", queue.into()),
+            entry("exchange", "".into()),
+            entry("routing-keys", Value::Array(vec![routing_key.into()])),
+        ]),
+    );
+    headers.push((DEATHS.to_owned(), Value::Array(deaths)));
+    let properties = message.properties.for_copy(&headers, true);
+    properties.expect("headers that a message has had can be set again")
+}
+
+/// Where the broker tells in which queues a message died.
+const DEATHS: &str = "x-death";
 
 /// Milliseconds in decimal digits, a sign allowed, as Erlang reads them.
 fn milliseconds(text: &str) -> Result<Duration, MemoryError> {

@@ -114,12 +114,17 @@ impl Failure {
         self
     }
 
-    /// What who asked is told.
-    pub(crate) fn error_reply(&self) -> ErrorReply {
+    /// What who asked is told. Texts may hold secrets of the program, such as the address of a database: without
+    /// them it is the reason, and what is wrong with the fields that the sender wrote.
+    pub(crate) fn error_reply(&self, exposes_texts: bool) -> ErrorReply {
         if let Some(error) = self.error().and_then(cause::<ErrorReply>) {
             return error.clone();
         }
-        let error = ErrorReply::new(self.reason.as_str(), self.text.as_str());
+        let text = match exposes_texts {
+            true => self.text.as_str(),
+            false => self.reason.in_words(),
+        };
+        let error = ErrorReply::new(self.reason.as_str(), text);
         self.fields
             .iter()
             .fold(error, |error, (field, text)| error.field(field, text))

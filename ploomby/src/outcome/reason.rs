@@ -96,6 +96,26 @@ impl Reason {
         )
     }
 
+    /// What somebody is told who may not see errors.
+    pub(super) fn in_words(self) -> &'static str {
+        match self {
+            Self::MissingKey => "nothing names a handler",
+            Self::InvalidKey => "what names the handler cannot be read",
+            Self::UnknownKey => "there is no handler of this key",
+            Self::Undecodable => "the body does not fit the payload",
+            Self::UnsupportedContentType => "the content type is not taken",
+            Self::UnsupportedContentEncoding => "the content encoding is not taken",
+            Self::TooLarge => "the body is too large",
+            Self::Invalid => "the payload is not valid",
+            Self::Rejected => "the message was rejected",
+            Self::HandlerError | Self::Panic => "the handler failed",
+            Self::Timeout => "the handler was not done in time",
+            Self::RetriesExhausted => "no attempt is left",
+            Self::TooManyDeliveries => "the message came back too often",
+            Self::Malformed => "the message cannot be read",
+        }
+    }
+
     /// The reason that a header holds.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

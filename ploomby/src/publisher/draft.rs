@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::PublishError;
 use crate::{
     codec::Codec,
-    delivery::KeySource,
+    delivery::{self, KeySource},
     handler::NoKey,
     message::{
         Addressed, Message, Properties, PropertyError, Routing, Value, properties::check_short,
@@ -285,6 +285,9 @@ impl Draft {
         if let Some(error) = too_long {
             self.note(error.into());
         }
+        if self.exchange.is_empty() && delivery::is_malformed_address(&self.routing_key) {
+            self.note(PublishError::Invalid(NO_ADDRESS.into()));
+        }
         if self.delay.is_some() {
             let properties = self.properties.as_ref();
             if properties.is_some_and(|properties| properties.expiration().is_some()) {
@@ -316,6 +319,10 @@ impl Draft {
         self.fault.get_or_insert(fault);
     }
 }
+
+/// RabbitMQ answers it with an internal error, and all that is under way would be lost or sent again.
+const NO_ADDRESS: &str = "it is for a name of `amq.rabbitmq.reply-to` that RabbitMQ never made, and would close the \
+                          connection";
 
 /// A UUID of version 7: unique by its random bits among those of the same millisecond.
 fn new_id() -> Uuid {

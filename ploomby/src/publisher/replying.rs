@@ -3,14 +3,22 @@ use serde::Serialize;
 use super::{PublishError, Publisher};
 use crate::{
     codec::EncodeError,
+    delivery,
     message::{Message, Properties},
     outcome::ErrorReply,
     reply,
 };
 
+const NO_PLACE: &str = "`reply_to` names a queue in which ploomby keeps dead letters, or messages that wait: no \
+                        reply may go there";
+
 impl Publisher {
     /// Answers a request, such as that of an [`RpcClient`](crate::RpcClient), with a value, in the codec of
     /// the request. One that asks for no reply gets none.
+    ///
+    /// Whoever wrote the request says where the reply goes, and it is sent with the rights of this program. What a
+    /// handler returns is sent with more care: [`reply_addresses`](crate::Queue::reply_addresses) of its queue hold
+    /// for that, and not for this.
     ///
     /// ```
     /// use ploomby::{PublishError, Properties, Publisher};
@@ -52,12 +60,16 @@ impl Publisher {
         reply: Result<Message, EncodeError>,
     ) -> Result<(), PublishError> {
         let reply = reply.map_err(PublishError::Invalid)?;
-        match reply::addressed(reply, request)? {
-            Some((queue, reply)) => {
-                let reply = self.to(&queue).message(reply).transient();
+        match request.reply_to() {
+            None | Some("") => Ok(()),
+            Some(companion) if delivery::is_companion(companion) => {
+                Err(PublishError::Invalid(NO_PLACE.into()))
+            }
+            Some(reply_to) => {
+                let reply = reply::correlated(reply, request)?;
+                let reply = self.to(reply_to).message(reply).transient();
                 reply.allow_unroutable().send().await
             }
-            None => Ok(()),
         }
     }
 }

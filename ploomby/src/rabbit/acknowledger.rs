@@ -12,12 +12,13 @@ use tokio::sync::Notify;
 use tracing::debug;
 
 use super::{
-    copies::Copies, publisher::RabbitPublishError, session::events::ChannelEvents, window::Window,
+    copies::Copies, publisher::RabbitPublishError, replies::ReplyError,
+    session::events::ChannelEvents, window::Window,
 };
 use crate::{
     delivery::DeliveryTag,
     message::Message,
-    settle::{Acknowledger, ConsumerError, NotTaken},
+    settle::{Acknowledger, ConsumerError, NobodyThere, NotTaken},
 };
 
 /// Settles the deliveries of one channel. A handler that outlives the channel keeps this one, so
@@ -180,13 +181,27 @@ impl Acknowledger for RabbitAcknowledger {
     }
 
     async fn reply(&self, reply_to: &str, reply: Message) -> Result<(), ConsumerError> {
-        match self.copies.reply(reply_to, reply).await {
-            Err(RabbitPublishError::Unroutable(_)) => {
-                debug!("nobody waits for the reply to a message any more");
-                Ok(())
+        self.reply_through("", reply_to, reply).await
+    }
+
+    async fn reply_through(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        reply: Message,
+    ) -> Result<(), ConsumerError> {
+        let sent = self.copies.reply(exchange, routing_key, reply).await;
+        sent.map_err(|error| match error {
+            ReplyError::Publish(RabbitPublishError::Unroutable(_)) => {
+                ConsumerError::new(NobodyThere)
             }
-            sent => sent.map_err(not_kept),
-        }
+            ReplyError::Publish(error) => not_kept(error),
+            error => ConsumerError::new(error),
+        })
+    }
+
+    async fn lost(&self) {
+        self.events.ended().await;
     }
 
     async fn reject(&self, tag: DeliveryTag) {

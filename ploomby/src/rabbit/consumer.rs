@@ -14,6 +14,7 @@ use super::{
     options::{RabbitOptions, Reconnect},
     publisher::ConfirmedPublisher,
     quarantine,
+    replies::ReplySender,
     session::{Lost, Session, Subscription, is_refusal_to_tell},
     topology::{self, Asker, TopologyError},
     url::{RabbitUrl, UrlError},
@@ -56,6 +57,7 @@ pub struct RabbitConsumerFactory {
     url: RabbitUrl,
     connection: Arc<SharedConnection>,
     copies: Arc<ConfirmedPublisher>,
+    replies: Arc<ReplySender>,
     reconnect: Reconnect,
     connections: Connections,
 }
@@ -96,6 +98,7 @@ impl RabbitConsumerFactory {
                 url.clone(),
                 "publisher",
             )))),
+            replies: Arc::new(ReplySender::new(url.clone())),
             url,
             reconnect: Reconnect::forever(),
             connections: Connections::Shared,
@@ -154,7 +157,12 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
             connection,
             connections: self.connections,
             queue_arguments: companions.queue_arguments(&options.arguments),
-            copies: Arc::new(Copies::new(listen_for, companions, self.copies.clone())),
+            copies: Arc::new(Copies::new(
+                listen_for,
+                companions,
+                self.copies.clone(),
+                self.replies.clone(),
+            )),
             retry_delays: Vec::new(),
             subscription: Subscription {
                 queue: listen_for.to_owned(),
@@ -173,6 +181,7 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
     }
 
     async fn close(&self) {
+        self.replies.close().await;
         self.copies.close().await;
         self.connection.close().await;
     }

@@ -6,6 +6,7 @@ use tracing::warn;
 use super::{
     declarations::Declarations,
     publisher::{ConfirmedPublisher, RabbitPublishError},
+    replies::{ReplyError, ReplySender},
 };
 use crate::{
     consumer::companions::{Companions, Declared},
@@ -18,6 +19,7 @@ pub(super) struct Copies {
     queue: String,
     companions: Companions,
     publisher: Arc<ConfirmedPublisher>,
+    replies: Arc<ReplySender>,
     /// The retry queues that were declared.
     declarations: Declarations,
 }
@@ -27,11 +29,13 @@ impl Copies {
         queue: &str,
         companions: Companions,
         publisher: Arc<ConfirmedPublisher>,
+        replies: Arc<ReplySender>,
     ) -> Self {
         Self {
             queue: queue.to_owned(),
             companions,
             publisher,
+            replies,
             declarations: Declarations::default(),
         }
     }
@@ -64,10 +68,11 @@ impl Copies {
     /// Sends the reply to a message that was handled.
     pub(super) async fn reply(
         &self,
-        reply_to: &str,
+        exchange: &str,
+        routing_key: &str,
         reply: Message,
-    ) -> Result<(), RabbitPublishError> {
-        self.publisher.keep(reply_to, reply).await
+    ) -> Result<(), ReplyError> {
+        self.replies.send(exchange, routing_key, reply).await
     }
 
     /// Publishes a copy, and declares the queue again where it is gone.

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+pub(super) use self::sender::{ReplyError, ReplySender};
+
 use amqprs::channel::{BasicConsumeArguments, ConsumerMessage};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -12,6 +14,8 @@ use crate::{
     message::{Message, Properties},
     reply::Calls,
 };
+
+mod sender;
 
 /// The queue that is none: the broker sends replies to requests of a channel over that channel.
 ///

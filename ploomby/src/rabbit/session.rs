@@ -33,7 +33,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use self::{events::ChannelEvents, pace::Pace};
+use self::{events::ChannelEvents, pace::Pace, tags::Tags};
 use super::{
     acknowledger::RabbitAcknowledger,
     connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel},
@@ -47,6 +47,7 @@ use crate::{
 
 pub(super) mod events;
 mod pace;
+mod tags;
 
 /// One channel that consumes, from its opening to its end, with all that is only good for it.
 pub(super) struct Session {
@@ -57,8 +58,7 @@ pub(super) struct Session {
     /// Bounded by the prefetch.
     deliveries: UnboundedReceiver<ConsumerMessage>,
     acknowledger: Arc<RabbitAcknowledger>,
-    /// The last delivery that came.
-    last: u64,
+    tags: Tags,
     /// The broker says when the queue is deleted.
     is_told: bool,
     /// How long nothing comes before another session is opened in its place.
@@ -134,7 +134,7 @@ impl Session {
             consumer_tag,
             deliveries,
             acknowledger: Arc::new(acknowledger),
-            last: 0,
+            tags: Tags::new(subscription.prefetch),
             is_told: subscription.is_told,
             stale: STALE,
             cancelling: None,
@@ -144,7 +144,7 @@ impl Session {
 
     /// How long the session that takes the place of this one waits for a message.
     pub(super) fn next_stale(&self) -> Duration {
-        next_stale(self.stale, self.last > 0)
+        next_stale(self.stale, self.tags.last() > 0)
     }
 
     pub(super) fn stale_after(mut self, stale: Duration) -> Self {
@@ -200,7 +200,7 @@ impl Session {
                 None => {}
             }
             // nothing more is at hand
-            if !pace.hold_back(self.last, || self.can_wait()) {
+            if !pace.hold_back(self.tags.last(), || self.can_wait()) {
                 // in a burst the client's own tasks have more, which one acknowledgement can tell of: they
                 // get one turn of the runtime, and no time passes for a message that is alone; those that were
                 // held back have had theirs
@@ -234,7 +234,7 @@ impl Session {
                 () = &mut ended, if !self.is_cancelled() => return Err(self.lost()),
                 () = &mut stopped, if !self.is_cancelled() => self.cancel(),
                 _ = stale.tick(), if !self.is_told => {
-                    let last = last_at_tick.replace(self.last);
+                    let last = last_at_tick.replace(self.tags.last());
                     if last.is_some() && last != last_at_tick && self.stale > STALE {
                         self.stale = STALE;
                         stale = interval_at(Instant::now() + STALE, STALE);
@@ -253,12 +253,12 @@ impl Session {
         (delivery, tag): (&Delivery, DeliveryTag),
         dispatcher: &Dispatcher,
     ) -> Result<(), Lost> {
+        self.count(tag.get())?;
         if self.is_cancelled() {
             dispatcher.give_back(tag, &self.acknowledger).await;
             return Ok(());
         }
         let number = tag.get();
-        self.last = number;
         let is_started = {
             let mut dispatching =
                 pin!(dispatcher.dispatch_in_consume(delivery, tag, &self.acknowledger));
@@ -278,6 +278,13 @@ impl Session {
             dispatcher.give_back(tag, &self.acknowledger).await;
         }
         Ok(())
+    }
+
+    fn count(&mut self, tag: u64) -> Result<(), Lost> {
+        self.tags.note(tag).map_err(|odd| {
+            self.acknowledger.lose();
+            Lost(odd.to_string())
+        })
     }
 
     /// While a dispatch waits for a handler to finish, what is settled meanwhile is acknowledged.
@@ -327,7 +334,7 @@ impl Session {
 
     /// Whether nothing that came is with its handler, and more may come.
     fn is_done(&self) -> bool {
-        !self.is_cancelled() && self.acknowledger.has_settled_all_up_to(self.last)
+        !self.is_cancelled() && self.acknowledger.has_settled_all_up_to(self.tags.last())
     }
 
     /// Whether there is something to acknowledge that the broker can deliver on without.

@@ -27,7 +27,7 @@ impl Answer {
         delivery: &Delivery,
     ) -> Result<Self, anyhow::Error> {
         let reply = match delivery.properties().reply_to() {
-            None => None,
+            None | Some("") => None,
             Some(_) => to_value(value, delivery).map_err(anyhow::Error::from_boxed)?,
         };
         Ok(Self {
@@ -71,8 +71,9 @@ impl fmt::Debug for Answer {
 /// A value to reply with, for a handler that is registered by hand. One with
 /// [`#[handler]`](macro@crate::handler) returns the value as it is.
 ///
-/// It goes to the queue that the message's `reply-to` names, with its correlation id, encoded as the
-/// message was. A message without `reply-to` is simply handled.
+/// It goes to the queue that the message's `reply-to` names, if [a reply may go
+/// there](crate::Queue::reply_addresses), with its correlation id, encoded as the message was. A message
+/// without `reply-to` is simply handled.
 ///
 /// ```
 /// use ploomby::{HandlerRegistry, Reply};

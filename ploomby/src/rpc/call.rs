@@ -8,7 +8,7 @@ use crate::{
     delivery::ReplyStyle,
     message::{Addressed, Message},
     publisher::{Draft, PublishError, draft_setters},
-    reply::{self, NO_CHANNEL, Tag},
+    reply::{self, NO_CHANNEL, PendingCall, Tag},
 };
 
 /// Where RabbitMQ sends replies back over the channel that the request came over.
@@ -97,12 +97,12 @@ impl RpcClient {
         // so that the sum does not overflow, and RabbitMQ takes the expiration
         let within = within.min(LONGEST);
         let deadline = Instant::now() + within;
-        let mut call = self.calls.begin(tag);
+        let mut call = self.calls.begin(tag, self.max_reply);
         match &self.broker {
             Broker::Memory(broker) => {
                 let address = broker.reply_address(&self.calls);
                 self.calls.sent(call.number(), Some(NO_CHANNEL));
-                let request = request(draft, call.number(), address.name(), within)?;
+                let request = request(draft, &call, address.name(), within)?;
                 broker
                     .publish_addressed(request)
                     .map_err(PublishError::from)?;
@@ -112,7 +112,7 @@ impl RpcClient {
                 }
             }
             Broker::Rabbit(line) => {
-                let request = request(draft, call.number(), REPLY_TO, within)?;
+                let request = request(draft, &call, REPLY_TO, within)?;
                 let mut is_confirmed = false;
                 let exchange = async {
                     // a second reply to the call before, as of one that was handled twice, comes over that one's
@@ -142,13 +142,13 @@ impl RpcClient {
 /// The request as it is sent.
 fn request(
     mut draft: Draft,
-    call: u64,
+    call: &PendingCall,
     reply_to: &str,
     within: Duration,
 ) -> Result<Addressed, PublishError> {
     draft.change(|properties| {
         properties
-            .with_correlation_id(&call.to_string())?
+            .with_correlation_id(&call.correlation_id())?
             .with_reply_to(reply_to)
     });
     // nobody waits for its reply any more then

@@ -20,7 +20,7 @@ pub trait Acknowledger: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The copy may not be safe. The original is then requeued after a pause.
+    /// The copy may not be safe. It is tried again, with growing pauses, as long as the original can be settled.
     fn retry(
         &self,
         copy: Message,
@@ -32,17 +32,18 @@ pub trait Acknowledger: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// The copy may not be safe. The original is then requeued after a pause.
+    /// The copy may not be safe. It is tried again, with growing pauses, as long as the original can be settled.
     fn dead_letter(&self, copy: Message) -> impl Future<Output = Result<(), ConsumerError>> + Send;
 
     /// Sends the reply to a message that was handled to who asked, at the address that its `reply-to`
-    /// gave. It resolves once the reply is on its way, or when nobody waits for it any more: only
-    /// then is the message acknowledged.
+    /// gave, if a reply may go there. It resolves once the reply is on its way, or when nobody waits for it any
+    /// more. It is tried once, and dropped after [`reply_within`](crate::Queue::reply_within); then the message is
+    /// acknowledged.
     ///
     /// # Errors
     ///
-    /// The reply may not have been sent. The message is then requeued after a pause. A source that does
-    /// not implement this sends no replies, and says so at debug level.
+    /// The reply may not have been sent, which is counted. A source that does not implement this sends no
+    /// replies, and says so at debug level.
     fn reply(
         &self,
         reply_to: &str,
@@ -53,12 +54,44 @@ pub trait Acknowledger: Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
+    /// The same, through an exchange, for an address that
+    /// [`reply_addresses`](crate::Queue::reply_addresses) allows.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`reply`](Self::reply), and that the source knows no exchanges.
+    fn reply_through(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        reply: Message,
+    ) -> impl Future<Output = Result<(), ConsumerError>> + Send {
+        let _ = (routing_key, reply);
+        let error = format!("the source has no exchange `{exchange}` for replies");
+        std::future::ready(Err(ConsumerError::new(error)))
+    }
+
+    /// Resolves when deliveries cannot be settled any more, since the source has given them back: a copy that is
+    /// still to be kept then would be one too many. By default it never does.
+    ///
+    /// # Cancel safety
+    ///
+    /// It is dropped and called again.
+    fn lost(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
     /// The source itself keeps a message that cannot be handled. Asked for only where the queue's
     /// policy says so; a source that cannot requeues it.
     fn reject(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send {
         self.requeue(tag)
     }
 }
+
+/// A reply that no queue took.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no such queue")]
+pub(crate) struct NobodyThere;
 
 /// What went wrong at a source of messages.
 pub struct ConsumerError(Box<dyn std::error::Error + Send + Sync>);

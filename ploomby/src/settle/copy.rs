@@ -1,7 +1,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{
-    delivery::Delivery,
+    delivery::{Delivery, is_retry_queue},
     message::{Message, PropertyError, Value, header_names as headers},
     outcome::{Failure, cut},
 };
@@ -95,10 +95,13 @@ fn kept_headers(delivery: &Delivery) -> Vec<(String, Value)> {
 }
 
 /// Whether a header is not the sender's, but tells of the message's way through the broker: how
-/// often a quorum queue delivered it, and that it waited in a retry queue of ours.
+/// often a quorum queue delivered it, and that it waited in a retry queue of ours. A header in which the sender
+/// tells of such a way is none either.
 fn is_from_the_broker(delivery: &Delivery, name: &str, value: &Value) -> bool {
     match name {
         "x-delivery-count" | "x-acquired-count" => true,
+        // what only a copy of ours has, on a message that is none
+        headers::ATTEMPT | headers::REDELIVERIES | headers::DEATHS => !delivery.has_waited(),
         DEATHS => delivery.has_waited() && is_ours(delivery, value),
         "x-first-death-queue"
         | "x-last-death-queue"
@@ -110,7 +113,7 @@ fn is_from_the_broker(delivery: &Delivery, name: &str, value: &Value) -> bool {
                 && delivery
                     .headers()
                     .text("x-first-death-queue")
-                    .is_some_and(|queue| is_retry_queue(delivery, queue))
+                    .is_some_and(|queue| is_retry_queue(queue, delivery.queue()))
         }
         _ => false,
     }
@@ -122,19 +125,15 @@ fn is_ours(delivery: &Delivery, deaths: &Value) -> bool {
         return false;
     };
     !deaths.is_empty()
-        && deaths.iter().all(|death| match death {
-            Value::Table(death) => death.iter().any(|(name, value)| {
-                name == "queue"
-                    && matches!(value, Value::Text(queue) if is_retry_queue(delivery, queue))
-            }),
-            _ => false,
+        && deaths.iter().all(|death| {
+            match death {
+        Value::Table(death) => death.iter().any(|(name, value)| {
+            name == "queue"
+                && matches!(value, Value::Text(queue) if is_retry_queue(queue, delivery.queue()))
+        }),
+        _ => false,
+    }
         })
-}
-
-fn is_retry_queue(delivery: &Delivery, queue: &str) -> bool {
-    queue
-        .strip_prefix(delivery.queue())
-        .is_some_and(|rest| rest.starts_with("_retry_"))
 }
 
 fn copy(delivery: &Delivery, headers: &[(String, Value)]) -> Result<Message, PropertyError> {

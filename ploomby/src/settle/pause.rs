@@ -5,11 +5,10 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How long a message whose copy could not be kept is held before it is requeued.
+/// How long a message waits whose copy could not be kept, until that is tried again or the message goes back.
 ///
-/// Without a pause it would come back at once, as often as the broker can deliver. The pauses of a
-/// queue grow while no copy is kept: a quorum queue counts how often a message came back, and gives
-/// it up after a while. Many messages that fail at the same time are one failure.
+/// Without a pause it would be tried as often as the broker can answer. The pauses of a queue grow while no
+/// copy is kept. Many messages that fail at the same time are one failure.
 #[derive(Debug, Default)]
 pub(crate) struct RequeuePause(Mutex<Option<Current>>);
 
@@ -29,18 +28,18 @@ impl RequeuePause {
         *self.lock() = None;
     }
 
-    /// A copy was not kept.
-    pub(super) fn next(&self) -> Duration {
+    /// A copy was not kept. Says how long to wait, and whether nobody was told so before.
+    pub(super) fn next(&self) -> (Duration, bool) {
         let now = Instant::now();
         let mut current = self.lock();
         let pause = match *current {
             None => Self::FIRST,
-            Some(Current { pause, until }) if now < until => return pause,
+            Some(Current { pause, until }) if now < until => return (pause, false),
             Some(Current { pause, .. }) => (pause * 2).min(Self::LONGEST),
         };
         let until = now + pause;
         *current = Some(Current { pause, until });
-        pause
+        (pause, true)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Current>> {
@@ -57,12 +56,12 @@ mod tests {
         let pause = RequeuePause::default();
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
             // those that fail together wait as long
-            for _ in 0..50 {
-                assert_eq!(pause.next(), Duration::from_secs(seconds));
+            for number in 0..50 {
+                assert_eq!(pause.next(), (Duration::from_secs(seconds), number == 0));
             }
             tokio::time::advance(Duration::from_secs(seconds)).await;
         }
         pause.reset();
-        assert_eq!(pause.next(), RequeuePause::FIRST);
+        assert_eq!(pause.next(), (RequeuePause::FIRST, true));
     }
 }

@@ -100,7 +100,7 @@ async fn calling(bed: Arc<Bed>, dead_letters: usize, test: impl AsyncFnOnce(&Rpc
     bed.remove_later(&format!("{queue}_retry_50ms"));
     let app = App::new(bed.url())
         .handlers(HandlerRegistry::linked())
-        .queue(Queue::new(&queue))
+        .queue(Queue::new(&queue).expose_errors())
         .start()
         .await
         .unwrap();

@@ -3,7 +3,9 @@
 mod batches;
 mod calls;
 mod consuming;
+mod copies;
 mod dedup;
+mod documents;
 mod extractors;
 mod keys;
 mod layers;
@@ -65,7 +67,12 @@ contract! {
         a_handler_without_a_value_says_that_it_is_done,
         a_message_that_asks_for_no_reply_is_simply_handled,
         a_reply_that_nobody_waits_for_any_more_is_left_out,
-        a_request_whose_reply_is_refused_goes_back_to_its_queue,
+        a_reply_that_is_refused_is_worth_less_than_its_message,
+        a_reply_goes_nowhere_where_it_would_do_harm,
+        replies_go_only_where_the_program_says,
+        a_large_reply_goes_to_who_waits_for_it_alone,
+        a_queue_says_which_replies_it_sends,
+        the_text_of_an_error_is_told_only_where_the_program_says_so,
         an_outcome_sends_no_reply,
         who_asked_is_told_of_a_failure_which_is_dead_lettered,
         who_asked_is_told_which_field_does_not_decode,
@@ -178,6 +185,9 @@ contract! {
         a_call_where_nobody_listens_fails_at_once,
         a_call_without_a_reply_times_out_and_leaves_the_queue,
         a_late_reply_is_nobodys,
+        a_forged_reply_is_nobodys,
+        a_call_whose_reply_has_no_id_has_an_address_of_its_own,
+        a_reply_that_is_too_large_is_dropped,
         a_request_says_where_its_reply_goes,
         ten_thousand_calls_of_which_some_are_dropped,
         the_detail_of_the_python_original_is_read;
@@ -196,6 +206,11 @@ contract! {
         a_name_of_255_bytes_works_and_one_more_is_an_error,
         a_deleted_queue_is_declared_and_consumed_again,
         another_dead_letter_queue_can_be_named;
+    copies:
+        what_cannot_be_copied_waits_and_does_not_run_again,
+        what_waits_for_its_copy_goes_back_at_shutdown,
+        a_message_that_lies_about_its_past_is_tried_as_any_other,
+        bodies_that_unpack_to_much_take_turns;
     retries:
         a_failed_message_is_tried_again_until_it_succeeds,
         what_fails_each_time_ends_in_the_dead_letter_queue,

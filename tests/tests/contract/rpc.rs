@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use ploomby::extract::FromDelivery;
 use ploomby::{
     CallError, Codec, Delivery, ErrorReply, HandlerRegistry, KeySource, Message, Properties,
-    Publisher, Queue, RpcClient, Running,
+    Publisher, Queue, Reply, RpcClient, Running,
 };
 use ploomby_tests::{Bed, DEADLINE, eventually, unique_name};
 use tokio::time::{sleep, timeout};
@@ -178,6 +178,124 @@ pub(crate) async fn a_late_reply_is_nobodys(bed: Arc<Bed>) {
         assert_eq!(echo, "quick");
     }
     assert_eq!(client.in_flight(), 0);
+    client.close().await;
+    app.shut_down().await.unwrap();
+}
+
+/// Whoever has seen one request knows where replies go. 1,000 made-up replies come between those to 100 calls.
+pub(crate) async fn a_forged_reply_is_nobodys(bed: Arc<Bed>) {
+    const CALLS: u32 = 100;
+    const FORGED_EACH: u32 = 10;
+
+    let queue = bed.queue_name();
+    bed.declare(&queue, &[]).await;
+    let client = RpcClient::connect(bed.url()).await.unwrap();
+    let publisher = Publisher::connect(bed.url()).await.unwrap();
+    let send = async |reply_to: &str, id: Option<&str>, body: String| {
+        let mut reply = Properties::new();
+        if let Some(id) = id {
+            reply = reply.with_correlation_id(id).unwrap();
+        }
+        let reply = Message::new(body).with_properties(reply);
+        let reply = publisher.to(reply_to).message(reply).allow_unroutable();
+        reply.send().await.unwrap();
+    };
+    let answering = async {
+        let mut requests = Vec::new();
+        for _ in 0..CALLS {
+            requests.push(bed.next(&queue).await);
+        }
+        let ids: Vec<_> = requests
+            .iter()
+            .map(|request| request.correlation_id.clone().unwrap())
+            .collect();
+        for (at, request) in requests.iter().enumerate() {
+            let reply_to = request.reply_to.as_deref().unwrap();
+            let body = String::from_utf8_lossy(&request.body).into_owned();
+            let number: u32 = body.parse().unwrap();
+            for guess in 0..FORGED_EACH {
+                // all that can be told of the ids of others
+                let secret = format!("{:032x}", u128::from(guess) * 0x1234_5678);
+                let own = &ids[at][..32];
+                let id = match guess {
+                    0 => None,
+                    1 => Some((number + 1).to_string()),
+                    2 => Some(format!("{own}{}", at + 3)),
+                    3 => Some(ids[at].to_uppercase() + "0"),
+                    4 => Some(String::new()),
+                    guess if guess % 2 == 0 => Some(secret),
+                    _ => Some(format!("{secret}{}", (at + 2) % 100)),
+                };
+                send(reply_to, id.as_deref(), "13".to_owned()).await;
+            }
+            send(reply_to, Some(&ids[at]), (number * 2).to_string()).await;
+            // once more, which is too late
+            send(reply_to, Some(&ids[at]), "13".to_owned()).await;
+        }
+    };
+    let calls = futures_util::future::join_all((0..CALLS).map(|number| {
+        let client = &client;
+        let queue = &queue;
+        async move { client.call::<_, u32>(queue, "double", &number).await }
+    }));
+    let (answers, ()) = tokio::join!(calls, answering);
+    for (number, answer) in (0..CALLS).zip(answers) {
+        assert_eq!(answer.unwrap(), number * 2);
+    }
+    let dropped = u64::from(CALLS * (FORGED_EACH + 1));
+    eventually(DEADLINE, async || client.dropped_replies() == dropped).await;
+    publisher.close().await;
+    client.close().await;
+}
+
+/// Its reply is told by where it comes, so that nobody else may know the place.
+pub(crate) async fn a_call_whose_reply_has_no_id_has_an_address_of_its_own(bed: Arc<Bed>) {
+    let queues = [bed.queue_name(), bed.queue_name(), bed.queue_name()];
+    for queue in &queues {
+        bed.declare(queue, &[]).await;
+    }
+    let client = RpcClient::connect(bed.url()).await.unwrap();
+    let detail = client.clone().python_replies();
+    let before = client.call::<_, u32>(&queues[0], "double", &1);
+    let alone = detail.call::<_, u32>(&queues[1], "double", &1);
+    let after = client.call::<_, u32>(&queues[2], "double", &1);
+    let address = async |queue: &str| bed.next(queue).await.reply_to.unwrap();
+    let addresses = tokio::select! {
+        _ = before => unreachable!("nobody answers"),
+        addresses = async {
+            let before = address(&queues[0]).await;
+            tokio::select! {
+                _ = alone => unreachable!("nobody answers"),
+                addresses = async {
+                    let alone = address(&queues[1]).await;
+                    tokio::select! {
+                        _ = after => unreachable!("nobody answers"),
+                        after = address(&queues[2]) => [before, alone, after],
+                    }
+                } => addresses,
+            }
+        } => addresses,
+    };
+    assert_ne!(addresses[0], addresses[1]);
+    assert_ne!(addresses[1], addresses[2]);
+    client.close().await;
+}
+
+pub(crate) async fn a_reply_that_is_too_large_is_dropped(bed: Arc<Bed>) {
+    let double = |number: u32| async move { Reply(number * 2) };
+    let handlers = |_| HandlerRegistry::new().register("double", double);
+    let (app, client, queue) = answering(&bed, handlers).await;
+    let client = client.max_reply(2).timeout(Duration::from_millis(500));
+    assert_eq!(
+        client.call::<_, u32>(&queue, "double", &7).await.unwrap(),
+        14
+    );
+    let error = client
+        .call::<_, u32>(&queue, "double", &70)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, CallError::TimedOut(_)), "{error}");
+    assert_eq!(client.dropped_replies(), 1);
     client.close().await;
     app.shut_down().await.unwrap();
 }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ploomby::extract::{Attempt, Key, RawBody, Redelivered};
-use ploomby::{HandlerRegistry, KeySource, PublishError, Publisher, RpcClient, handler};
+use ploomby::{HandlerRegistry, KeySource, PublishError, Publisher, Queue, RpcClient, handler};
 use ploomby_tests::{Bed, KEY};
 use serde::{Deserialize, Serialize};
 
@@ -52,7 +52,10 @@ async fn no_handler(_: u8) {}
 
 pub(crate) async fn a_handler_is_sent_to_and_called_by_its_function(bed: Arc<Bed>) {
     let queue = bed.queue_name();
-    let app = bed.start(&queue, HandlerRegistry::linked()).await;
+    let set_up = Queue::new(&queue)
+        .key(KeySource::header(KEY))
+        .expose_errors();
+    let app = bed.start_queue(set_up, HandlerRegistry::linked()).await;
     let client = RpcClient::connect(bed.url()).await.unwrap();
     let client = client.key(KeySource::header(KEY));
     let name = "Ada";

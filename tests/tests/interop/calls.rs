@@ -55,7 +55,7 @@ fn expected() -> Vec<Value> {
         value(json!(5)),
         value(json!(50)),
         value(json!(null)),
-        error(json!({"code": "handler-error", "message": "cannot charge: no luck"})),
+        error(json!({"code": "handler-error", "message": "the handler failed"})),
         error(json!({
             "code": "gone",
             "message": "it is not there",
@@ -63,12 +63,12 @@ fn expected() -> Vec<Value> {
         })),
         error(json!({
             "code": "undecodable",
-            "message": format!("field `[1]`: {wrong}"),
+            "message": "the body does not fit the payload",
             "fields": [{"field": "[1]", "message": wrong}],
         })),
         error(json!({
             "code": "unknown-key",
-            "message": "no handler for the key \"nobody\", and no default handler",
+            "message": "there is no handler of this key",
         })),
     ]
 }

@@ -87,7 +87,8 @@ async fn a_client_of_the_python_original_calls_handlers() {
                 });
             let set_up = Queue::new(&queue)
                 .key(KeySource::header(KEY))
-                .python_replies();
+                .python_replies()
+                .expose_errors();
             let app = bed.start_queue(set_up, handlers).await;
             let mut arguments = vec![bed.url(), &*queue];
             arguments.extend([

@@ -11,6 +11,7 @@ mod publishing;
 mod quarantine;
 mod recovery;
 mod refused;
+mod replies;
 mod retries;
 mod rights;
 mod rpc;

@@ -26,6 +26,8 @@ pub(super) struct Runner {
     unsent: VecDeque<Box<Unconfirmed>>,
     /// How many of those are published alone, since the broker refused one of them.
     suspects: usize,
+    /// The channel carried a call whose reply has no id: who receives another over it would know its address.
+    is_taken: bool,
 }
 
 impl Runner {
@@ -44,6 +46,7 @@ impl Runner {
             set_aside: Vec::new(),
             unsent: VecDeque::new(),
             suspects: 0,
+            is_taken: false,
         }
     }
 
@@ -89,8 +92,10 @@ impl Runner {
             if next.is_abandoned() {
                 continue;
             }
-            if mem::take(&mut next.needs_fresh_channel) {
+            let needs_fresh_channel = mem::take(&mut next.needs_fresh_channel);
+            if needs_fresh_channel || self.is_taken {
                 self.replace_channel("the next call is to have another");
+                self.is_taken = needs_fresh_channel;
             }
             let back = match &self.channel {
                 Some(channel) if self.is_good(channel) => {
