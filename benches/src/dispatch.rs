@@ -151,7 +151,7 @@ impl Round {
             for key in keys.by_ref().take(count) {
                 let mut message = Message::new(&BODY.0[..]);
                 if self.case == Case::Replies {
-                    message = message.with_properties(Properties::new().reply_to(REPLIES)?);
+                    message = message.with_properties(Properties::new().with_reply_to(REPLIES)?);
                 }
                 let message = message.with_header(KEY_HEADER, key.as_str())?;
                 self.broker.publish(QUEUE, message)?;
