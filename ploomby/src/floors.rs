@@ -57,6 +57,21 @@ fn the_layout_lists_the_modules_in_their_order() {
 }
 
 #[test]
+fn one_file_outside_of_rabbit_knows_the_client_library() {
+    let house = House::read();
+    let knows = house.files.iter().filter(|file| {
+        let is_apart = APART.contains(&file.module()) || file.module() == "rabbit";
+        !is_apart && file.code().contains("amqprs")
+    });
+    let knows: Vec<_> = knows.map(|file| file.path.as_path()).collect();
+    assert_eq!(
+        knows,
+        [Path::new("message/wire.rs")],
+        "what is the client library's stands in `rabbit`, or in `message/wire` if others need it"
+    );
+}
+
+#[test]
 fn an_import_is_found_however_it_is_written() {
     let text = "use crate::{\n    handler::{Route, Table},\n    settle::Failure,\n};\n\
                 // crate::nobody\nfn f(_: crate::Reason) -> $crate::key::Key {}\nuse super::app;";
@@ -117,15 +132,18 @@ impl File {
         name.expect("a path of UTF-8").trim_end_matches(".rs")
     }
 
+    /// The text without comments that have lines of their own.
+    fn code(&self) -> String {
+        let lines = self.text.lines();
+        let code = lines.filter(|line| !line.trim_start().starts_with("//"));
+        code.map(|line| format!("{line}\n")).collect()
+    }
+
     /// What stands behind `crate::`, and behind as many `super::` as lead to the root.
     fn names_from_the_root(&self) -> Vec<String> {
         let to_the_root = "super::".repeat(self.path.components().count());
         let mut names = Vec::new();
-        let code = self
-            .text
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"));
-        let code: String = code.map(|line| format!("{line}\n")).collect();
+        let code = self.code();
         for part in code.split("crate::").skip(1) {
             names.extend(first_names(part));
         }
