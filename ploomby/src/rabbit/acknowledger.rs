@@ -209,11 +209,17 @@ impl Acknowledger for RabbitAcknowledger {
     }
 }
 
+/// What RabbitMQ's reason begins with where it is the message that it does not take.
+const OF_THE_MESSAGE: &str = "PRECONDITION_FAILED";
+
 fn not_kept(error: RabbitPublishError) -> ConsumerError {
     match error {
         // told by its type, for the settlement to find another way
         RabbitPublishError::NoRoom(error) => ConsumerError::new(error),
-        RabbitPublishError::Rejected(reason) => ConsumerError::new(NotTaken(reason)),
+        // a right that is missing, for one, is not the message's fault
+        RabbitPublishError::Rejected(reason) if reason.starts_with(OF_THE_MESSAGE) => {
+            ConsumerError::new(NotTaken(reason))
+        }
         error => ConsumerError::new(error),
     }
 }

@@ -90,6 +90,13 @@ impl Calls {
         }
     }
 
+    /// Whether the reply of this call has no id.
+    pub(crate) fn is_alone(&self, call: u64) -> bool {
+        let state = self.lock();
+        let call = state.in_flight.get(&call);
+        call.is_some_and(|call| call.tag == Tag::None)
+    }
+
     /// Nothing more comes over this channel.
     pub(crate) fn lost(&self, channel: u64) {
         self.lock()

@@ -93,10 +93,11 @@ impl Runner {
                 continue;
             }
             let needs_fresh_channel = mem::take(&mut next.needs_fresh_channel);
-            if needs_fresh_channel || self.is_taken {
+            if needs_fresh_channel || mem::take(&mut self.is_taken) {
+                self.is_taken = false;
                 self.replace_channel("the next call is to have another");
-                self.is_taken = needs_fresh_channel;
             }
+            let is_alone = self.is_alone(&next);
             let back = match &self.channel {
                 Some(channel) if self.is_good(channel) => {
                     self.note_call(&next, Some(self.channels));
@@ -109,6 +110,9 @@ impl Runner {
                 }
                 _ => Some(next),
             };
+            if back.is_none() {
+                self.is_taken = is_alone;
+            }
             if let Some(back) = back {
                 self.note_call(&back, None);
                 self.unsent.push_front(back);
@@ -192,6 +196,14 @@ impl Runner {
             }
             !is_closed && calls.wait_for(*number)
         });
+    }
+
+    /// Whether the message is a call whose reply has no id.
+    fn is_alone(&self, message: &Unconfirmed) -> bool {
+        match (&self.shared.calls, message.call) {
+            (Some(calls), Some(call)) => calls.is_alone(call),
+            _ => false,
+        }
     }
 
     /// Says over which channel the request of a call goes.
