@@ -43,7 +43,7 @@ use self::{
 use crate::{
     delivery::{Delivery, DeliveryTag, KeyReader, LostReplies, Recycler, Replying, Source},
     handler::{Called, Entered, HandlerRegistry, Order, Origin, QueuePolicy, Table},
-    health::ConsumerHealth,
+    health::{Blocked, ConsumerHealth},
     settle::{Acknowledger, Decision, Settling, Verdict},
 };
 
@@ -74,6 +74,8 @@ struct Queue {
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     memory: crate::delivery::Memory,
     settling: Settling,
+    /// Its handlers that keep their threads.
+    blocked: Arc<Blocked>,
     /// What `settling.stop` says, for each message to look at without a lock.
     is_stopped: AtomicBool,
     /// Nobody waits for the handlers any more.
@@ -136,6 +138,7 @@ impl Dispatcher {
                     ..Settling::default()
                 },
                 policy,
+                blocked: Blocked::new(queue),
                 is_stopped: AtomicBool::new(false),
                 abandoned: CancellationToken::new(),
             }),
@@ -152,6 +155,7 @@ impl Dispatcher {
                 health: Arc::new(ConsumerHealth::new(
                     self.queue.settling.copies.clone(),
                     self.queue.source.replying.lost.clone(),
+                    self.queue.blocked.clone(),
                 )),
                 ..Consumer::default()
             }),
@@ -176,7 +180,7 @@ impl Dispatcher {
     }
 
     /// In which orders the handlers take their messages.
-    pub(crate) fn orders(&self) -> impl Iterator<Item = &Order> {
+    pub(crate) fn orders(&self) -> impl Iterator<Item = Arc<Order>> {
         self.queue.handlers.orders()
     }
 
@@ -185,8 +189,8 @@ impl Dispatcher {
     pub(crate) fn batch_that_never_fills(&self) -> Option<(Origin, usize, usize)> {
         let most = self.queue.policy.most_in_flight();
         let mut batches = self.queue.handlers.batches();
-        let batch = batches.find(|batch| batch.size() > most)?;
-        Some((batch.origin(), batch.size(), most))
+        let (origin, size) = batches.find(|(_, size)| *size > most)?;
+        Some((origin, size, most))
     }
 
     /// Runs the delivery's handler and settles the delivery, which `tag` names to its source.
@@ -348,7 +352,9 @@ impl Dispatcher {
             return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
         }
         let deadline = route.deadline();
-        let called = poll_fn(|cx| Poll::Ready(route.call_at_once(delivery.clone(), cx)));
+        let at_work = self.queue.blocked.handler(route.number);
+        let called =
+            poll_fn(|cx| Poll::Ready(at_work.poll(|| route.call_at_once(delivery.clone(), cx))));
         let decided = match called.await {
             Called::Done(result) => {
                 drop(slot);

@@ -38,6 +38,7 @@ pub(crate) mod policy;
 mod receives;
 mod registry;
 pub(crate) mod returned;
+mod routes;
 mod table;
 
 /// A function in the registry, and where it was written.

@@ -7,9 +7,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(crate) use self::copies::Copies;
+pub(crate) use self::{
+    blocked::{AtWork, Blocked, HandlerNumber},
+    copies::Copies,
+};
 use crate::delivery::{Loss, LostReplies};
 
+mod blocked;
 mod copies;
 
 /// Whether each queue is consumed, and why not. Cheap to clone: all clones tell the same.
@@ -50,6 +54,9 @@ impl Health {
             not_consuming: consumers.iter().filter_map(|one| one.trouble()).collect(),
             copies: consumers.first().and_then(|one| one.copies.trouble()),
             lost_replies: consumers.first().map(|one| one.lost_replies.clone()),
+            blocking: consumers
+                .first()
+                .map_or_else(Vec::new, |one| one.blocked.now()),
         });
         now.collect()
     }
@@ -89,6 +96,7 @@ pub struct QueueHealth {
     not_consuming: Vec<Trouble>,
     copies: Option<Trouble>,
     lost_replies: Option<Arc<LostReplies>>,
+    blocking: Vec<Trouble>,
 }
 
 impl QueueHealth {
@@ -135,6 +143,13 @@ impl QueueHealth {
         lost.map_or(0, |lost| lost.lost_by(loss))
     }
 
+    /// Since when handlers have not yielded, and which: those that compute or block for more than five seconds
+    /// without an await. Everything else on their threads waits for them, the other queues among it. It is no
+    /// reason to restart the program: they would begin anew.
+    pub fn blocking(&self) -> &[Trouble] {
+        &self.blocking
+    }
+
     /// Whether all its consumers consume, and copies are kept.
     pub fn is_healthy(&self) -> bool {
         self.not_consuming.is_empty() && self.copies.is_none()
@@ -150,6 +165,9 @@ impl fmt::Display for QueueHealth {
         }
         if let Some(trouble) = &self.copies {
             write!(f, "; no copies kept {trouble}")?;
+        }
+        for trouble in &self.blocking {
+            write!(f, "; a handler blocks its thread {trouble}")?;
         }
         Ok(())
     }
@@ -196,14 +214,20 @@ pub(crate) struct ConsumerHealth {
     /// Those of its queue.
     copies: Arc<Copies>,
     lost_replies: Arc<LostReplies>,
+    blocked: Arc<Blocked>,
 }
 
 impl ConsumerHealth {
-    pub(crate) fn new(copies: Arc<Copies>, lost_replies: Arc<LostReplies>) -> Self {
+    pub(crate) fn new(
+        copies: Arc<Copies>,
+        lost_replies: Arc<LostReplies>,
+        blocked: Arc<Blocked>,
+    ) -> Self {
         Self {
             trouble: Mutex::default(),
             copies,
             lost_replies,
+            blocked,
         }
     }
 

@@ -20,6 +20,7 @@ use super::{Dispatcher, Queue, room::Place};
 use crate::{
     delivery::{Delivery, DeliveryTag},
     handler::{Route, Waiting},
+    health::{AtWork, HandlerNumber},
     layer::{HandlerFuture, guard},
     outcome::{Failure, Outcome},
     reply::Answer,
@@ -47,6 +48,7 @@ impl Dispatcher {
     ) -> impl Future<Output = ()> + Send + 'static {
         let Unsettled {
             handler,
+            number,
             retry,
             delivery,
             tag,
@@ -58,6 +60,7 @@ impl Dispatcher {
         // no async block around what waits: that would hold it once more
         UntilCancelled {
             cancelled: self.consumer.abort.clone().cancelled_owned(),
+            at_work: self.queue.blocked.handler(number),
             work: work.then(move |(decision, place)| async move {
                 let how = (handler, &*retry);
                 let settling = &named.dispatcher.queue.settling;
@@ -167,6 +170,7 @@ impl Dispatcher {
 /// A delivery that is settled on a task of its own.
 pub(super) struct Unsettled {
     handler: &'static str,
+    number: HandlerNumber,
     retry: Arc<Retry>,
     delivery: Delivery,
     tag: DeliveryTag,
@@ -176,6 +180,7 @@ impl Unsettled {
     pub(super) fn of(route: &Route, delivery: &Delivery, tag: DeliveryTag) -> Self {
         Self {
             handler: route.name,
+            number: route.number,
             retry: route.retry.clone(),
             delivery: delivery.clone(),
             tag,
@@ -185,6 +190,7 @@ impl Unsettled {
     pub(super) fn refused(delivery: &Delivery, tag: DeliveryTag) -> Self {
         Self {
             handler: "(no handler)",
+            number: HandlerNumber::NONE,
             retry: Arc::default(),
             delivery: delivery.clone(),
             tag,
@@ -201,6 +207,7 @@ pin_project! {
     struct UntilCancelled<W> {
         #[pin]
         cancelled: WaitForCancellationFutureOwned,
+        at_work: AtWork,
         #[pin]
         work: W,
     }
@@ -214,7 +221,7 @@ impl<W: Future<Output = ()>> Future for UntilCancelled<W> {
         if this.cancelled.poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        this.work.poll(cx)
+        this.at_work.poll(|| this.work.poll(cx))
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Entry, Origin, QueuePolicy};
+use super::{Entry, HandlerOptions, QueuePolicy};
 use crate::{
     delivery::Delivery,
     extract::Collected,
@@ -69,14 +69,9 @@ struct Running(AbortHandle);
 impl Batcher {
     pub(super) fn new(entry: &Entry, policy: &QueuePolicy, stop: &CancellationToken) -> Self {
         let options = &entry.options;
-        let by_default = DEFAULT_SIZE.min(policy.most_in_flight());
         Self {
             entry: entry.clone(),
-            size: options
-                .batch_size
-                .or(policy.batch_size)
-                .unwrap_or(by_default)
-                .max(1),
+            size: Self::size_of(options, policy),
             wait: options
                 .batch_wait
                 .or(policy.batch_wait)
@@ -88,12 +83,11 @@ impl Batcher {
         }
     }
 
-    pub(crate) fn size(&self) -> usize {
-        self.size
-    }
-
-    pub(crate) fn origin(&self) -> Origin {
-        self.entry.origin
+    /// How many messages a batch of a handler has at most.
+    pub(super) fn size_of(options: &HandlerOptions, policy: &QueuePolicy) -> usize {
+        let by_default = DEFAULT_SIZE.min(policy.most_in_flight());
+        let chosen = options.batch_size.or(policy.batch_size);
+        chosen.unwrap_or(by_default).max(1)
     }
 
     pub(super) fn call(self: &Arc<Self>, delivery: Delivery) -> HandlerFuture {

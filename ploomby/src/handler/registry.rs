@@ -1,4 +1,10 @@
-use std::{collections::HashMap, fmt, panic::Location, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    panic::Location,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
@@ -6,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Call, Entry, HandlerFunction, HandlerOptions, Origin, QueuePolicy, Table,
     linked::{LinkedHandler, LinkedKey},
+    routes::Index,
 };
 use crate::extract::{Given, Requirements};
 
@@ -30,6 +37,8 @@ use crate::extract::{Given, Requirements};
 pub struct HandlerRegistry {
     handlers: HashMap<Address, Entry>,
     duplicates: Vec<Duplicate>,
+    /// Those that are for no queue alone, once a queue asked: all of them share this.
+    for_all_queues: OnceLock<Arc<Index>>,
 }
 
 /// What a function answers to.
@@ -243,24 +252,15 @@ impl HandlerRegistry {
         policy: &QueuePolicy,
         stop: &CancellationToken,
     ) -> Table {
-        let is_for = |address: &Address, wanted: Option<&str>| address.queue.as_deref() == wanted;
-        let mut found: HashMap<Option<&str>, &Entry> = HashMap::new();
-        for wanted in [None, Some(queue)] {
-            let handlers = self.handlers.iter();
-            found.extend(
-                handlers
-                    .filter(|(address, _)| is_for(address, wanted))
-                    .map(|(address, entry)| (address.key.as_deref(), entry)),
-            );
-        }
-        Table::new(
-            found
-                .iter()
-                .filter_map(|(key, entry)| Some(((*key)?, *entry))),
-            found.get(&None).copied(),
-            policy,
-            stop,
-        )
+        let functions = |wanted: Option<&str>| {
+            let found = self.handlers.iter();
+            let found = found.filter(|(address, _)| address.queue.as_deref() == wanted);
+            Index::new(found.map(|(address, entry)| (address.key.as_deref(), entry)))
+        };
+        let shared = self
+            .for_all_queues
+            .get_or_init(|| Arc::new(functions(None)));
+        Table::new(shared.clone(), functions(Some(queue)), policy, stop)
     }
 
     fn insert(&mut self, key: Option<&str>, entry: Entry) {
@@ -268,6 +268,7 @@ impl HandlerRegistry {
             queue: entry.options.queue.clone(),
             key: key.map(str::to_owned),
         };
+        self.for_all_queues = OnceLock::new();
         match self.handlers.get(&address) {
             Some(first) => self.duplicates.push(Duplicate {
                 address,

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::BTreeSet,
     sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
@@ -8,9 +8,14 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Entered, Entry, HandlerOptions, Order, QueuePolicy, batcher::Batcher};
+use super::{
+    Entered, Entry, Order, Origin, QueuePolicy,
+    batcher::Batcher,
+    routes::{Index, Routes},
+};
 use crate::{
     delivery::{Delivery, FoundHandler},
+    health::HandlerNumber,
     layer::{HandlerFuture, HandlerService},
     outcome::Failure,
     reply::Answer,
@@ -18,16 +23,32 @@ use crate::{
 };
 
 /// The handlers of one queue, by key, each with what holds for it there.
+///
+/// Queues share what they have in common, so that many of them with many handlers hold the sum of both, and not
+/// their product.
 #[derive(Default)]
 pub(crate) struct Table {
-    /// The keys are the program's own, so that no sender can choose them to collide.
-    handlers: HashMap<Box<str>, Arc<Route>, foldhash::fast::RandomState>,
-    default: Option<Arc<Route>>,
+    /// The functions for all queues.
+    shared: Arc<Index>,
+    /// Those for this one alone, which go before the others.
+    own: Index,
+    routes: Routes,
+    making: Making,
+}
+
+/// What a route is made of, beside its function.
+#[derive(Default)]
+struct Making {
+    policy: QueuePolicy,
+    around: Option<HandlerService>,
+    order: Option<Arc<Order>>,
+    stop: CancellationToken,
 }
 
 /// A handler, and how it is run.
 pub(crate) struct Route {
     pub(crate) name: &'static str,
+    pub(crate) number: HandlerNumber,
     handler: HandlerService,
     /// What is around all handlers of the queue.
     around: Option<Around>,
@@ -37,7 +58,6 @@ pub(crate) struct Route {
     pub(crate) timeout: Option<Duration>,
     pub(crate) slots: Option<Arc<Semaphore>>,
     pub(crate) order: Option<Arc<Order>>,
-    batcher: Option<Arc<Batcher>>,
     /// What it takes is decoded from the body.
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     pub(crate) takes_payload: bool,
@@ -57,68 +77,122 @@ pub(crate) enum Called {
 }
 
 impl Table {
-    pub(super) fn new<'a>(
-        handlers: impl Iterator<Item = (&'a str, &'a Entry)>,
-        default: Option<&Entry>,
+    pub(super) fn new(
+        shared: Arc<Index>,
+        own: Index,
         policy: &QueuePolicy,
         stop: &CancellationToken,
     ) -> Self {
-        // a handler of several keys is one route, with one limit
-        let mut routes: HashMap<*const HandlerOptions, Arc<Route>> = HashMap::new();
         let layers = &policy.layers;
-        let around = (!layers.is_empty()).then(|| layers.around(HandlerService::found(), stop));
-        let order = policy.ordered_by.as_ref().and_then(Order::new);
-        let mut route = |entry: &Entry| {
-            let route = routes.entry(Arc::as_ptr(&entry.options));
-            route
-                .or_insert_with(|| {
-                    let batcher = entry.requirements.is_batch();
-                    let batcher = batcher.then(|| Arc::new(Batcher::new(entry, policy, stop)));
-                    let mut route = Route::new(entry, policy, batcher, stop);
-                    route.around = around.clone().map(|layers| Around {
-                        layers,
-                        handler: Arc::new(FoundHandler::new(route.handler.clone())),
-                    });
-                    if entry.options.ordered_by.is_none() {
-                        route.order.clone_from(&order);
-                    }
-                    Arc::new(route)
-                })
-                .clone()
-        };
         Self {
-            handlers: handlers
-                .map(|(key, entry)| (key.into(), route(entry)))
-                .collect(),
-            default: default.map(route),
+            routes: Routes::new(shared.entries().len() + own.entries().len()),
+            making: Making {
+                around: (!layers.is_empty()).then(|| layers.around(HandlerService::found(), stop)),
+                order: policy.ordered_by.as_ref().and_then(Order::new),
+                policy: policy.clone(),
+                stop: stop.clone(),
+            },
+            shared,
+            own,
         }
     }
 
     /// The function for a key, or the default one.
     #[inline]
     pub(crate) fn get(&self, key: &str) -> Option<&Arc<Route>> {
-        self.handlers.get(key).or(self.default.as_ref())
+        let number = match self.own.is_empty() {
+            true => self.shared.get(key),
+            false => self.own_get(key).or_else(|| self.shared.get(key)),
+        };
+        let number = number.or_else(|| self.default_number())?;
+        let make = || Arc::new(self.making.route(self.entry(number)));
+        Some(self.routes.get(number, make))
+    }
+
+    fn own_get(&self, key: &str) -> Option<u32> {
+        Some(self.behind_shared(self.own.get(key)?))
+    }
+
+    fn default_number(&self) -> Option<u32> {
+        let own = self
+            .own
+            .default_number()
+            .map(|number| self.behind_shared(number));
+        own.or_else(|| self.shared.default_number())
+    }
+
+    /// The number of one of the queue's own functions.
+    fn behind_shared(&self, number: u32) -> u32 {
+        self.shared.entries().len() as u32 + number
+    }
+
+    fn entry(&self, number: u32) -> &Entry {
+        let number = number as usize;
+        let shared = self.shared.entries();
+        match number.checked_sub(shared.len()) {
+            None => &shared[number],
+            Some(own) => &self.own.entries()[own],
+        }
+    }
+
+    /// The functions that messages of the queue can reach.
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let shared = self.shared.keys();
+        let shared = shared.filter(|(key, _)| self.own.get(key).is_none());
+        let own = self
+            .own
+            .keys()
+            .map(|(_, number)| self.behind_shared(number));
+        let numbers = shared.map(|(_, number)| number).chain(own);
+        let numbers: BTreeSet<_> = numbers.chain(self.default_number()).collect();
+        numbers.into_iter().map(move |number| self.entry(number))
     }
 
     /// In which orders messages are to be handled.
-    pub(crate) fn orders(&self) -> impl Iterator<Item = &Order> {
-        let routes = self.handlers.values().chain(&self.default);
-        routes.filter_map(|route| route.order.as_deref())
+    pub(crate) fn orders(&self) -> impl Iterator<Item = Arc<Order>> {
+        let by = move |entry: &Entry| match &entry.options.ordered_by {
+            Some(by) => Order::new(by),
+            None => self.making.order.clone(),
+        };
+        self.entries().filter_map(by)
     }
 
-    /// The handlers that take several messages at once.
-    pub(crate) fn batches(&self) -> impl Iterator<Item = &Batcher> {
-        let routes = self.handlers.values().chain(&self.default);
-        routes.filter_map(|route| route.batcher.as_deref())
+    /// How many messages the handlers take that take several at once, and where they stand.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = (Origin, usize)> {
+        let batches = self.entries().filter(|entry| entry.requirements.is_batch());
+        batches.map(move |entry| {
+            let size = Batcher::size_of(&entry.options, &self.making.policy);
+            (entry.origin, size)
+        })
     }
 
     /// All delays that a message may have to wait for, each once.
     pub(crate) fn retry_delays(&self) -> Vec<Duration> {
-        let routes = self.handlers.values().chain(&self.default);
-        let mut delays: Vec<_> = routes.flat_map(|route| route.retry.all_delays()).collect();
-        delays.sort_unstable();
-        delays.dedup();
-        delays
+        let policy = &self.making.policy;
+        let retries = self.entries().map(|entry| {
+            let own = entry.options.retry.as_ref();
+            own.unwrap_or(&policy.retry)
+        });
+        let delays: BTreeSet<_> = retries.flat_map(Retry::all_delays).collect();
+        delays.into_iter().collect()
+    }
+}
+
+impl Making {
+    /// A function with several keys is one route, with one limit.
+    fn route(&self, entry: &Entry) -> Route {
+        let (policy, stop) = (&self.policy, &self.stop);
+        let batcher = entry.requirements.is_batch();
+        let batcher = batcher.then(|| Arc::new(Batcher::new(entry, policy, stop)));
+        let mut route = Route::new(entry, policy, batcher, stop);
+        route.around = self.around.clone().map(|layers| Around {
+            layers,
+            handler: Arc::new(FoundHandler::new(route.handler.clone())),
+        });
+        if entry.options.ordered_by.is_none() {
+            route.order.clone_from(&self.order);
+        }
+        route
     }
 }
 
@@ -194,6 +268,7 @@ impl Route {
         };
         Self {
             name: entry.origin.name,
+            number: HandlerNumber::of(entry.origin.name),
             handler: options.layers.around(bare, stop),
             around: None,
             spare: Mutex::default(),
@@ -206,9 +281,60 @@ impl Route {
             timeout,
             slots: limit,
             order: options.ordered_by.as_ref().and_then(Order::new),
-            batcher,
             #[cfg(any(feature = "gzip", feature = "zstd"))]
             takes_payload: entry.requirements.takes_payload(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handler::{HandlerOptions, HandlerRegistry};
+
+    const HANDLERS: usize = 1_000;
+
+    fn registry() -> HandlerRegistry {
+        let handlers = (0..HANDLERS).map(|number| number.to_string());
+        let all = handlers.fold(HandlerRegistry::new(), |handlers, key| {
+            handlers.register(&key, async || {})
+        });
+        let own = HandlerOptions::new().queue("b");
+        all.register_with("7", own.clone(), async || {})
+            .register_default_with(own, async || {})
+    }
+
+    fn table(handlers: &HandlerRegistry, queue: &str) -> Table {
+        handlers.table(queue, &QueuePolicy::new(), &CancellationToken::new())
+    }
+
+    #[test]
+    fn a_queue_holds_what_it_has_messages_for_and_shares_the_rest() {
+        let handlers = registry();
+        let [a, b, c] = ["a", "b", "c"].map(|queue| table(&handlers, queue));
+        for other in [&b, &c] {
+            assert!(Arc::ptr_eq(&a.shared, &other.shared));
+        }
+        assert_eq!((a.routes.len(), a.entries().count()), (0, HANDLERS));
+        for _ in 0..2 {
+            assert!(a.get("7").is_some());
+            assert!(a.get("999").is_some());
+        }
+        assert!(a.get("none").is_none());
+        assert_eq!((a.routes.len(), c.routes.len()), (2, 0));
+    }
+
+    #[test]
+    fn what_is_of_one_queue_goes_before_what_is_of_all() {
+        let handlers = registry();
+        let [a, b] = ["a", "b"].map(|queue| table(&handlers, queue));
+        // its own handler of the key in place of the others', and its default one
+        assert_eq!(b.entries().count(), HANDLERS + 1);
+        let [all, own, default] = [a.get("7"), b.get("7"), b.get("none")].map(Option::unwrap);
+        assert!(!Arc::ptr_eq(own, default));
+        assert!(!Arc::ptr_eq(all, own));
+        assert!(Arc::ptr_eq(default, b.get("another").unwrap()));
+        assert!(b.get("8").is_some());
+        assert_eq!(b.routes.len(), 3);
     }
 }

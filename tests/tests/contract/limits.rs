@@ -386,3 +386,26 @@ pub(crate) async fn a_handler_of_several_keys_has_one_limit(bed: Arc<Bed>) {
     assert_eq!(runs(), Some([0, 1, 20]));
     app.shut_down().await.unwrap();
 }
+
+pub(crate) async fn a_handler_that_blocks_is_named_until_it_yields(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (release, blocked) = std::sync::mpsc::channel::<()>();
+    let blocked = Arc::new(Mutex::new(blocked));
+    let handlers = HandlerRegistry::new().register("block", move |_: u32| {
+        blocked.lock().unwrap().recv().unwrap();
+        async {}
+    });
+    let app = bed.start(&queue, handlers).await;
+    bed.send(&queue, "block", "1").await;
+    let blocking = || app.health().queues()[0].blocking().to_vec();
+    eventually(DEADLINE, async || blocking().len() == 1).await;
+    let reason = blocking()[0].reason().to_owned();
+    assert!(reason.contains("has not yielded"), "{reason}");
+    let health = app.health();
+    assert!(health.to_string().contains(&reason), "{health}");
+    assert!(health.is_healthy(), "{health}");
+    release.send(()).unwrap();
+    eventually(DEADLINE, async || blocking().is_empty()).await;
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+}

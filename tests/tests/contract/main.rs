@@ -235,6 +235,7 @@ contract! {
         handlers_hold_no_more_bytes_than_allowed,
         a_handlers_own_limit_does_not_hold_up_others,
         a_queue_limits_each_of_its_handlers,
+        a_handler_that_blocks_is_named_until_it_yields,
         what_waits_for_a_handlers_own_limit_goes_back_at_shutdown,
         a_handler_of_one_queue_goes_before_that_of_all,
         a_handler_for_a_queue_that_nobody_consumes_is_an_error,
