@@ -3,7 +3,7 @@
 use std::{any::TypeId, fmt, pin::pin, time::Duration};
 
 use http::Extensions;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 pub use self::{error::Error, queue::Queue, running::Running};
 use self::{running::Consumers, signals::Signals};
@@ -53,6 +53,10 @@ pub async fn run(url: &str, queue: &str, key_header: &str) -> Result<(), Error> 
 
 /// A program that handles messages of one or several queues.
 ///
+/// It needs a tokio runtime with time and I/O, as `#[tokio::main]` and `Builder::enable_all` make it: one without
+/// panics at the start. Handlers run on that runtime, each in a task that may move to another thread: what needs a
+/// `LocalSet`, such as `tokio::task::spawn_local` and `actix_rt::spawn`, panics in them.
+///
 /// ```standalone_crate
 /// use ploomby::{App, KeySource, Queue};
 ///
@@ -81,6 +85,7 @@ pub struct App {
     reconnect: Reconnect,
     state: Extensions,
     layers: Layers,
+    only: Option<Vec<String>>,
 }
 
 impl App {
@@ -96,12 +101,46 @@ impl App {
             reconnect: Reconnect::forever(),
             state: Extensions::new(),
             layers: Layers::default(),
+            only: None,
         }
     }
 
     /// Adds a queue to consume.
     pub fn queue(mut self, queue: Queue) -> Self {
         self.queues.push(queue);
+        self
+    }
+
+    /// Consumes only these of its queues. The handlers of all others are left out, and are no error: for programs
+    /// that share a library of handlers, or that run a part of their queues each.
+    ///
+    /// ```standalone_crate
+    /// use ploomby::{App, Queue};
+    ///
+    /// #[ploomby::handler("charge", queue = "billing")]
+    /// async fn charge(cents: u64) {
+    ///     println!("{cents} charged");
+    /// }
+    ///
+    /// #[ploomby::handler("welcome", queue = "mail")]
+    /// async fn welcome(name: String) {
+    ///     println!("welcome, {name}");
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> anyhow::Result<()> {
+    /// let running = App::new("memory://only-example")
+    ///     .queue(Queue::new("billing"))
+    ///     .queue(Queue::new("mail"))
+    ///     .only(["mail"])
+    ///     .start()
+    ///     .await?;
+    /// running.shut_down().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn only<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
+        self.only = Some(queues.into_iter().map(Into::into).collect());
         self
     }
 
@@ -207,11 +246,23 @@ impl App {
     /// What keeps it from starting.
     pub async fn start(mut self) -> Result<Running, Error> {
         let url = BrokerUrl::parse(&self.url)?;
+        let mut handlers = self.handlers.take().unwrap_or_else(HandlerRegistry::linked);
+        if let Some(only) = self.only.take() {
+            let is_there = |name: &&String| self.queues.iter().any(|queue| queue.name == **name);
+            if let Some(unknown) = only.iter().find(|name| !is_there(name)) {
+                return Err(Error::UnknownQueue(unknown.clone()));
+            }
+            self.queues.retain(|queue| only.contains(&queue.name));
+            handlers = handlers.only(only);
+        }
         if self.queues.is_empty() {
             return Err(Error::NoQueue);
         }
-        let handlers = self.handlers.take().unwrap_or_else(HandlerRegistry::linked);
         self.check(&handlers)?;
+        handlers.log(self.queues.len());
+        if cfg!(panic = "abort") {
+            warn!("built with `panic = \"abort\"`: a handler that panics ends the process");
+        }
         let destination = Destination::new(url.clone(), "publisher");
         let publisher = self.publisher_for(&handlers, destination.clone()).await?;
         let consumers = match url {

@@ -51,6 +51,17 @@ pub use self::{
 };
 pub use ploomby_macros::handler;
 
+/// The `Debug` of an error that a `main` returns, or that is unwrapped, is what people read: its text.
+macro_rules! debug_is_text {
+    ($($error:ty),+) => {$(
+        impl std::fmt::Debug for $error {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                std::fmt::Display::fmt(self, f)
+            }
+        }
+    )+};
+}
+
 // in the order of the floors: blank lines keep it
 mod app;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ploomby::{
-    App, HandlerRegistry, Queue,
+    App, HandlerOptions, HandlerRegistry, Queue,
     extract::{Key, State},
     handler,
 };
@@ -137,4 +137,57 @@ async fn state_that_nobody_gives_is_missed_once_for_a_handler_of_several_keys() 
     let origin = format!("`{}::stated` at {}:", module_path!(), file!());
     assert_eq!(error.matches(&state).count(), 1, "{error}");
     assert_eq!(error.matches(&origin).count(), 1, "{error}");
+}
+
+/// A library of handlers for two queues, as two programs share it.
+fn shared() -> HandlerRegistry {
+    let of = |queue| HandlerOptions::new().queue(queue);
+    HandlerRegistry::new()
+        .register_with("charge", of("billing"), nothing)
+        .register_with("welcome", of("mail"), nothing)
+        .register_with("welcome", of("mail"), the_rest)
+}
+
+#[tokio::test]
+async fn two_programs_share_a_library_of_handlers_and_consume_a_queue_each() {
+    let app = || App::new("memory://shared").handlers(shared());
+    let error = app().queue(Queue::new("billing")).start().await;
+    let error = error.expect_err("handlers of `mail`").to_string();
+    assert!(error.contains("queue `mail`"), "{error}");
+
+    // also what is wrong with the others is no error of this program
+    let billing = app().queue(Queue::new("billing")).only(["billing"]);
+    let running = billing.start().await.expect("its own handlers");
+    running.shut_down().await.expect("nothing was at work");
+
+    let all = app().queue(Queue::new("billing")).queue(Queue::new("mail"));
+    let error = all.only(["mail"]).start().await;
+    let error = error.expect_err("two handlers for `welcome`").to_string();
+    assert!(error.contains("\"welcome\" of queue `mail`"), "{error}");
+    assert!(!error.contains("charge"), "{error}");
+}
+
+#[tokio::test]
+async fn a_queue_that_only_is_to_be_consumed_is_one_of_the_app() {
+    let app = App::new("memory://shared").handlers(shared());
+    let app = app.queue(Queue::new("billing")).only(["biling"]);
+    let error = app.start().await.expect_err("a typo").to_string();
+    assert!(error.contains("the queue `biling`"), "{error}");
+}
+
+#[test]
+fn a_registry_leaves_out_the_handlers_of_other_queues() {
+    let handlers = shared().only(["billing"]).register("any", nothing);
+    let keys: BTreeSet<&str> = handlers.keys().collect();
+    assert_eq!(keys, BTreeSet::from(["any", "charge"]));
+    handlers.check().expect("the duplicate is of `mail`");
+}
+
+#[tokio::test]
+async fn what_a_main_prints_of_an_error_is_its_text() {
+    let app = App::new("memory://printed").handlers(HandlerRegistry::new());
+    let error = app.queue(Queue::new("any")).start().await;
+    let error = error.expect_err("no handler");
+    assert_eq!(format!("{error:?}"), error.to_string());
+    assert!(format!("{error:?}").starts_with("no handler is registered"));
 }

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Why an [`App`](crate::App) did not start, or ended.
-#[derive(Debug, ThisError)]
+#[derive(ThisError)]
 #[non_exhaustive]
 pub enum Error {
     /// The broker's URL cannot be used.
@@ -20,6 +20,11 @@ pub enum Error {
     /// No queue was named.
     #[error("there is no queue to consume: name one with `App::queue`")]
     NoQueue,
+    /// A queue that alone is to be consumed is none of the app's.
+    #[error(
+        "`App::only` names the queue `{0}`, which the app does not have: add it by `App::queue`, or correct its name"
+    )]
+    UnknownQueue(String),
     /// A queue cannot be consumed.
     #[error(transparent)]
     Register(#[from] RegisterError),
@@ -52,3 +57,5 @@ impl From<PublishError> for Error {
         Self::Publisher(error)
     }
 }
+
+debug_is_text!(Error);

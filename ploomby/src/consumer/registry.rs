@@ -409,7 +409,7 @@ impl<F: MessageConsumerFactory> fmt::Debug for MessageConsumerRegistry<F> {
 }
 
 /// Why a queue could not be registered.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum RegisterError {
     /// The handlers cannot be started with.
@@ -461,7 +461,7 @@ pub enum RegisterError {
 }
 
 /// Why consuming ended.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// A consumer failed and could not recover.
@@ -488,3 +488,5 @@ pub enum RunError {
     #[error("a consumer panicked: {0}")]
     Panicked(String),
 }
+
+debug_is_text!(RegisterError, RunError);

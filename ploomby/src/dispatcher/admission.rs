@@ -40,7 +40,10 @@ impl Queue {
             }
         };
         let Some(route) = self.handlers.get(&key) else {
-            let text = format!("no handler for the key {key:?}, and no default handler");
+            let crates = self.handlers.crates().join(", ");
+            let text = format!(
+                "no handler for the key {key:?}, and no default handler; this program has those of {crates}"
+            );
             return refused(Reason::UnknownKey, text);
         };
         if delivery.came_back() {

@@ -1,20 +1,24 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     panic::Location,
     sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use thiserror::Error;
 use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
 
+pub use self::error::InvalidHandlers;
+use self::error::{Duplicate, Fault};
 use super::{
     Call, Entry, HandlerFunction, HandlerOptions, Origin, QueuePolicy, Table,
     linked::{LinkedHandler, LinkedKey},
     routes::Index,
 };
 use crate::extract::{Given, Requirements};
+
+mod error;
 
 /// Which function handles which key.
 ///
@@ -39,6 +43,8 @@ pub struct HandlerRegistry {
     duplicates: Vec<Duplicate>,
     /// Those that are for no queue alone, once a queue asked: all of them share this.
     for_all_queues: OnceLock<Arc<Index>>,
+    /// How many functions are for queues that this program does not consume.
+    left_out: usize,
 }
 
 /// What a function answers to.
@@ -133,6 +139,26 @@ impl HandlerRegistry {
         self
     }
 
+    /// Leaves out the handlers of all queues but these, by their option `queue`. Those for all queues stay.
+    ///
+    /// For programs that share a library of handlers, and consume a part of its queues each;
+    /// [`App::only`](crate::App::only) does the same.
+    #[must_use]
+    pub fn only<Q: AsRef<str>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
+        let queues: Vec<_> = queues.into_iter().collect();
+        let is_of_others = |queue: &Option<String>| {
+            let is_it = |own: &str| queues.iter().any(|queue| queue.as_ref() == own);
+            queue.as_deref().is_some_and(|own| !is_it(own))
+        };
+        let before = self.origins().len();
+        self.handlers
+            .retain(|address, _| !is_of_others(&address.queue));
+        self.duplicates
+            .retain(|duplicate| !is_of_others(&duplicate.address.queue));
+        self.left_out += before - self.origins().len();
+        self
+    }
+
     /// Whether a function was registered for this very key.
     pub fn contains(&self, key: &str) -> bool {
         self.keys().any(|known| known == key)
@@ -196,7 +222,7 @@ impl HandlerRegistry {
         if !beside_batch.is_empty() {
             faults.push(Fault::BesideBatch(beside_batch));
         }
-        if self.handlers.is_empty() {
+        if self.handlers.is_empty() && self.left_out == 0 {
             faults.push(Fault::Empty);
         } else if !unhandled.is_empty() {
             faults.push(Fault::Unhandled(unhandled));
@@ -206,6 +232,31 @@ impl HandlerRegistry {
         } else {
             Err(InvalidHandlers(faults))
         }
+    }
+
+    /// Says what is registered, for so many queues: in one line, and at `debug` each function with its place.
+    pub(crate) fn log(&self, queues: usize) {
+        let handlers = self.origins().len();
+        let many = |number| if number == 1 { "" } else { "s" };
+        let crates = crates(self.handlers.values());
+        let left_out = match self.left_out {
+            0 => String::new(),
+            number => format!("; {number} of other queues left out"),
+        };
+        info!(
+            "{handlers} handler{} for {queues} queue{} from {}{left_out}",
+            many(handlers),
+            many(queues),
+            crates.join(", "),
+        );
+        for (address, entry) in &self.handlers {
+            debug!(key = address.key, queue = address.queue, handler = %entry.origin, "registered");
+        }
+    }
+
+    /// The functions, each once.
+    fn origins(&self) -> BTreeSet<Origin> {
+        self.handlers.values().map(|entry| entry.origin).collect()
     }
 
     /// Of which each message would be dead-lettered.
@@ -282,6 +333,13 @@ impl HandlerRegistry {
     }
 }
 
+/// The crates that functions stand in, each once.
+pub(super) fn crates<'a>(entries: impl Iterator<Item = &'a Entry>) -> Vec<&'static str> {
+    let paths = entries.map(|entry| entry.origin.name);
+    let names = paths.map(|path| path.split_once("::").map_or(path, |(name, _)| name));
+    names.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
 fn by_hand<H, M>(handler: H, options: HandlerOptions, location: &'static Location<'static>) -> Entry
 where
     H: HandlerFunction<M>,
@@ -347,90 +405,4 @@ impl fmt::Debug for HandlerRegistry {
             .field("handlers", &self.handlers)
             .finish_non_exhaustive()
     }
-}
-
-/// Handlers that cannot be started with.
-#[derive(Debug, Error)]
-#[error("{}", .0.iter().map(Fault::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct InvalidHandlers(Vec<Fault>);
-
-#[derive(Debug, Error)]
-enum Fault {
-    #[error("two handlers for one key, rename or remove one of each:{}", lines(.0))]
-    Duplicates(Vec<Duplicate>),
-    #[error(
-        "handlers with an option of 0, which would never be done: choose 1 or more:{}",
-        .0.iter().map(|(option, origin)| format!("\n  `{option}` of {origin}")).collect::<String>()
-    )]
-    Idle(Vec<(&'static str, Origin)>),
-    #[error(
-        "handlers for queues that nobody consumes, add these queues or correct their names:{}",
-        .0.iter().map(|(queue, origin)| format!("\n  queue `{queue}`: {origin}")).collect::<String>()
-    )]
-    Unconsumed(Vec<(String, Origin)>),
-    #[error(
-        "queues that no handler is for, so that all their messages would be dead-lettered, add a handler or correct \
-         a name: {}",
-        .0.iter().map(|queue| format!("`{queue}`")).collect::<Vec<_>>().join(", ")
-    )]
-    Unhandled(Vec<String>),
-    #[error(
-        "handlers take state that the program does not give, give it by `App::state`, or by \
-         `MessageConsumerRegistry::state`:{}",
-        .0.iter().map(|(state, origin)| format!("\n  `{state}`: {origin}")).collect::<String>()
-    )]
-    WithoutState(Vec<(String, Origin)>),
-    #[error(
-        "handlers with an option for batches that take one message at a time, take \
-         `ploomby::extract::Batch` or remove the option:{}",
-        .0.iter().map(|(option, origin)| format!("\n  `{option}` of {origin}")).collect::<String>()
-    )]
-    NotBatches(Vec<(&'static str, Origin)>),
-    #[error(
-        "handlers of a `Batch` that take what belongs to one message, which each item of the batch \
-         has by `delivery()`:{}",
-        .0.iter().map(|(argument, origin)| format!("\n  `{argument}`: {origin}")).collect::<String>()
-    )]
-    BesideBatch(Vec<(String, Origin)>),
-    #[error(
-        "no handler is registered: put #[ploomby::handler(\"key\")] on an async function, and name \
-         the crate that it lives in where that is another one (`use my_handlers as _;`)"
-    )]
-    Empty,
-}
-
-#[derive(Clone, Debug)]
-struct Duplicate {
-    address: Address,
-    first: Origin,
-    second: Origin,
-}
-
-fn lines(duplicates: &[Duplicate]) -> String {
-    use fmt::Write;
-
-    let mut text = String::new();
-    for Duplicate {
-        address,
-        first,
-        second,
-    } in duplicates
-    {
-        let key = match &address.key {
-            Some(key) => format!("key {key:?}"),
-            None => "the default handler".to_owned(),
-        };
-        let queue = match &address.queue {
-            Some(queue) => format!(" of queue `{queue}`"),
-            None => String::new(),
-        };
-        // the order in which the linker lists functions is no one's business
-        let (first, second) = if (first.file, first.line) <= (second.file, second.line) {
-            (first, second)
-        } else {
-            (second, first)
-        };
-        let _ = write!(text, "\n  {key}{queue}: {first} and {second}");
-    }
-    text
 }

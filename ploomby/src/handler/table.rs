@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Entered, Entry, Order, Origin, QueuePolicy,
     batcher::Batcher,
+    registry::crates,
     routes::{Index, Routes},
 };
 use crate::{
@@ -133,6 +134,11 @@ impl Table {
             None => &shared[number],
             Some(own) => &self.own.entries()[own],
         }
+    }
+
+    /// The crates that the handlers stand in: a library that was not linked is missed there.
+    pub(crate) fn crates(&self) -> Vec<&'static str> {
+        crates(self.entries())
     }
 
     /// The functions that messages of the queue can reach.

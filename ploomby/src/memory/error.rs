@@ -4,7 +4,7 @@ use super::stored::{MAX_BODY, MAX_PROPERTIES};
 use crate::message::PropertyError;
 
 /// What the memory broker refuses, in most cases because RabbitMQ would.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum MemoryError {
     /// The URL is not `memory://name`. It is not repeated: other URLs carry passwords.
@@ -93,3 +93,5 @@ pub enum MemoryError {
     #[error("the header {0} is not an array: give an array of the names of queues")]
     NotAnArray(&'static str),
 }
+
+debug_is_text!(MemoryError);

@@ -8,7 +8,7 @@ use crate::{memory::MemoryError, message::PropertyError, rabbit::RabbitPublishEr
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a message is not known to be in its queue.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum PublishError {
     /// The broker's URL cannot be used.
@@ -106,3 +106,5 @@ impl fmt::Display for PublishAllError {
 
 /// The text tells the first error: it is no source beside that.
 impl std::error::Error for PublishAllError {}
+
+debug_is_text!(PublishError);

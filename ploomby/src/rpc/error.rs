@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Why a call has no value.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum CallError {
     /// The handler, or what called it, replied with an error.
@@ -56,3 +56,5 @@ impl From<NoValue> for CallError {
         }
     }
 }
+
+debug_is_text!(CallError);

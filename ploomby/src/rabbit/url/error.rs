@@ -3,7 +3,7 @@ use thiserror::Error;
 use super::{parts::Part, password::PasswordError};
 
 /// A broker's address that cannot be used. It never shows the password.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[error("the broker's URL cannot be used: {0}")]
 pub struct UrlError(pub(super) Fault);
 
@@ -93,3 +93,5 @@ pub(super) enum HostFault {
     #[error("a name of a host has at most 253 characters, and each of its parts at most 63")]
     Length,
 }
+
+debug_is_text!(UrlError);
