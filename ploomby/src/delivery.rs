@@ -8,12 +8,15 @@ use std::{
 };
 
 use http::Extensions;
+use tokio_util::sync::CancellationToken;
 
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 pub(crate) use self::unpacking::Memory;
 pub(crate) use self::{
+    handler_time::HandlerTime,
     history::{Returns, is_retry_queue},
     key::{KeyError, KeyReader},
+    life::Life,
     plain_body::plain_body,
     replying::{
         Loss, LostReplies, OwnQueues, Pattern, ReplyAddress, ReplyRules, Replying, direct_name,
@@ -27,8 +30,10 @@ use crate::{
     message::{Headers, Message, Properties, header_names as headers, wire::Arrival},
 };
 
+mod handler_time;
 mod history;
 mod key;
+mod life;
 mod plain_body;
 mod recycler;
 mod replying;
@@ -117,7 +122,10 @@ impl Published {
     /// Through the default exchange.
     pub(crate) fn by_default(message: Message, routing_key: &str) -> Self {
         Self {
-            message,
+            message: Message {
+                properties: message.properties.received(),
+                body: message.body,
+            },
             exchange: String::new(),
             routing_key: routing_key.to_owned(),
         }
@@ -204,7 +212,17 @@ impl Delivery {
         replaced
     }
 
-    /// The message.
+    /// The message, as it came to the queue.
+    ///
+    /// Beside what its sender gave it, it may hold headers of others, which count in this queue alone:
+    ///
+    /// - ploomby's own, that start with `ploomby-`: how often it was tried and came back, where it was sent to at
+    ///   first, why it failed before;
+    /// - the broker's: `x-death` and its kin (`x-first-death-…`, `x-last-death-…`), `x-delivery-count`,
+    ///   `x-acquired-count`, `x-received-from`, `x-shovelled`, `x-stream-offset`.
+    ///
+    /// A [`Publisher`](crate::Publisher) that sends the message, or its properties, on leaves these out, and gives
+    /// it a message id of its own: [`Outgoing::verbatim`](crate::Outgoing::verbatim) does not.
     pub fn message(&self) -> &Message {
         match &self.inner.content {
             Content::Wire { message, .. } => message,
@@ -373,6 +391,37 @@ impl Delivery {
             without.set_source(source);
         }
         without
+    }
+
+    /// Cancelled once the program is told to stop; none before the delivery is dispatched.
+    pub(crate) fn stopping(&self) -> Option<CancellationToken> {
+        Some(self.inner.source.as_ref()?.stop.clone())
+    }
+
+    /// The time that its handler may take, where it is limited and layers are around the handler.
+    pub(crate) fn handler_time(&self) -> Option<Arc<HandlerTime>> {
+        self.extensions.get().cloned()
+    }
+
+    /// Whether the source has taken it back. It says so of what is handled with others alone.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.extensions.get().is_some_and(Life::is_lost)
+    }
+
+    /// The same delivery, for a handler that takes it with others.
+    pub(crate) fn living(&self, life: Life) -> Self {
+        let mut living = self.clone();
+        living.extensions.insert(life);
+        living
+    }
+
+    /// The same delivery, for a handler whose time is limited so.
+    pub(crate) fn timed(&self, time: Option<&Arc<HandlerTime>>) -> Self {
+        let mut timed = self.clone();
+        if let Some(time) = time {
+            timed.extensions.insert(time.clone());
+        }
+        timed
     }
 
     pub(crate) fn set_found(&mut self, handler: Arc<FoundHandler>) {

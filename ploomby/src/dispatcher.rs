@@ -27,7 +27,10 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::{Either, poll_immediate};
+use futures_util::{
+    FutureExt,
+    future::{Either, poll_immediate},
+};
 use http::Extensions;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -35,13 +38,13 @@ use tracing::{error, info};
 
 pub use self::in_flight::CutOff;
 use self::{
-    background::{Unsettled, holding, within},
+    background::{Deadline, Unsettled, holding, within},
     in_flight::InFlight,
     room::Room,
     turn::Turn,
 };
 use crate::{
-    delivery::{Delivery, DeliveryTag, KeyReader, LostReplies, Recycler, Replying, Source},
+    delivery::{Delivery, DeliveryTag, KeyReader, Life, LostReplies, Recycler, Replying, Source},
     handler::{Called, Entered, HandlerRegistry, Order, Origin, QueuePolicy, Table},
     health::{Blocked, ConsumerHealth},
     settle::{Acknowledger, Decision, Settling, Verdict},
@@ -127,6 +130,7 @@ impl Dispatcher {
                     returns,
                     state,
                     fitted: OnceLock::new(),
+                    stop: stop.clone(),
                 }),
                 handlers,
                 room: Room::new(&policy),
@@ -298,6 +302,17 @@ impl Dispatcher {
                 Box::pin(delivery.unpack(&self.queue.memory)).await;
             }
         }
+        let living;
+        let delivery = match &admitted {
+            Ok(route) if route.is_batch() => {
+                let acknowledger = acknowledger.clone();
+                living = delivery.living(Life::new(move || {
+                    acknowledger.lost().now_or_never().is_some()
+                }));
+                &living
+            }
+            _ => delivery,
+        };
         let turn = match &admitted {
             Ok(route) => match route.line_up(delivery) {
                 Some(Entered::Behind(waiting)) => {
@@ -353,8 +368,8 @@ impl Dispatcher {
         }
         let deadline = route.deadline();
         let at_work = self.queue.blocked.handler(route.number);
-        let called =
-            poll_fn(|cx| Poll::Ready(at_work.poll(|| route.call_at_once(delivery.clone(), cx))));
+        let timed = || delivery.timed(deadline.as_ref().and_then(Deadline::time));
+        let called = poll_fn(|cx| Poll::Ready(at_work.poll(|| route.call_at_once(timed(), cx))));
         let decided = match called.await {
             Called::Done(result) => {
                 drop(slot);

@@ -40,11 +40,15 @@
 //! - Queues in the order of publishing; competing consumers served in turn as far as their prefetch
 //!   allows; unacknowledged messages, requeued to their place and marked as redelivered.
 //! - The arguments `x-message-ttl`, `x-max-length`, `x-overflow` (`drop-head`, `reject-publish`),
-//!   `x-dead-letter-exchange` (the default exchange, `""`), `x-dead-letter-routing-key` and
-//!   `x-queue-type` (`classic`, `quorum`). Declaring a queue again with other ones is an error.
+//!   `x-dead-letter-exchange` (the default exchange, `""`), `x-dead-letter-routing-key`,
+//!   `x-dead-letter-strategy` and `x-queue-type` (`classic`, `quorum`). Declaring a queue again with other ones is
+//!   an error.
 //! - The `expiration` of a message. As in classic queues, it takes effect at the head of the queue.
 //! - Dead-lettering of what expires or is dropped for length, and RabbitMQ's end of its cycles: a
 //!   message does not return to a queue that it expired in.
+//! - A queue of the strategy `at-least-once`, as those in which messages wait for a retry or a delay, keeps what
+//!   died until a queue takes it. Here that is as soon as one is there that has room; RabbitMQ looks again every three
+//!   minutes, unless its `dead_letter_worker_publisher_confirm_timeout` says otherwise.
 //! - Direct reply-to, for the calls of an [`RpcClient`](crate::RpcClient).
 //! - Deleting and purging queues, also while they are consumed.
 //! - RabbitMQ's limits: names of 255 bytes, properties and headers that fit one frame of
@@ -54,7 +58,8 @@
 //! # What is not modelled
 //!
 //! - Exchanges and bindings, other than the default exchange.
-//! - `x-death` and the other headers that RabbitMQ adds when it dead-letters.
+//! - `x-death` and the other headers that RabbitMQ adds when it dead-letters. The header `CC` of a dead letter stays,
+//!   as in RabbitMQ 4; RabbitMQ 3 takes it off where the queue has an `x-dead-letter-routing-key`.
 //! - Any other argument that starts with `x-`: it is refused. Others are ignored, as RabbitMQ does.
 //! - Streams, and what sets quorum queues apart: one that is declared behaves like a classic queue
 //!   and has no delivery limit.

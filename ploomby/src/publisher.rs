@@ -1,6 +1,7 @@
 //! Sending messages.
 //!
 //! - `outgoing`, `draft`: the message that is written, and where it goes;
+//! - `history`: what a message that is sent on leaves behind;
 //! - `argument`: the publisher that a handler takes;
 //! - `broker`: which broker a URL means;
 //! - `replying`: answers to requests;
@@ -9,7 +10,10 @@
 
 use std::{fmt, future::ready, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt, TryFutureExt, future::Either};
+use futures_util::{
+    FutureExt, TryFutureExt,
+    future::{Either, lazy},
+};
 use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
@@ -36,6 +40,7 @@ mod bulk;
 mod delays;
 mod draft;
 mod error;
+mod history;
 mod outgoing;
 mod replying;
 
@@ -340,8 +345,10 @@ impl Publisher {
         bulk::send_all(self, messages.into_iter()).await
     }
 
-    /// Sends a message as it is to a queue. It gets a message id, and is persistent, unless its
-    /// properties say otherwise.
+    /// Sends a message to a queue. It gets a message id, and is persistent, unless its properties say
+    /// otherwise.
+    ///
+    /// One that was received starts anew: see [`Outgoing::message`].
     ///
     /// # Errors
     ///
@@ -399,8 +406,9 @@ impl Publisher {
                 Either::Left(confirmed.map_err(PublishError::from))
             }
             Broker::Memory(broker) => {
-                let published = broker.publish_addressed(message);
-                Either::Right(ready(published.map_err(PublishError::from)))
+                // when it is awaited, as everywhere
+                let broker = broker.clone();
+                Either::Right(lazy(move |_| Ok(broker.publish_addressed(message)?)))
             }
         }
     }

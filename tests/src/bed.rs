@@ -216,13 +216,13 @@ impl Bed {
         app.start().await.unwrap_err().to_string()
     }
 
-    /// Publishes to a queue that exists.
+    /// Publishes to a queue that exists, with all headers that the message has.
     pub async fn publish(&self, queue: &str, message: Message) {
         let publisher = self
             .publisher
             .get_or_init(async || Publisher::connect(self.url()).await.unwrap())
             .await;
-        publisher.publish(queue, message).await.unwrap();
+        publisher.to(queue).verbatim(message).send().await.unwrap();
     }
 
     /// Publishes a body with a key in the header.
@@ -419,6 +419,19 @@ impl Bed {
                 messages
             }
         }
+    }
+
+    /// How many messages of a queue of the embedded broker wait or are with a handler; none where there is no such
+    /// queue.
+    ///
+    /// # Panics
+    ///
+    /// On RabbitMQ, which does not say it.
+    pub fn busy_count(&self, queue: &str) -> usize {
+        let Broker::Memory(broker) = &self.broker else {
+            panic!("only on the embedded broker");
+        };
+        broker.ready_count(queue) + broker.unacked_count(queue)
     }
 
     /// Takes the next message, where one is ready.

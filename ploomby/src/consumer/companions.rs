@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::options::check_name;
+use super::options::{OptionError, check_name};
 use crate::{message::Value, settle::DeadLettering};
 
 /// Where the messages of a queue go that cannot be handled.
@@ -66,6 +66,10 @@ impl DeadLetters {
     /// The name of the queue, if one was chosen.
     pub(crate) fn name(&self) -> Option<&str> {
         self.queue.as_deref()
+    }
+
+    pub(super) fn longest_kept(&self) -> Option<Duration> {
+        self.ttl
     }
 
     pub(crate) fn dead_lettering(&self) -> DeadLettering {
@@ -149,6 +153,19 @@ impl Companions {
             }
         }
         arguments
+    }
+
+    /// Makes sure that messages can wait for these delays.
+    pub(crate) fn check(&self, delays: &[Duration]) -> Result<(), OptionError> {
+        for delay in delays {
+            if *delay > LONGEST_WAIT {
+                return Err(OptionError::RetryDelay(*delay));
+            }
+            if !delay.is_zero() {
+                check_name(&self.retry_queue(*delay).name)?;
+            }
+        }
+        Ok(())
     }
 
     /// The queues that have to be there, where messages may wait for these delays.
@@ -241,6 +258,9 @@ fn dead_letter_arguments(dead_letters: &DeadLetters, is_quorum: bool) -> Vec<(St
     }
     arguments
 }
+
+/// The longest that a message may wait in a queue, which is all that RabbitMQ counts: ten years.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(315_360_000_000);
 
 /// As the arguments of queues count.
 fn milliseconds(duration: Duration) -> i64 {

@@ -1,6 +1,8 @@
+use std::time::Duration;
+
 use thiserror::Error;
 
-use super::companions::{Companions, DeadLetters};
+use super::companions::{Companions, DeadLetters, LONGEST_WAIT};
 use crate::{
     delivery::Returns,
     handler::{QueuePolicy, policy::PolicyError},
@@ -49,6 +51,9 @@ impl QueueOptions {
         self.policy.check()?;
         check_name(queue)?;
         let companions = Companions::new(queue, &self.arguments, &self.dead_letters);
+        if self.dead_letters.longest_kept() > Some(LONGEST_WAIT) {
+            return Err(OptionError::DeadLetterTtl);
+        }
         if let Some(dead_letters) = &companions.dead_letters {
             check_name(&dead_letters.name)?;
             if dead_letters.name == queue {
@@ -75,6 +80,16 @@ pub(crate) enum OptionError {
     Policy(#[from] PolicyError),
     #[error("`{0}` cannot name a queue: a name has 1 to 255 bytes")]
     Name(String),
+    #[error(
+        "a message cannot wait for {0:?} between two attempts: the longest that RabbitMQ counts is ten years, so \
+         choose a shorter delay with `retry`"
+    )]
+    RetryDelay(Duration),
+    #[error(
+        "dead letters cannot be kept for longer than ten years, which is the longest that RabbitMQ counts: leave \
+         their `ttl` out to keep them for ever"
+    )]
+    DeadLetterTtl,
     #[error("a queue cannot be its own dead-letter queue: choose another name")]
     OwnDeadLetters,
 }

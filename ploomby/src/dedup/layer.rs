@@ -1,6 +1,5 @@
 use std::{
     fmt,
-    future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -8,20 +7,41 @@ use std::{
 };
 
 use tower::{BoxError, Layer, Service};
-use tracing::{debug, warn};
+use tracing::debug;
 
-use super::{Claim, DedupStore};
-use crate::{delivery::Delivery, outcome::Outcome, reply::Answer};
+use super::{
+    DedupStore,
+    claimed::{Asked, Claiming, Id},
+    outage::Outage,
+};
+use crate::{
+    delivery::{Delivery, HandlerTime},
+    outcome::Outcome,
+    reply::Answer,
+};
 
 /// A layer that runs a handler once for each message id, as far as its store remembers.
 ///
 /// What was handled before is acknowledged without the handler. A message whose twin is being handled
-/// waits for it, and takes its place of the prefetch for as long; after a crash that is until the
+/// waits for it, and takes its slot of the prefetch for as long; after a crash that is until the
 /// store lets go of the claim. One that fails may be tried again: its id counts only once its handler is
 /// done. An id counts for its queue: a message that was routed to two queues is handled in both.
 ///
-/// A message without an id is handled each time, and so is one that asks for a reply, since who asks
-/// needs the reply; [`Publisher`](crate::Publisher) gives an id to all that it sends.
+/// A message without an id, or with an empty one, is handled each time, and so is one that asks for a reply, since
+/// who asks needs the reply. [`Publisher`](crate::Publisher) gives an id to all that it sends, and a new one to what
+/// a handler sends on or sends again: that is another message.
+///
+/// # While the store is away
+///
+/// A store that fails, panics or does not answer within [`answers_within`](Self::answers_within) is asked again,
+/// after pauses of 0.2 to 10 seconds. Its messages are held meanwhile: no handler runs, no attempt is counted, and
+/// nothing is dead-lettered for it. What was handled by then waits to be acknowledged until the store has noted it.
+/// The wait for the store, or for a twin, takes nothing of the handler's `timeout`.
+///
+/// A message that waited for 25 minutes goes back to its queue, which counts towards
+/// [`max_deliveries`](crate::Queue::max_deliveries): with its default, an outage of more than six hours gives messages
+/// up. One that waits when the program is told to stop goes back, too; one that was handled is acknowledged then, and
+/// a duplicate of it is handled again once its claim has ended.
 ///
 /// ```standalone_crate
 /// use ploomby::{App, Publisher, Queue, dedup::{Dedup, MemoryDedup}};
@@ -44,22 +64,43 @@ use crate::{delivery::Delivery, outcome::Outcome, reply::Answer};
 ///
 /// All that is around a handler counts for it: put this layer where what it skips may be skipped.
 pub struct Dedup<S> {
-    store: Arc<S>,
+    asked: Arc<Asked<S>>,
 }
+
+/// How long the store may take, unless the program says otherwise.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 
 impl<S: DedupStore> Dedup<S> {
     /// With this store. A clone shares it, so that one layer serves several queues.
     pub fn new(store: S) -> Self {
         Self {
-            store: Arc::new(store),
+            asked: Arc::new(Asked {
+                store,
+                answers_within: ANSWERS_WITHIN,
+                outage: Outage::default(),
+            }),
         }
+    }
+
+    /// How long the store may take for one answer (default: 5 s). It is asked again after that.
+    ///
+    /// # Panics
+    ///
+    /// Where the layer was cloned before: its clones share it.
+    #[must_use]
+    pub fn answers_within(mut self, limit: Duration) -> Self {
+        let asked = Arc::get_mut(&mut self.asked);
+        asked
+            .expect("the limit is set before the layer is cloned")
+            .answers_within = limit;
+        self
     }
 }
 
 impl<S> Clone for Dedup<S> {
     fn clone(&self) -> Self {
         Self {
-            store: self.store.clone(),
+            asked: self.asked.clone(),
         }
     }
 }
@@ -75,7 +116,7 @@ impl<S, T> Layer<T> for Dedup<S> {
 
     fn layer(&self, inner: T) -> Self::Service {
         DedupService {
-            store: self.store.clone(),
+            asked: self.asked.clone(),
             inner,
         }
     }
@@ -83,7 +124,7 @@ impl<S, T> Layer<T> for Dedup<S> {
 
 /// The service of [`Dedup`].
 pub struct DedupService<S, T> {
-    store: Arc<S>,
+    asked: Arc<Asked<S>>,
     inner: T,
 }
 
@@ -111,98 +152,32 @@ where
         // the one that is ready goes along
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
-        let store = self.store.clone();
+        let asked = self.asked.clone();
         Box::pin(async move {
-            let Some(id) = id_of(&delivery) else {
+            let Some(id) = Id::of(&delivery) else {
                 return inner.call(delivery).await.map_err(Into::into);
             };
-            let Some(claimed) = claim(&store, id).await? else {
-                debug!(
-                    queue = delivery.queue(),
-                    "a message was handled before, discarding it"
-                );
-                return Ok(Outcome::Discard.into());
+            let (time, stop) = (delivery.handler_time(), delivery.stopping());
+            let paused = time.as_ref().map(HandlerTime::pause);
+            let claimed = match asked.claim(id, stop.clone()).await {
+                Claiming::Claimed(claimed) => claimed,
+                Claiming::Done => {
+                    debug!(
+                        queue = delivery.queue(),
+                        "a message was handled before, discarding it"
+                    );
+                    return Ok(Outcome::Discard.into());
+                }
+                Claiming::Unknown => return Ok(Outcome::Requeue.into()),
             };
+            drop(paused);
             let result = inner.call(delivery).await.map_err(Into::into);
             let is_done = result
                 .as_ref()
                 .is_ok_and(|answer| matches!(answer.outcome(), Outcome::Ack | Outcome::Discard));
-            claimed.finish(is_done).await;
+            let _paused = time.as_ref().map(HandlerTime::pause);
+            claimed.finish(is_done, stop).await;
             result
         })
-    }
-}
-
-/// What a message is known by, where it is to be handled once: its id, in its queue. No name of a queue
-/// holds the byte between them.
-fn id_of(delivery: &Delivery) -> Option<String> {
-    let properties = delivery.properties();
-    if properties.reply_to().is_some() {
-        return None;
-    }
-    let id = properties.message_id()?;
-    Some(format!("{}\0{id}", delivery.queue()))
-}
-
-/// How often a message looks whether its twin is done.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// Claims an id; none where its handler is done.
-async fn claim<S: DedupStore>(store: &Arc<S>, id: String) -> Result<Option<Claimed<S>>, BoxError> {
-    loop {
-        match store.claim(&id).await? {
-            Claim::New => {
-                return Ok(Some(Claimed {
-                    store: store.clone(),
-                    id: Some(id),
-                    is_done: false,
-                }));
-            }
-            Claim::Done => return Ok(None),
-            Claim::InProgress => tokio::time::sleep(PAUSE).await,
-        }
-    }
-}
-
-/// An id that is the handler's. Dropped with it, as at its timeout, it is released; dropped while the store is
-/// told that it is done, the store is told again.
-struct Claimed<S: DedupStore> {
-    store: Arc<S>,
-    id: Option<String>,
-    is_done: bool,
-}
-
-impl<S: DedupStore> Claimed<S> {
-    async fn finish(mut self, is_done: bool) {
-        self.is_done = is_done;
-        if let Some(id) = &self.id {
-            note(&*self.store, id, is_done).await;
-        }
-        self.id = None;
-    }
-}
-
-async fn note<S: DedupStore>(store: &S, id: &str, is_done: bool) {
-    let noted = match is_done {
-        true => store.complete(id).await,
-        false => store.release(id).await,
-    };
-    if let Err(error) = noted {
-        warn!(
-            %error,
-            "the store did not note what became of a message, which may be handled twice, or wait for its claim \
-             to end"
-        );
-    }
-}
-
-impl<S: DedupStore> Drop for Claimed<S> {
-    fn drop(&mut self) {
-        let Some(id) = self.id.take() else { return };
-        let (store, is_done) = (self.store.clone(), self.is_done);
-        // without a runtime the process ends, and the claim with its window
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { note(&*store, &id, is_done).await });
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::{
 };
 
 use http::Extensions;
+use tokio_util::sync::CancellationToken;
 
 use super::{KeyReader, Replying, Returns};
 use crate::codec::Decoding;
@@ -22,6 +23,8 @@ pub(crate) struct Source {
     /// What an extractor of ploomby's made of `state` for this queue, once: the publisher with the
     /// queue's key.
     pub(crate) fitted: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// Shutdown has begun.
+    pub(crate) stop: CancellationToken,
 }
 
 /// How the replies of a callee are to be read, or written.
@@ -45,6 +48,7 @@ impl Source {
             returns: Returns::default(),
             state: Arc::default(),
             fitted: OnceLock::new(),
+            stop: CancellationToken::new(),
         }
     }
 }

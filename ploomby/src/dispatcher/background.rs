@@ -18,7 +18,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{Dispatcher, Queue, room::Place};
 use crate::{
-    delivery::{Delivery, DeliveryTag},
+    delivery::{Delivery, DeliveryTag, HandlerTime},
     handler::{Route, Waiting},
     health::{AtWork, HandlerNumber},
     layer::{HandlerFuture, guard},
@@ -155,7 +155,9 @@ impl Dispatcher {
                 return give_back();
             }
         }
-        within(route.deadline(), holding(held, route.call(delivery))).await
+        let deadline = route.deadline();
+        let delivery = delivery.timed(deadline.as_ref().and_then(Deadline::time));
+        within(deadline, holding(held, route.call(delivery))).await
     }
 
     pub(super) fn keep(&self, place: Place<'_>, delivery: &Delivery) -> KeptPlace {
@@ -233,11 +235,18 @@ where
     match deadline {
         None => Either::Left(work.map(Decision::Result)),
         // boxed, since each message whose handler waits would be as large. What a handler drops may panic, too
-        Some(Deadline { at, timeout }) => Either::Right(Box::pin(async move {
+        Some(Deadline { at, timeout, time }) => Either::Right(Box::pin(async move {
             let in_time = async {
-                timeout_at(at, work)
-                    .await
-                    .unwrap_or_else(|_| Err(Failure::timed_out(timeout)))
+                let in_time = match time {
+                    None => timeout_at(at, work).await.ok(),
+                    // cancel safety: what is dropped is dropped for good
+                    Some(time) => tokio::select! {
+                        biased;
+                        result = work => Some(result),
+                        () = time.over() => None,
+                    },
+                };
+                in_time.unwrap_or_else(|| Err(Failure::timed_out(timeout)))
             };
             Decision::Result(guard(in_time).await)
         })),
@@ -248,6 +257,14 @@ where
 pub(super) struct Deadline {
     at: Instant,
     timeout: Duration,
+    /// Where layers are around the handler, one of them may let time not count.
+    time: Option<Arc<HandlerTime>>,
+}
+
+impl Deadline {
+    pub(super) fn time(&self) -> Option<&Arc<HandlerTime>> {
+        self.time.as_ref()
+    }
 }
 
 impl Route {
@@ -256,7 +273,8 @@ impl Route {
         let timeout = self.timeout?;
         // one that the clock cannot count to never comes
         let at = Instant::now().checked_add(timeout)?;
-        Some(Deadline { at, timeout })
+        let time = self.is_layered().then(|| HandlerTime::until(at));
+        Some(Deadline { at, timeout, time })
     }
 }
 

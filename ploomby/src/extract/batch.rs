@@ -67,8 +67,10 @@ use crate::{
 ///
 /// # Limits
 ///
-/// - Messages that wait for their batch take places of the prefetch and of the queue's concurrency. A
-///   `batch_size` for which there are not enough is an error at startup.
+/// - Messages that wait for their batch take slots of the prefetch and of the queue's concurrency. A
+///   `batch_size` for which there are not enough is an error at startup. Several handlers of a queue share
+///   them: where all slots are taken by messages that wait, each batch begins with what it has.
+/// - Messages that wait for their batch as the connection is lost are left out of it: they come again.
 /// - The `concurrency` of the handler counts batches; one that waits for another goes on taking
 ///   messages.
 /// - The `timeout` is that of the whole batch, without the time that it came together.

@@ -1,5 +1,8 @@
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -37,7 +40,22 @@ pub(crate) struct Batcher {
     /// Shutdown has begun: nothing more will come.
     stop: CancellationToken,
     taking: Mutex<Taking>,
+    crowd: Arc<Crowd>,
 }
+
+/// The messages of a queue that wait in batches, of all its handlers together.
+///
+/// Where as many wait as there can be, no batch gets more messages, however long it waits: all begin with what
+/// they have.
+#[derive(Default)]
+pub(super) struct Crowd {
+    most: usize,
+    waiting: AtomicUsize,
+    batchers: Mutex<Vec<Weak<Batcher>>>,
+}
+
+/// A message that waits in a batch, until this is dropped.
+struct Waiting(Arc<Crowd>);
 
 #[derive(Default)]
 struct Taking {
@@ -54,10 +72,12 @@ struct Open {
     task: Weak<Running>,
 }
 
-/// A message in a batch, and who waits for what becomes of it.
+/// A message in a batch.
 struct Item {
     delivery: Delivery,
-    waiting: oneshot::Sender<Result<Answer, Failure>>,
+    /// Who waits for what becomes of it.
+    told: oneshot::Sender<Result<Answer, Failure>>,
+    _waiting: Waiting,
 }
 
 /// Shutdown came first.
@@ -66,8 +86,61 @@ struct NotBegun;
 /// The task of a batch, held by all that wait for it.
 struct Running(AbortHandle);
 
+impl Crowd {
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            waiting: AtomicUsize::new(0),
+            batchers: Mutex::default(),
+        })
+    }
+
+    /// For one more handler.
+    pub(super) fn batcher(
+        self: &Arc<Self>,
+        entry: &Entry,
+        policy: &QueuePolicy,
+        stop: &CancellationToken,
+    ) -> Arc<Batcher> {
+        let batcher = Arc::new(Batcher::new(entry, policy, stop, self.clone()));
+        self.batchers().push(Arc::downgrade(&batcher));
+        batcher
+    }
+
+    fn enter(self: &Arc<Self>) -> Waiting {
+        self.waiting.fetch_add(1, SeqCst);
+        Waiting(self.clone())
+    }
+
+    /// Lets all batches begin, where nothing more can come.
+    fn begin_if_all_wait(&self) {
+        if self.waiting.load(SeqCst) < self.most {
+            return;
+        }
+        let batchers: Vec<_> = self.batchers().iter().filter_map(Weak::upgrade).collect();
+        for batcher in batchers {
+            batcher.begin_with_what_is_there();
+        }
+    }
+
+    fn batchers(&self) -> MutexGuard<'_, Vec<Weak<Batcher>>> {
+        self.batchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, SeqCst);
+    }
+}
+
 impl Batcher {
-    pub(super) fn new(entry: &Entry, policy: &QueuePolicy, stop: &CancellationToken) -> Self {
+    fn new(
+        entry: &Entry,
+        policy: &QueuePolicy,
+        stop: &CancellationToken,
+        crowd: Arc<Crowd>,
+    ) -> Self {
         let options = &entry.options;
         Self {
             entry: entry.clone(),
@@ -80,6 +153,7 @@ impl Batcher {
             slots: options.slots(policy),
             stop: stop.clone(),
             taking: Mutex::default(),
+            crowd,
         }
     }
 
@@ -95,8 +169,13 @@ impl Batcher {
         start(delivery, move |delivery| {
             let batcher = batcher.clone();
             async move {
-                let (waiting, outcome) = oneshot::channel();
-                let _running = batcher.add(Item { delivery, waiting });
+                let (told, outcome) = oneshot::channel();
+                let _running = batcher.add(Item {
+                    delivery,
+                    told,
+                    _waiting: batcher.crowd.enter(),
+                });
+                batcher.crowd.begin_if_all_wait();
                 // the runtime is shut down, and the handler did not return
                 outcome
                     .await
@@ -121,6 +200,15 @@ impl Batcher {
             let _ = open.full.send(open.items);
         }
         running
+    }
+
+    /// The open batch waits no longer for more messages.
+    fn begin_with_what_is_there(&self) {
+        let open = self.lock().open.take();
+        if let Some(open) = open {
+            // where the task is gone, so are all that waited for it
+            let _ = open.full.send(open.items);
+        }
     }
 
     fn begin(self: &Arc<Self>, number: u64) -> (Arc<Running>, Open) {
@@ -154,7 +242,9 @@ impl Batcher {
                 None => full.await.unwrap_or_default(),
             },
         };
-        items.retain(|item| !item.waiting.is_closed());
+        items.retain(|item| !item.told.is_closed());
+        // what waited as its channel ended comes again, or has come again to this very batch
+        items = leave_out_lost(items);
         match slot {
             Ok(_slot) => self.run(items).await,
             Err(NotBegun) => items.into_iter().for_each(Item::give_back),
@@ -187,7 +277,7 @@ impl Batcher {
     async fn run(&self, items: Vec<Item>) {
         let (deliveries, waiting): (Vec<_>, Vec<_>) = items
             .into_iter()
-            .map(|item| (item.delivery, item.waiting))
+            .map(|item| (item.delivery, item.told))
             .unzip();
         let Some(first) = deliveries.first() else {
             return;
@@ -218,9 +308,17 @@ impl Batcher {
     }
 }
 
+/// The messages that are still here, without those that the source has taken back.
+fn leave_out_lost(items: Vec<Item>) -> Vec<Item> {
+    let (lost, here): (Vec<_>, Vec<_>) =
+        items.into_iter().partition(|item| item.delivery.is_lost());
+    lost.into_iter().for_each(Item::give_back);
+    here
+}
+
 impl Item {
     fn give_back(self) {
-        let _ = self.waiting.send(Ok(Outcome::Requeue.into()));
+        let _ = self.told.send(Ok(Outcome::Requeue.into()));
     }
 }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Entered, Entry, Order, Origin, QueuePolicy,
-    batcher::Batcher,
+    batcher::{Batcher, Crowd},
     registry::crates,
     routes::{Index, Routes},
 };
@@ -43,6 +43,7 @@ struct Making {
     policy: QueuePolicy,
     around: Option<HandlerService>,
     order: Option<Arc<Order>>,
+    crowd: Arc<Crowd>,
     stop: CancellationToken,
 }
 
@@ -53,6 +54,7 @@ pub(crate) struct Route {
     handler: HandlerService,
     /// What is around all handlers of the queue.
     around: Option<Around>,
+    has_layers: bool,
     /// A call that is done, locked while the handler is called again.
     spare: Mutex<Option<HandlerFuture>>,
     pub(crate) retry: Arc<Retry>,
@@ -90,6 +92,7 @@ impl Table {
             making: Making {
                 around: (!layers.is_empty()).then(|| layers.around(HandlerService::found(), stop)),
                 order: policy.ordered_by.as_ref().and_then(Order::new),
+                crowd: Crowd::new(policy.most_in_flight()),
                 policy: policy.clone(),
                 stop: stop.clone(),
             },
@@ -189,7 +192,7 @@ impl Making {
     fn route(&self, entry: &Entry) -> Route {
         let (policy, stop) = (&self.policy, &self.stop);
         let batcher = entry.requirements.is_batch();
-        let batcher = batcher.then(|| Arc::new(Batcher::new(entry, policy, stop)));
+        let batcher = batcher.then(|| self.crowd.batcher(entry, policy, stop));
         let mut route = Route::new(entry, policy, batcher, stop);
         route.around = self.around.clone().map(|layers| Around {
             layers,
@@ -231,6 +234,16 @@ impl Route {
             }
             Poll::Pending => Called::Waits(work),
         }
+    }
+
+    /// Whether the handler takes several messages at once.
+    pub(crate) fn is_batch(&self) -> bool {
+        self.batcher.is_some()
+    }
+
+    /// Whether anything is around the handler.
+    pub(crate) fn is_layered(&self) -> bool {
+        self.has_layers || self.around.is_some()
     }
 
     /// Calls the handler, with what is around it.
@@ -277,6 +290,7 @@ impl Route {
             number: HandlerNumber::of(entry.origin.name),
             handler: options.layers.around(bare, stop),
             around: None,
+            has_layers: !options.layers.is_empty(),
             spare: Mutex::default(),
             retry: Arc::new(
                 options

@@ -70,10 +70,9 @@ impl MemoryAcknowledger {
         let Some((queue, entry)) = self.take(&mut state, tag) else {
             return;
         };
-        let dead = queue
-            .dead_letter(entry, Death::Rejected)
-            .map(Stored::rejected);
-        state.dead_letter(dead.into_iter().collect::<Vec<_>>());
+        if let Some(dead) = queue.dead_letter(entry, Death::Rejected) {
+            state.dead_letter(self.queue, dead.rejected());
+        }
         state.pump(self.queue);
     }
 

@@ -15,18 +15,22 @@ const OVERFLOW: &str = "x-overflow";
 const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
 const DEAD_LETTER_ROUTING_KEY: &str = "x-dead-letter-routing-key";
 const QUEUE_TYPE: &str = "x-queue-type";
-const KNOWN: [&str; 6] = [
+const STRATEGY: &str = "x-dead-letter-strategy";
+const KNOWN: [&str; 7] = [
     MESSAGE_TTL,
     MAX_LENGTH,
     OVERFLOW,
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_ROUTING_KEY,
     QUEUE_TYPE,
+    STRATEGY,
 ];
 const MODELLED: &str = "x-message-ttl, x-max-length, x-overflow, x-dead-letter-exchange, \
-                        x-dead-letter-routing-key and x-queue-type";
+                        x-dead-letter-routing-key, x-dead-letter-strategy and x-queue-type";
 const REJECT_PUBLISH: &str = "reject-publish";
 const CLASSIC: &str = "classic";
+const QUORUM: &str = "quorum";
+const AT_LEAST_ONCE: &str = "at-least-once";
 
 /// What a queue is declared with, checked.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +49,8 @@ pub(super) struct Policy {
     pub(super) max_length: Option<usize>,
     pub(super) overflow: Overflow,
     pub(super) dead_letters: DeadLetters,
+    /// What dies stays until another queue has taken it.
+    pub(super) keeps: bool,
 }
 
 /// What a queue at its `x-max-length` does.
@@ -87,15 +93,17 @@ impl QueueArguments {
             let problem = "needs an x-dead-letter-exchange beside it";
             return Err(Fault::Invalid(problem).of(queue, DEAD_LETTER_ROUTING_KEY));
         }
-        Ok(Self(settings))
+        let settings = Self(settings);
+        if settings.0.contains_key(STRATEGY) && settings.queue_type() != QUORUM {
+            let problem = "needs an x-queue-type of quorum beside it";
+            return Err(Fault::Invalid(problem).of(queue, STRATEGY));
+        }
+        Ok(settings)
     }
 
-    /// The arguments of a queue of ours, but for the one that means nothing here: nothing is lost on the
-    /// way to another queue.
+    /// The arguments of a queue of ours.
     pub(super) fn of(declared: &Declared) -> Result<Self, MemoryError> {
-        let arguments = declared.arguments.iter();
-        let modelled = arguments.filter(|(name, _)| name != "x-dead-letter-strategy");
-        Self::new(&declared.name, modelled.cloned())
+        Self::new(&declared.name, declared.arguments.iter().cloned())
     }
 
     /// Compares with what the queue is declared with.
@@ -129,6 +137,9 @@ impl QueueArguments {
                 None if self.0.contains_key(DEAD_LETTER_EXCHANGE) => DeadLetters::WithTheirOwnKeys,
                 None => DeadLetters::Dropped,
             },
+            keeps: self.text(STRATEGY) == Some(AT_LEAST_ONCE)
+                && self.text(OVERFLOW) == Some(REJECT_PUBLISH)
+                && self.0.contains_key(DEAD_LETTER_EXCHANGE),
         }
     }
 
@@ -164,7 +175,12 @@ fn setting(name: &'static str, value: Value) -> Result<Setting, Fault> {
             "drop-head and reject-publish",
         ),
         DEAD_LETTER_EXCHANGE => one_of(value, &[""], "the default exchange (\"\")"),
-        QUEUE_TYPE => one_of(value, &[CLASSIC, "quorum"], "classic and quorum"),
+        QUEUE_TYPE => one_of(value, &[CLASSIC, QUORUM], "classic and quorum"),
+        STRATEGY => one_of(
+            value,
+            &["at-most-once", AT_LEAST_ONCE],
+            "at-most-once and at-least-once",
+        ),
         _ => {
             let key = text(value)?;
             match short_str("routing key", &key) {
@@ -294,6 +310,7 @@ mod tests {
         assert!(refusal("x-max-length", -1).ends_with("0 or more"));
         assert!(refusal("x-overflow", 1).ends_with("has to be text"));
         assert!(refusal("x-dead-letter-routing-key", "q").contains("x-dead-letter-exchange"));
+        assert!(refusal("x-dead-letter-strategy", "at-least-once").contains("quorum"));
     }
 
     #[test]

@@ -86,7 +86,9 @@ impl MemoryConsumer {
 
 impl MessageConsumer for MemoryConsumer {
     async fn connect(&mut self, dispatcher: &Dispatcher) -> Result<(), ConsumerError> {
-        let beside = self.companions.declared(&dispatcher.retry_delays());
+        let delays = dispatcher.retry_delays();
+        self.companions.check(&delays).map_err(ConsumerError::new)?;
+        let beside = self.companions.declared(&delays);
         // an older subscription ends before the lock is taken that it needs for that
         self.subscription = None;
         let mut state = self.shared.lock();

@@ -20,6 +20,8 @@ pub(super) struct Queue {
     consumers: Vec<Attached>,
     /// The consumer whose turn it is.
     turn: usize,
+    /// What died here and waits until another queue takes it.
+    pub(super) kept: VecDeque<Stored>,
     /// When the head expires, as the timer knows it.
     pub(super) timed: Option<Instant>,
 }
@@ -68,8 +70,14 @@ impl Queue {
             sequence: 0,
             consumers: Vec::new(),
             turn: 0,
+            kept: VecDeque::new(),
             timed: None,
         }
+    }
+
+    /// Whether what dies here stays until another queue takes it.
+    pub(super) fn keeps(&self) -> bool {
+        self.policy.keeps
     }
 
     /// Whether one more message would be rejected.

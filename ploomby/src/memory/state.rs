@@ -1,5 +1,5 @@
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -18,6 +18,13 @@ pub(super) struct Shared(Mutex<State>);
 /// not, so that a consumer never takes another queue for its own.
 pub(super) type QueueId = usize;
 
+/// A message that leaves a queue, other than to a consumer.
+pub(super) struct Dead {
+    stored: Stored,
+    /// The queue that keeps it until another one takes it.
+    keeper: Option<QueueId>,
+}
+
 /// The queues of a broker. One lock is around all of them, so that a message is always in one of
 /// them while it is dead-lettered.
 #[derive(Debug)]
@@ -25,6 +32,8 @@ pub(super) struct State {
     queues: Vec<Option<Queue>>,
     names: HashMap<Arc<str>, QueueId>,
     last_consumer: u64,
+    /// The queues that keep dead letters which no queue takes for now.
+    keepers: BTreeSet<QueueId>,
     pub(super) replies: Replies,
     pub(super) timer: Timer,
 }
@@ -36,6 +45,7 @@ impl Shared {
                 queues: Vec::new(),
                 names: HashMap::new(),
                 last_consumer: 0,
+                keepers: BTreeSet::new(),
                 replies: Replies::default(),
                 timer: Timer::new(shared.clone()),
             }))
@@ -74,6 +84,7 @@ impl State {
         };
         self.names.insert(queue.name.clone(), id);
         self.queues[id] = Some(queue);
+        self.deliver_kept();
         id
     }
 
@@ -85,6 +96,7 @@ impl State {
     pub(super) fn delete(&mut self, name: &str) -> Option<Queue> {
         let id = self.names.remove(name)?;
         let queue = self.queues[id].take()?;
+        self.keepers.remove(&id);
         queue.disband();
         self.timer.head_changed(queue.timed, None);
         Some(queue)
@@ -140,24 +152,62 @@ impl State {
     pub(super) fn pump(&mut self, id: QueueId) {
         let dead = self.pump_one(id);
         if !dead.is_empty() {
-            self.dead_letter(dead);
+            self.bury(dead);
         }
+        self.deliver_kept();
+    }
+
+    /// Brings what a consumer rejected to where the queue's dead letters go.
+    pub(super) fn dead_letter(&mut self, queue: QueueId, stored: Stored) {
+        let keeper = self.queue(queue).keeps().then_some(queue);
+        self.bury([Dead { stored, keeper }]);
     }
 
     /// Brings dead letters to where they go, and those that they displace there.
-    pub(super) fn dead_letter(&mut self, dead: impl Into<VecDeque<Stored>>) {
+    fn bury(&mut self, dead: impl Into<VecDeque<Dead>>) {
         let mut dead = dead.into();
-        while let Some(stored) = dead.pop_front() {
+        while let Some(Dead { stored, keeper }) = dead.pop_front() {
             let stored = Arc::new(stored);
-            for key in stored.routes().filter(|key| !stored.died_in(key)) {
-                let Some(id) = self.find(key) else {
-                    continue;
-                };
+            let is_taken = self.route_dead(&stored, &mut dead);
+            // a queue that is full or gone loses dead letters in RabbitMQ, too, unless they are kept
+            if let (false, Some(keeper)) = (is_taken, keeper) {
+                let kept = Arc::unwrap_or_clone(stored);
+                self.queue_mut(keeper).kept.push_back(kept);
+                self.keepers.insert(keeper);
+            }
+        }
+    }
+
+    /// Whether a queue has taken a dead letter.
+    fn route_dead(&mut self, stored: &Arc<Stored>, dead: &mut VecDeque<Dead>) -> bool {
+        let mut is_taken = false;
+        for key in stored.routes().filter(|key| !stored.died_in(key)) {
+            let Some(id) = self.find(key) else {
+                continue;
+            };
+            dead.extend(self.pump_one(id));
+            if !self.queue(id).rejects() {
+                self.queue_mut(id).publish(stored.clone());
                 dead.extend(self.pump_one(id));
-                // a full queue loses dead letters in RabbitMQ, too
-                if !self.queue(id).rejects() {
-                    self.queue_mut(id).publish(stored.clone());
-                    dead.extend(self.pump_one(id));
+                is_taken = true;
+            }
+        }
+        is_taken
+    }
+
+    /// Brings what is kept to where it goes, as far as it is taken there by now, in the order in which it died.
+    fn deliver_kept(&mut self) {
+        for keeper in std::mem::take(&mut self.keepers) {
+            while let Some(first) = self.queue_mut(keeper).kept.pop_front() {
+                let stored = Arc::new(first);
+                let mut dead = VecDeque::new();
+                let is_taken = self.route_dead(&stored, &mut dead);
+                self.bury(dead);
+                if !is_taken {
+                    let first = Arc::unwrap_or_clone(stored);
+                    self.queue_mut(keeper).kept.push_front(first);
+                    self.keepers.insert(keeper);
+                    break;
                 }
             }
         }
@@ -193,9 +243,11 @@ impl State {
             .expect("the queue was found under this lock")
     }
 
-    fn pump_one(&mut self, id: QueueId) -> Vec<Stored> {
+    fn pump_one(&mut self, id: QueueId) -> Vec<Dead> {
         let queue = self.queue_mut(id);
-        let dead = queue.pump();
+        let keeper = queue.keeps().then_some(id);
+        let dead = queue.pump().into_iter();
+        let dead = dead.map(|stored| Dead { stored, keeper }).collect();
         let due = queue.due();
         let known = std::mem::replace(&mut queue.timed, due);
         if known.is_some() || due.is_some() {

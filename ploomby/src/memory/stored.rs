@@ -83,15 +83,14 @@ impl Stored {
     ) -> Self {
         self.deaths.push(queue.clone());
         let routing_key = self.routing_key().to_owned();
-        let mut cc = None;
         if let Some(key) = key {
             key.clone_into(&mut self.published_mut().routing_key);
+            // the header stays, and names nothing any more
             self.also.clear();
-            cc = self.published.message.headers().contains(CC).then_some(CC);
         }
-        if self.expiration.take().is_some() || cc.is_some() {
+        if self.expiration.take().is_some() {
             let message = &mut self.published_mut().message;
-            message.properties = without(message, cc);
+            message.properties = without(message, None);
         }
         let message = &mut self.published_mut().message;
         message.properties = with_death(message, queue, reason, &routing_key);

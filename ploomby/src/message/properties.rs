@@ -37,7 +37,11 @@ use super::{
 /// }
 /// ```
 #[derive(Clone, Default)]
-pub struct Properties(pub(super) BasicProperties);
+pub struct Properties {
+    pub(super) wire: BasicProperties,
+    /// They came with a message, and so did the message id.
+    is_received: bool,
+}
 
 /// A property, a header or a name that AMQP cannot carry.
 #[derive(Debug, Error)]
@@ -77,13 +81,13 @@ macro_rules! texts {
         /// Text over 255 bytes.
         pub fn $with(mut self, text: &str) -> Result<Self, PropertyError> {
             check_short($what, text)?;
-            self.0.$with(text);
+            self.wire.$with(text);
             Ok(self)
         }
 
         #[doc = concat!("Reads the ", $what, ".")]
         pub fn $name(&self) -> Option<&str> {
-            self.0.$name().map(String::as_str)
+            self.wire.$name().map(String::as_str)
         }
     )+};
 }
@@ -104,8 +108,6 @@ impl Properties {
         correlation_id, with_correlation_id, "correlation id";
         /// The queue that a reply goes to.
         reply_to, with_reply_to, "reply-to";
-        /// The sender's name for this message.
-        message_id, with_message_id, "message id";
         /// The sender's name for this kind of message (AMQP's `type`).
         message_type, with_message_type, "type";
         /// The user who sent it; RabbitMQ refuses any but the connection's own.
@@ -114,67 +116,102 @@ impl Properties {
         app_id, with_app_id, "app id";
     }
 
+    /// The sender's name for this message.
+    ///
+    /// # Errors
+    ///
+    /// Text over 255 bytes.
+    pub fn with_message_id(mut self, text: &str) -> Result<Self, PropertyError> {
+        check_short("message id", text)?;
+        self.wire.with_message_id(text);
+        self.is_received = false;
+        Ok(self)
+    }
+
+    /// Reads the message id.
+    pub fn message_id(&self) -> Option<&str> {
+        self.wire.message_id().map(String::as_str)
+    }
+
+    /// Marks them as those of a message that came from somewhere.
+    pub(crate) fn received(mut self) -> Self {
+        self.is_received = true;
+        self
+    }
+
+    /// Marks them as what is to be sent, the message id included.
+    pub(crate) fn chosen(mut self) -> Self {
+        self.is_received = false;
+        self
+    }
+
+    /// The message id that was chosen for a message that is to be sent: not the one of a message that was
+    /// received.
+    pub(crate) fn chosen_message_id(&self) -> Option<&str> {
+        self.message_id().filter(|_| !self.is_received)
+    }
+
     /// How long the message may wait in a queue; RabbitMQ counts in milliseconds.
     #[must_use]
     pub fn with_expiration(mut self, after: std::time::Duration) -> Self {
-        self.0.with_expiration(&after.as_millis().to_string());
+        self.wire.with_expiration(&after.as_millis().to_string());
         self
     }
 
     /// Whatever a sender may write.
     #[cfg(test)]
     pub(crate) fn with_raw_expiration(mut self, text: &str) -> Self {
-        self.0.with_expiration(text);
+        self.wire.with_expiration(text);
         self
     }
 
     /// Reads the expiration as it was sent: milliseconds in decimal digits.
     pub fn expiration(&self) -> Option<&str> {
-        self.0.expiration().map(String::as_str)
+        self.wire.expiration().map(String::as_str)
     }
 
     /// The priority in queues that were declared with `x-max-priority`.
     #[must_use]
     pub fn with_priority(mut self, priority: u8) -> Self {
-        self.0.with_priority(priority);
+        self.wire.with_priority(priority);
         self
     }
 
     /// Reads the priority.
     pub fn priority(&self) -> Option<u8> {
-        self.0.priority()
+        self.wire.priority()
     }
 
     /// When it was sent, in seconds since 1970.
     #[must_use]
     pub fn with_timestamp(mut self, seconds: u64) -> Self {
-        self.0.with_timestamp(seconds);
+        self.wire.with_timestamp(seconds);
         self
     }
 
     /// Reads when it was sent, in seconds since 1970.
     pub fn timestamp(&self) -> Option<u64> {
-        self.0.timestamp()
+        self.wire.timestamp()
     }
 
     /// Makes the message survive the broker's restart, where its queue is durable. A
     /// [`Publisher`](crate::Publisher) does so by default.
     #[must_use]
     pub fn persistent(mut self) -> Self {
-        self.0.with_delivery_mode(DELIVERY_MODE_PERSISTENT);
+        self.wire.with_delivery_mode(DELIVERY_MODE_PERSISTENT);
         self
     }
 
     /// Lets the message be lost when the broker restarts, which is faster.
     #[must_use]
     pub fn transient(mut self) -> Self {
-        self.0.with_delivery_mode(DELIVERY_MODE_TRANSIENT);
+        self.wire.with_delivery_mode(DELIVERY_MODE_TRANSIENT);
         self
     }
 
     /// What is sent survives the broker's restart, unless the sender says otherwise.
     pub(crate) fn persistent_by_default(self) -> Self {
-        match self.0.delivery_mode() {
+        match self.wire.delivery_mode() {
             Some(_) => self,
             None => self.persistent(),
         }
@@ -182,12 +219,12 @@ impl Properties {
 
     /// Whether the message survives the broker's restart.
     pub fn is_persistent(&self) -> bool {
-        self.0.delivery_mode() == Some(DELIVERY_MODE_PERSISTENT)
+        self.wire.delivery_mode() == Some(DELIVERY_MODE_PERSISTENT)
     }
 
     /// The headers.
     pub fn headers(&self) -> Headers<'_> {
-        Headers::new(self.0.headers())
+        Headers::new(self.wire.headers())
     }
 
     /// Adds a header, or replaces the one of this name.
@@ -207,21 +244,33 @@ impl Properties {
     pub(crate) fn set_header(&mut self, name: &str, value: Value) -> Result<(), PropertyError> {
         let name = short_str("header name", name)?;
         let value = value.into_field()?;
-        let mut table = self.0.headers().cloned().unwrap_or_default();
+        let mut table = self.wire.headers().cloned().unwrap_or_default();
         // `insert` counts a replaced entry twice
         table.remove(&name);
         table.insert(name, value);
-        self.0.with_headers(table);
+        self.wire.with_headers(table);
         Ok(())
     }
 
     #[inline]
-    pub(crate) fn from_wire(properties: BasicProperties) -> Self {
-        Self(properties)
+    pub(crate) fn from_wire(wire: BasicProperties) -> Self {
+        Self {
+            wire,
+            is_received: true,
+        }
+    }
+
+    /// The same properties with these headers alone.
+    pub(crate) fn with_headers(
+        mut self,
+        headers: &[(String, Value)],
+    ) -> Result<Self, PropertyError> {
+        self.wire.with_headers(field_table(headers)?);
+        Ok(self)
     }
 
     pub(crate) fn into_wire(self) -> BasicProperties {
-        self.0
+        self.wire
     }
 
     /// The same properties with a table of headers that was built here.
@@ -231,7 +280,7 @@ impl Properties {
     pub(crate) fn rebuilt(mut self) -> Result<Self, PropertyError> {
         if !self.headers().is_empty() {
             let table = field_table(&self.headers().to_list())?;
-            self.0.with_headers(table);
+            self.wire.with_headers(table);
         }
         Ok(self)
     }
@@ -243,8 +292,8 @@ impl Properties {
         keep_user_id: bool,
     ) -> Result<Self, PropertyError> {
         let table = field_table(headers)?;
-        let old = &self.0;
-        Ok(Self(BasicProperties::new(
+        let old = &self.wire;
+        let wire = BasicProperties::new(
             old.content_type().cloned(),
             old.content_encoding().cloned(),
             Some(table),
@@ -259,7 +308,11 @@ impl Properties {
             old.user_id().filter(|_| keep_user_id).cloned(),
             old.app_id().cloned(),
             old.cluster_id().cloned(),
-        )))
+        );
+        Ok(Self {
+            wire,
+            is_received: self.is_received,
+        })
     }
 
     /// The size of all properties on the wire, at most.
@@ -274,7 +327,7 @@ impl Properties {
             self.message_type(),
             self.user_id(),
             self.app_id(),
-            self.0.cluster_id().map(String::as_str),
+            self.wire.cluster_id().map(String::as_str),
         ];
         let texts: usize = texts.iter().flatten().map(|text| 1 + text.len()).sum();
         let headers: usize = self
@@ -292,21 +345,21 @@ impl PartialEq for Properties {
     fn eq(&self, other: &Self) -> bool {
         fn texts(properties: &Properties) -> [Option<&str>; 10] {
             let texts = [
-                properties.0.content_type(),
-                properties.0.content_encoding(),
-                properties.0.correlation_id(),
-                properties.0.reply_to(),
-                properties.0.expiration(),
-                properties.0.message_id(),
-                properties.0.message_type(),
-                properties.0.user_id(),
-                properties.0.app_id(),
-                properties.0.cluster_id(),
+                properties.wire.content_type(),
+                properties.wire.content_encoding(),
+                properties.wire.correlation_id(),
+                properties.wire.reply_to(),
+                properties.wire.expiration(),
+                properties.wire.message_id(),
+                properties.wire.message_type(),
+                properties.wire.user_id(),
+                properties.wire.app_id(),
+                properties.wire.cluster_id(),
             ];
             texts.map(|text| text.map(String::as_str))
         }
         let numbers = |properties: &Self| {
-            let properties = &properties.0;
+            let properties = &properties.wire;
             (
                 properties.delivery_mode(),
                 properties.priority(),

@@ -52,7 +52,7 @@ impl<'r> Parts<'r> {
     #[inline]
     pub(crate) fn swap(self, message: &mut Message, arrival: &mut Arrival) {
         if let (Some(deliver), Some(properties)) = (self.deliver, self.properties) {
-            mem::swap(&mut message.properties.0, properties);
+            mem::swap(&mut message.properties.wire, properties);
             mem::swap(&mut arrival.0, deliver);
             message.body = self.body;
         }
@@ -60,7 +60,7 @@ impl<'r> Parts<'r> {
 
     pub(crate) fn take(self) -> Option<(Message, Arrival)> {
         let message = Message {
-            properties: Properties(self.properties.take()?),
+            properties: Properties::from_wire(self.properties.take()?),
             body: self.body,
         };
         Some((message, Arrival(self.deliver.take()?)))

@@ -9,14 +9,16 @@ use serde::Serialize;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::PublishError;
+use super::{PublishError, history};
 use crate::{
     codec::Codec,
+    consumer::companions::LONGEST_WAIT,
     delivery::{self, KeySource},
     handler::NoKey,
     message::{
         Addressed, Message, Properties, PropertyError, Routing, Value, properties::check_short,
     },
+    settle::whole_milliseconds,
 };
 
 /// The setters of a type that has a [`Draft`] at `$draft`.
@@ -63,8 +65,19 @@ macro_rules! draft_setters {
         }
 
         /// Body and properties, in place of all that was set before.
+        ///
+        /// A message that was received is a new one as it is sent on: it gets a message id of its own, and starts
+        /// without ploomby's private headers and without what the broker added, as
+        /// [`Delivery::message`](crate::Delivery::message) lists them. [`verbatim`](Self::verbatim) keeps all.
         pub fn message(mut $self, message: $crate::Message) -> Self {
             $draft.set_message(message);
+            $self
+        }
+
+        /// Body and properties exactly as they are, in place of all that was set before: such as for a tool that
+        /// moves messages. What counted on the way that the message came, such as its attempts, counts on.
+        pub fn verbatim(mut $self, message: $crate::Message) -> Self {
+            $draft.set_verbatim(message);
             $self
         }
 
@@ -82,7 +95,8 @@ macro_rules! draft_setters {
         }
 
         /// The properties, the headers among them, in place of all that were set before. A payload
-        /// and a key that are set keep theirs.
+        /// and a key that are set keep theirs. Of properties that were received the same is left out as of a
+        /// [`message`](Self::message).
         pub fn properties(mut $self, properties: $crate::Properties) -> Self {
             $draft.set_properties(properties);
             $self
@@ -144,6 +158,10 @@ enum Contradiction {
     DelayAndExpiration,
     #[error("only a message to a queue can be delayed, not one through an exchange")]
     DelayThroughExchange,
+    #[error(
+        "a message cannot be delayed by more than ten years, which is the longest that RabbitMQ counts"
+    )]
+    DelayTooLong,
 }
 
 impl Draft {
@@ -188,7 +206,14 @@ impl Draft {
 
     pub(crate) fn set_message(&mut self, message: Message) {
         let (properties, body) = message.into_parts();
-        self.properties = Some(properties);
+        self.set_properties(properties);
+        self.body = body;
+        self.content_type = None;
+    }
+
+    pub(crate) fn set_verbatim(&mut self, message: Message) {
+        let (properties, body) = message.into_parts();
+        self.properties = Some(properties.chosen());
         self.body = body;
         self.content_type = None;
     }
@@ -206,6 +231,7 @@ impl Draft {
 
     pub(crate) fn set_properties(&mut self, properties: Properties) {
         self.properties = Some(properties);
+        self.change(history::taken_off);
     }
 
     pub(crate) fn set_priority(&mut self, priority: u8) {
@@ -220,8 +246,9 @@ impl Draft {
         self.change(|properties| Ok(properties.transient()));
     }
 
+    /// In whole milliseconds, as the broker counts: a delay is the least time that a message waits.
     pub(crate) fn set_delay(&mut self, delay: Duration) {
-        self.delay = (!delay.is_zero()).then_some(delay);
+        self.delay = (!delay.is_zero()).then(|| whole_milliseconds(delay));
     }
 
     pub(crate) fn allow_unroutable(&mut self) {
@@ -253,7 +280,10 @@ impl Draft {
             self.change(|properties| properties.with_content_type(content_type));
         }
         self.write_key();
-        self.change(|properties| match properties.message_id() {
+        if self.delay.is_some() {
+            self.change(history::deaths_aside);
+        }
+        self.change(|properties| match properties.chosen_message_id() {
             Some(_) => Ok(properties),
             None => {
                 let mut text = Uuid::encode_buffer();
@@ -295,6 +325,9 @@ impl Draft {
             }
             if !self.exchange.is_empty() {
                 self.note(Contradiction::DelayThroughExchange.into());
+            }
+            if self.delay.is_some_and(|delay| delay > LONGEST_WAIT) {
+                self.note(Contradiction::DelayTooLong.into());
             }
         }
     }

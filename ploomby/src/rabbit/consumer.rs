@@ -20,7 +20,7 @@ use super::{
     url::{RabbitUrl, UrlError},
 };
 use crate::{
-    consumer::{MessageConsumer, MessageConsumerFactory, options::check_name},
+    consumer::{MessageConsumer, MessageConsumerFactory},
     dispatcher::Dispatcher,
     handler::QueuePolicy,
     message::Value,
@@ -363,9 +363,10 @@ impl RabbitConsumer {
 impl MessageConsumer for RabbitConsumer {
     async fn connect(&mut self, dispatcher: &Dispatcher) -> Result<(), ConsumerError> {
         self.retry_delays = dispatcher.retry_delays();
-        for beside in self.copies.companions().declared(&self.retry_delays) {
-            check_name(&beside.name).map_err(ConsumerError::new)?;
-        }
+        let companions = self.copies.companions();
+        companions
+            .check(&self.retry_delays)
+            .map_err(ConsumerError::new)?;
         self.session = Some(self.start().await.map_err(ConsumerError::new)?);
         Ok(())
     }

@@ -11,6 +11,12 @@ use tracing::error;
 
 use crate::outcome::Failure;
 
+/// A delay in whole milliseconds, as the broker counts: it is the least time that a message waits.
+pub(crate) fn whole_milliseconds(delay: Duration) -> Duration {
+    let milliseconds = delay.as_nanos().div_ceil(1_000_000);
+    Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX))
+}
+
 /// How often a handler tries a message, and how long the message waits between two attempts.
 ///
 /// It waits in the broker, in a queue of its own for each delay, so that neither a restart nor a
@@ -212,8 +218,7 @@ impl Retry {
                 .copied()
                 .unwrap_or_default(),
         };
-        let milliseconds = delay.as_nanos().div_ceil(1_000_000);
-        Duration::from_millis(u64::try_from(milliseconds).unwrap_or(u64::MAX))
+        whole_milliseconds(delay)
     }
 }
 

@@ -529,3 +529,68 @@ pub(crate) async fn state_stands_beside_a_batch(bed: Arc<Bed>) {
     assert_eq!(handled.next_note().await, "6");
     app.shut_down().await.unwrap();
 }
+
+/// Each waits for more messages than the other leaves room for.
+pub(crate) async fn handlers_of_batches_share_a_prefetch(bed: Arc<Bed>) {
+    const COUNT: u32 = 40;
+
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let noting = move |batch: Batch<u32>| async move {
+        for number in batch.into_payloads() {
+            seen.note(number.to_string());
+        }
+    };
+    let handlers = HandlerRegistry::new()
+        .register("even", noting)
+        .register("odd", noting);
+    let wait = Duration::from_secs(5);
+    let set_up = queue_of(&queue)
+        .prefetch(10)
+        .batch_size(10)
+        .batch_wait(wait);
+    bed.declare(&queue, &[]).await;
+    for number in 0..COUNT {
+        let key = if number % 2 == 0 { "even" } else { "odd" };
+        bed.send(&queue, key, number.to_string()).await;
+    }
+    let begun = std::time::Instant::now();
+    let app = bed.start_queue(set_up, handlers).await;
+    let mut numbers: Vec<u32> = Vec::new();
+    for _ in 0..COUNT {
+        numbers.push(handled.next_note().await.parse().unwrap());
+    }
+    // the last of them may wait, and not each ten
+    assert!(begun.elapsed() < 3 * wait, "{:?}", begun.elapsed());
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(0..COUNT));
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+}
+
+pub(crate) async fn a_batch_leaves_out_what_went_with_its_queue(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let (arrived, mut arrivals) = ploomby_tests::seen();
+    let layer = layer_fn(move |service: HandlerService| {
+        service_fn(move |delivery: Delivery| {
+            arrived.note("arrived");
+            let mut service = service.clone();
+            async move { service.call(delivery).await.map_err(BoxError::from) }
+        })
+    });
+    let options = batches(4, NEVER).layer(layer);
+    let app = bed.start(&queue, noting(options, seen)).await;
+    send_all(&bed, &queue, 0..2).await;
+    for _ in 0..2 {
+        arrivals.next_note().await;
+    }
+    bed.delete(&queue).await;
+    bed.until_exists(&queue).await;
+    eventually(DEADLINE, async || bed.consumer_count(&queue).await == 1).await;
+    send_all(&bed, &queue, 2..4).await;
+    assert_eq!(handled.next_note().await, "[2, 3]");
+    app.shut_down().await.unwrap();
+    assert!(handled.is_empty());
+    assert!(bed.is_empty(&queue).await);
+}

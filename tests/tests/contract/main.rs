@@ -18,6 +18,7 @@ mod replies;
 mod retries;
 mod rpc;
 mod running;
+mod sending_on;
 mod settlement;
 mod shutdown;
 mod startup;
@@ -83,10 +84,25 @@ contract! {
         a_message_that_was_handled_is_not_handled_again,
         an_id_counts_once_its_handler_is_done,
         the_id_of_a_handler_that_was_dropped_is_free_again,
+        a_store_that_is_away_condemns_nothing,
+        what_was_handled_is_noted_once_the_store_is_back,
+        what_waits_for_the_store_goes_back_at_shutdown,
+        the_wait_for_a_claim_is_no_time_of_the_handlers,
         an_id_is_released_where_its_handler_is_dropped_on_the_way,
+        an_empty_id_is_none,
+        an_id_with_a_byte_that_databases_refuse_is_one,
+        a_message_that_its_handler_sends_again_is_a_new_one,
         a_message_of_two_queues_is_handled_in_both,
         a_request_is_answered_each_time,
         a_message_waits_for_its_twin;
+    sending_on:
+        a_message_that_is_sent_on_starts_anew,
+        what_is_sent_on_has_an_id_of_its_own_unless_told_otherwise,
+        what_died_before_is_delayed_all_the_same,
+        nothing_is_sent_before_it_is_awaited,
+        a_delay_is_never_shortened_to_whole_milliseconds,
+        a_delayed_message_is_kept_until_its_queue_is_there_and_has_room,
+        what_would_wait_for_more_than_ten_years_is_refused;
     typed:
         a_handler_is_sent_to_and_called_by_its_function,
         a_function_without_a_key_is_refused,
@@ -120,6 +136,8 @@ contract! {
         a_payload_that_borrows_from_the_message_arrives;
     batches:
         a_full_batch_does_not_wait,
+        handlers_of_batches_share_a_prefetch,
+        a_batch_leaves_out_what_went_with_its_queue,
         a_batch_that_is_not_full_waits_so_long,
         an_item_is_settled_by_itself,
         an_undecodable_item_is_no_part_of_the_batch,

@@ -49,6 +49,49 @@ async fn a_handler_that_outlives_its_connection_does_no_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_waits_as_its_connection_is_lost_is_in_its_batch_once() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let queue = bed.queue_name();
+            bed.declare(&queue, &[("x-queue-type", "quorum".into())])
+                .await;
+            let (seen, mut handled) = seen();
+            let work = move |batch: Batch<u32>| async move {
+                let mut numbers = batch.into_payloads();
+                numbers.sort_unstable();
+                seen.note(format!("{numbers:?}"));
+            };
+            let options = HandlerOptions::new()
+                .batch_size(4)
+                .batch_wait(Duration::from_secs(3600));
+            let arrived = move |()| async move { seen.note("arrived") };
+            let handlers = HandlerRegistry::new()
+                .register_with("work", options, work)
+                .register("other", arrived);
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY));
+            let app = Bed::start_at(&url, set_up, handlers).await;
+            for number in ["0", "1"] {
+                bed.send(&queue, "work", number).await;
+            }
+            bed.send(&queue, "other", "null").await;
+            // by then the others wait in their batch
+            assert_eq!(handled.next_note().await, "arrived");
+            proxy.cut();
+            // the batch is full, of two that are lost and the same two again
+            assert_eq!(handled.next_note().await, "[0, 1]");
+            for number in ["2", "3", "4", "5"] {
+                bed.send(&queue, "work", number).await;
+            }
+            assert_eq!(handled.next_note().await, "[2, 3, 4, 5]");
+            app.shut_down().await.unwrap();
+            assert!(bed.is_empty(&queue).await);
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_that_outlives_its_connection_is_handled_again() {
     Bed::rabbit()
         .await

@@ -179,3 +179,59 @@ async fn a_shorter_wait_is_not_held_up_by_a_longer_one_in_another_queue() {
     sleep(Duration::from_secs(60)).await;
     assert_eq!(ready_untouched(&broker, "slow"), 0);
 }
+
+/// A queue in which messages wait for another one, which keeps what that one does not take.
+fn declare_waiting(broker: &MemoryBroker, queue: &str) {
+    let waiting = arguments([
+        ("x-queue-type", "quorum".into()),
+        ("x-message-ttl", 10.into()),
+        ("x-dead-letter-exchange", "".into()),
+        ("x-dead-letter-routing-key", queue.into()),
+        ("x-dead-letter-strategy", "at-least-once".into()),
+        ("x-overflow", "reject-publish".into()),
+    ]);
+    broker.declare_queue("waiting", waiting).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_a_queue_that_is_gone_is_kept_until_it_is_there() {
+    let broker = broker();
+    declare_waiting(&broker, "q");
+    publish_all(&broker, "waiting", &["a", "b"]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(broker.ready_count("waiting"), 0);
+    broker.declare_queue("other", []).unwrap();
+    broker.declare_queue("q", []).unwrap();
+    assert_eq!(get(&broker, "q").as_deref(), Some("a"));
+    assert_eq!(get(&broker, "q").as_deref(), Some("b"));
+    assert_eq!(get(&broker, "q"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_a_queue_that_is_full_is_kept_until_there_is_room() {
+    let broker = broker();
+    declare_waiting(&broker, "q");
+    let full = arguments([
+        ("x-max-length", 1.into()),
+        ("x-overflow", "reject-publish".into()),
+    ]);
+    broker.declare_queue("q", full).unwrap();
+    publish_all(&broker, "q", &["first"]);
+    publish_all(&broker, "waiting", &["a", "b"]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    for body in ["first", "a", "b"] {
+        assert_eq!(get(&broker, "q").as_deref(), Some(body));
+    }
+    assert_eq!(get(&broker, "q"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_deleted_queue_kept_is_gone_with_it() {
+    let broker = broker();
+    declare_waiting(&broker, "q");
+    publish_all(&broker, "waiting", &["a"]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    broker.delete_queue("waiting");
+    broker.declare_queue("q", []).unwrap();
+    assert_eq!(get(&broker, "q"), None);
+}
