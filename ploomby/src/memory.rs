@@ -69,6 +69,18 @@
 //! - Connections, channels, heartbeats, virtual hosts, users, permissions, memory alarms and the
 //!   acknowledgement timeout.
 //!
+//! # What differs
+//!
+//! Random programs run here and on RabbitMQ, and are compared. What stays different, beside what is not modelled:
+//!
+//! - A queue with `reject-publish` takes one or two messages more in RabbitMQ than its `x-max-length` says.
+//! - A [`Publisher`](crate::Publisher) looks for the queue of each delayed message here. In RabbitMQ it does so for the
+//!   first one of each delay: what is sent after the queue was deleted waits until the queue is there again.
+//! - RabbitMQ 3 believes an `x-death` that a sender wrote, and drops a dead letter that died in its target before.
+//!   RabbitMQ 4 and this broker do not.
+//! - A quorum queue of RabbitMQ counts by itself how often a message came back (`x-delivery-count`), and delivers it
+//!   again at once. Here ploomby counts with a copy, as in a classic queue.
+//!
 //! # Time
 //!
 //! What expires is found by whoever uses the queue, and by one task, while messages that can expire
