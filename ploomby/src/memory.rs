@@ -80,6 +80,7 @@
 //!   RabbitMQ 4 and this broker do not.
 //! - A quorum queue of RabbitMQ counts by itself how often a message came back (`x-delivery-count`), and delivers it
 //!   again at once. Here ploomby counts with a copy, as in a classic queue.
+//! - What is published to a quorum queue of RabbitMQ that was deleted and is declared again may be refused for a moment.
 //!
 //! # Time
 //!

@@ -197,9 +197,18 @@ impl<'a> Run<'a> {
 
     fn handlers(&self) -> HandlerRegistry {
         let (handled, names) = (self.handled.clone(), self.names.clone());
+        // what is sent as the broker has not noticed the cut comes once more
+        let is_cut = self
+            .program
+            .steps
+            .iter()
+            .any(|step| matches!(step, Step::Cut));
         let work = move |acts: Vec<u32>, delivery: Delivery, publisher: Publisher| {
             let (handled, names) = (handled.clone(), names.clone());
-            async move { handle(&acts, &delivery, &publisher, &names, &handled).await }
+            async move {
+                let redelivered = (!is_cut).then(|| delivery.is_redelivered());
+                handle(&acts, &delivery, redelivered, &publisher, &names, &handled).await
+            }
         };
         HandlerRegistry::new().register("work", work)
     }
@@ -241,6 +250,8 @@ impl<'a> Run<'a> {
                     proxy.cut();
                 }
             }
+            // what comes to a quorum queue of RabbitMQ that was deleted and is there again may be refused for a moment
+            Step::Delete(Place::Work) if self.program.is_quorum => {}
             Step::Delete(place) => {
                 self.bed.delete(self.names.of(*place)).await;
                 self.exists.insert(*place, false);
@@ -478,6 +489,7 @@ fn code(act: Act) -> usize {
 async fn handle(
     acts: &[u32],
     delivery: &Delivery,
+    redelivered: Option<bool>,
     publisher: &Publisher,
     names: &Names,
     handled: &Mutex<Vec<String>>,
@@ -489,14 +501,19 @@ async fn handle(
         .headers()
         .iter()
         .filter(|(name, _)| {
-            !name.contains("x-") && !name.contains("CC") && *name != "ploomby-redeliveries"
+            // a quorum queue of RabbitMQ counts by itself what comes back, without a copy that says so
+            let of_copies = [
+                "ploomby-redeliveries",
+                "ploomby-exchange",
+                "ploomby-routing-key",
+            ];
+            !name.contains("x-") && !name.contains("CC") && !of_copies.contains(name)
         })
         .collect();
     headers.sort_by(|(one, _), (other, _)| one.cmp(other));
     let note = |text: String| handled.lock().unwrap().push(names.hidden(&text));
     note(format!(
-        "{act:?} at attempt {attempt}, redelivered: {}, by {:?}: {headers:?}",
-        delivery.is_redelivered(),
+        "{act:?} at attempt {attempt}, redelivered: {redelivered:?}, by {:?}: {headers:?}",
         delivery.routing_key(),
     ));
     let message = || delivery.message().clone();
