@@ -55,6 +55,7 @@ pub(crate) struct Route {
     /// What is around all handlers of the queue.
     around: Option<Around>,
     has_layers: bool,
+    is_batch: bool,
     /// A call that is done, locked while the handler is called again.
     spare: Mutex<Option<HandlerFuture>>,
     pub(crate) retry: Arc<Retry>,
@@ -238,7 +239,7 @@ impl Route {
 
     /// Whether the handler takes several messages at once.
     pub(crate) fn is_batch(&self) -> bool {
-        self.batcher.is_some()
+        self.is_batch
     }
 
     /// Whether anything is around the handler.
@@ -291,6 +292,7 @@ impl Route {
             handler: options.layers.around(bare, stop),
             around: None,
             has_layers: !options.layers.is_empty(),
+            is_batch: entry.requirements.is_batch(),
             spare: Mutex::default(),
             retry: Arc::new(
                 options
