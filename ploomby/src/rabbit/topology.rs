@@ -134,7 +134,7 @@ async fn declare_alone(asker: &mut Asker<'_>, declared: &Declared) -> Result<(),
             return Err(TopologyError::Different {
                 queue: queue.clone(),
                 purpose: declared.purpose,
-                difference,
+                difference: Box::new(difference),
                 closed,
             });
         }

@@ -191,7 +191,7 @@ impl PendingCall {
     /// The correlation id of the request, which only the reply of who received that can have.
     pub(crate) fn correlation_id(&self) -> String {
         let Self { secret, number, .. } = self;
-        format!("{secret:0width$x}{number}", width = SECRET_DIGITS)
+        format!("{secret:0SECRET_DIGITS$x}{number}")
     }
 
     pub(crate) fn number(&self) -> u64 {

@@ -29,7 +29,8 @@ pub(crate) enum TopologyError {
     Different {
         queue: String,
         purpose: Purpose,
-        difference: Difference,
+        // boxed: every result of the publisher would be as large
+        difference: Box<Difference>,
         closed: Closed,
     },
     #[error("the connection was lost while queues were declared: {0}")]
