@@ -17,11 +17,13 @@ pub use self::{
 
 mod addressed;
 mod decode;
+pub(crate) mod fields;
 mod fit;
 pub(crate) mod header_names;
 mod headers;
 pub(crate) mod properties;
-mod value;
+pub(crate) mod raw_text;
+pub(crate) mod value;
 pub(crate) mod wire;
 
 /// A message: [`Properties`] (with the headers among them) and a body.

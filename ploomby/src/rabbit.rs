@@ -4,6 +4,8 @@
 //!
 //! - `url`, `tls`: where the broker is, who asks, and how both prove it;
 //! - `dial`: a stream to the broker;
+//! - `io_thread`: the thread that all connections live on;
+//! - `guard`: what stands between amqprs and the broker;
 //! - `options`: what can be chosen for each queue;
 //! - `connection`: one connection that several channels share, opened again when it is lost;
 //! - `topology`: the queues that must be there;
@@ -12,38 +14,34 @@
 //! - `copies`: where messages go that failed;
 //! - `publisher`: publishing with confirms;
 //! - `line`: publishing in order, whatever becomes of the connection;
-//! - `replies`: what comes back to calls, and sending what handlers answer;
-//! - `quarantine`: taking messages out of a queue that amqprs cannot read.
+//! - `replies`: what comes back to calls, and sending what handlers answer.
 //!
 //! # Limits
 //!
-//! RabbitMQ carries any bytes as text in headers, properties and routing keys. amqprs reads UTF-8
-//! alone and closes the connection on anything else. A message with other text costs the consumers
-//! that share the connection some seconds: after three connections that died young, ploomby takes
-//! it to the dead-letter queue, byte for byte, with the reason `malformed`. Only a client of another
-//! kind can read it there. Bytes belong in a header of type byte array, which ploomby reads like any
-//! other.
+//! RabbitMQ carries any bytes as text, and tables inside of each other to any depth; amqprs reads UTF-8 alone, and
+//! overflows its stack. So what is not UTF-8 is escaped before amqprs sees it, and becomes what it was in whatever
+//! is sent on: a copy, a reply, its address. A program reads a header that is no text, or that is nested more than
+//! 32 levels deep, as bytes. In a routing key, an id or another property, each byte that belongs to no character
+//! reads as one character of the block `U+10FE80` to `U+10FEFF`, and no two texts become the same. One that has
+//! no room for that, of more than 60 such bytes, reads as a text that is made of it.
 //!
-//! It needs `basic.get`, which RabbitMQ refuses for a queue with an exclusive consumer, among
-//! others: then the message stops its queue until it is taken out by hand. A message whose headers
-//! fill a frame to the last byte may not be moved either.
+//! A broker that sends what is no AMQP, or what nobody asked for, loses that connection alone. The log says what
+//! it was.
 //!
-//! amqprs reads nested headers without a limit on their depth: some 4,500 levels (500, without
-//! optimization) overflow a stack of 2 MiB, which ends the process. The deepest nesting that a frame
-//! of 128 KiB has room for takes less than 16 MiB of stack. Where programs publish that you do not
-//! trust, run ploomby on threads that have as much:
-//! `tokio::runtime::Builder::new_multi_thread().thread_stack_size(16 * 1024 * 1024)`. It is address
-//! space, and becomes memory only where it is used.
+//! A connection over which nothing comes any more is given up after two intervals of the parameter `heartbeat`,
+//! 40 seconds unless told otherwise. Bytes count, not frames: a large message on a slow line keeps it. What cannot
+//! be written stays with the operating system until that gives the connection up, too.
 //!
-//! amqprs does not announce that it understands `connection.blocked`: a broker that is short of
-//! memory or disk shows only in confirms that do not come, which the log tells after 5 seconds.
-//!
-//! A connection over which nothing comes any more is given up after two intervals of the parameter
-//! `heartbeat`, 40 seconds unless told otherwise. What cannot be written to it stays with the
-//! operating system until that gives the connection up, too.
+//! All connections live on a thread of their own, `ploomby-io`, which starts with the first. amqprs reaches the
+//! broker through a port on the loopback interface that lets nobody else in; a program needs that interface. A
+//! program that is built with `panic = "abort"` ends with a panic of amqprs, too, where others lose the connection
+//! that it was about.
 //!
 //! With a certificate alone, without a password (`EXTERNAL`), amqprs cannot log in.
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use self::guard::fuzzing;
 pub use self::{
     consumer::{Connections, RabbitConsumer, RabbitConsumerFactory},
     options::{RabbitOptions, Reconnect},
@@ -62,10 +60,11 @@ mod consumer;
 mod copies;
 mod declarations;
 mod dial;
+mod guard;
+mod io_thread;
 mod line;
 mod options;
 mod publisher;
-mod quarantine;
 mod replies;
 mod session;
 #[cfg(feature = "tls")]

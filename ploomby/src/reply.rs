@@ -22,7 +22,7 @@ pub use self::{
 use crate::{
     codec::{Codec, EncodeError, Format},
     delivery::{Delivery, Replies, ReplyAddress, ReplyStyle, plain_body},
-    message::{Message, Properties, PropertyError},
+    message::{Message, Properties},
     outcome::{ErrorReply, Failure},
 };
 
@@ -61,13 +61,9 @@ pub(crate) fn value<T: Serialize + ?Sized>(
 }
 
 /// Gives a reply the correlation id of its request.
-pub(crate) fn correlated(reply: Message, request: &Properties) -> Result<Message, PropertyError> {
-    let Some(correlation_id) = request.correlation_id() else {
-        return Ok(reply);
-    };
+pub(crate) fn correlated(reply: Message, request: &Properties) -> Message {
     let (properties, body) = reply.into_parts();
-    let properties = properties.with_correlation_id(correlation_id)?;
-    Ok(Message::new(body).with_properties(properties))
+    Message::new(body).with_properties(properties.correlated_with(request))
 }
 
 /// The value of a handler as the reply to its request, where that asks for one.
@@ -117,7 +113,7 @@ fn answer(
         return Ok(None);
     };
     let codec = codec_for(properties, request.decoding().codec);
-    let reply = correlated(reply(codec)?, properties)?;
+    let reply = correlated(reply(codec)?, properties);
     let is_allowed = replying.allows(&address, &reply, request.body().len());
     Ok(is_allowed.then_some(Addressed { address, reply }))
 }

@@ -16,8 +16,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-pub(crate) use self::retry::whole_milliseconds;
-pub(crate) use self::{acknowledger::NobodyThere, copy::unix_seconds, pause::RequeuePause};
+pub(crate) use self::{acknowledger::NobodyThere, pause::RequeuePause, retry::whole_milliseconds};
 pub use self::{
     acknowledger::{Acknowledger, ConsumerError},
     retry::Retry,

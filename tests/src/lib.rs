@@ -6,12 +6,14 @@
 //! - [`Bed`]: a broker, embedded or RabbitMQ, and the queues that a test uses on it
 //! - [`Proxy`]: cuts, stalls and throttles the connections to a broker
 //! - [`Distance`]: has what goes to a broker and back take its time
+//! - [`FakeBroker`]: speaks AMQP, and lies when it is told to
 //! - [`RawClient`]: publishes and gets properties as bytes
 //! - [`seen`]: what handlers note, and a test waits for
 //! - [`eventually`], [`eventually_some`]: waiting for a condition, with a deadline
 //! - [`unique_name`]: names that no other test uses
 
 mod bed;
+mod fake_broker;
 mod linked;
 mod name;
 mod proxy;
@@ -22,6 +24,7 @@ mod seen;
 mod wait;
 
 pub use bed::{Bed, DEADLINE, KEY};
+pub use fake_broker::{FakeBroker, Manner};
 pub use linked::from_another_crate;
 pub use name::unique_name;
 pub use proxy::{Cut, Direction, Distance, Method, Proxy};

@@ -1,4 +1,4 @@
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -66,6 +66,30 @@ impl RawClient {
     /// Publishes to a queue, and waits until it is there.
     pub fn publish(&mut self, queue: &str, properties: &[u8], body: &[u8]) {
         self.publish_to(b"", queue.as_bytes(), properties, body);
+    }
+
+    /// The same, where the broker may not take the message; then this client is of no use any more.
+    ///
+    /// # Errors
+    ///
+    /// The broker closed the channel or the connection.
+    pub fn try_publish(&mut self, queue: &str, properties: &[u8], body: &[u8]) -> io::Result<()> {
+        let publish = [&[0, 0][..], &short(b""), &short(queue.as_bytes()), &[0]].concat();
+        let len = u64::try_from(body.len()).unwrap();
+        let header = [&[0, 60, 0, 0][..], &len.to_be_bytes(), properties].concat();
+        let method = [&[0, 60, 0, 40][..], &publish].concat();
+        let message = [(METHOD, &method[..]), (HEADER, &header[..]), (BODY, body)]
+            .map(|(kind, payload)| [&[kind, 0, 1][..], &long(payload), &[END][..]].concat());
+        self.stream.write_all(&message.concat())?;
+        let mut head = [0; 7];
+        self.stream.read_exact(&mut head)?;
+        let len = u32::from_be_bytes([head[3], head[4], head[5], head[6]]);
+        let mut answer = vec![0; usize::try_from(len).unwrap() + 1];
+        self.stream.read_exact(&mut answer)?;
+        match answer[..4] {
+            [0, 60, 0, 80] => Ok(()),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
     }
 
     /// Publishes to an exchange, and waits until the broker has the message.

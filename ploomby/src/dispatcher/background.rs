@@ -142,7 +142,7 @@ impl Dispatcher {
     /// goes back.
     #[cfg_attr(
         not(any(feature = "gzip", feature = "zstd")),
-        expect(clippy::unused_self, reason = "nothing is unpacked")
+        allow(clippy::unused_self, reason = "nothing is unpacked")
     )]
     async fn run(&self, route: &Arc<Route>, delivery: Delivery, held: impl Send) -> Decision {
         #[cfg(any(feature = "gzip", feature = "zstd"))]

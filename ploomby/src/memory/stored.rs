@@ -135,10 +135,9 @@ impl Death {
 ///
 /// Source: [dead letter exchanges](https://www.rabbitmq.com/docs/dlx#effects).
 fn with_death(message: &Message, queue: &str, reason: Death, routing_key: &str) -> Properties {
-    let mut headers = message.headers().to_list();
-    let earlier = headers.iter().position(|(name, _)| name == DEATHS);
-    let mut deaths = match earlier.map(|at| headers.remove(at)) {
-        Some((_, Value::Array(deaths))) => deaths,
+    let mut headers = message.headers().to_fields();
+    let mut deaths = match message.headers().get(DEATHS) {
+        Some(Value::Array(deaths)) => deaths,
         _ => Vec::new(),
     };
     let is_the_same = |death: &Value| {
@@ -173,8 +172,8 @@ fn with_death(message: &Message, queue: &str, reason: Death, routing_key: &str) 
             entry("routing-keys", Value::Array(vec![routing_key.into()])),
         ]),
     );
-    headers.push((DEATHS.to_owned(), Value::Array(deaths)));
-    let properties = message.properties.for_copy(&headers, true);
+    let set = headers.set(DEATHS, Value::Array(deaths));
+    let properties = set.and_then(|()| message.properties.for_copy(headers, true));
     properties.expect("headers that a message has had can be set again")
 }
 
@@ -206,10 +205,10 @@ fn names(message: &Message, header: &'static str) -> Result<Vec<String>, MemoryE
 
 /// The properties without the expiration, and without this header.
 fn without(message: &Message, header: Option<&str>) -> Properties {
-    let mut headers = message.headers().to_list();
-    headers.retain(|(name, _)| Some(name.as_str()) != header);
+    let mut headers = message.headers().to_fields();
+    headers.retain(|name| Some(name) != header);
     message
         .properties
-        .for_copy(&headers, true)
+        .for_copy(headers, true)
         .expect("headers that a message has had can be set again")
 }

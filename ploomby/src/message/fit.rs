@@ -23,10 +23,10 @@ pub(crate) fn fit(properties: Properties, room: usize) -> Result<Properties, NoR
     ];
     let keep_user_id = properties.user_id().is_some();
     for keep in keeps {
-        let mut list = headers.to_list();
-        list.retain(|(name, _)| keep(name));
+        let mut fields = headers.to_fields();
+        fields.retain(keep);
         let fitted = properties
-            .for_copy(&list, keep_user_id)
+            .for_copy(fields, keep_user_id)
             .expect("headers that a message has had can be set again");
         if fitted.encoded_len() <= room {
             return Ok(fitted);

@@ -1,7 +1,7 @@
 use std::{borrow::Cow, fmt};
 
 use super::{
-    Value,
+    Value, raw_text,
     wire::{FieldName, FieldTable, FieldValue, integer, text},
 };
 
@@ -60,16 +60,9 @@ impl<'a> Headers<'a> {
             .map(|(name, field)| (name.as_ref().as_str(), Value::from_field(field)))
     }
 
-    /// All headers with names of their own, to build another table from.
-    pub(crate) fn to_list(self) -> Vec<(String, Value)> {
-        self.iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect()
-    }
-
     /// How many headers there are.
     pub fn len(&self) -> usize {
-        self.table.map_or(0, |table| table.as_ref().len())
+        self.fields().count()
     }
 
     /// Whether there is none.
@@ -94,7 +87,15 @@ impl<'a> Headers<'a> {
             .find_map(|(field_name, field)| (field_name.as_ref() == name).then_some(field))
     }
 
+    /// The headers as they came.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&'a FieldName, &'a FieldValue)> + use<'a> {
+        // one that holds a text of this message is none of its headers
+        self.all()
+            .filter(|(name, _)| !raw_text::is_holder(name.as_ref()))
+    }
+
+    /// The headers, and what else is in their table.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&'a FieldName, &'a FieldValue)> + use<'a> {
         self.table.into_iter().flat_map(|table| table.as_ref())
     }
 }

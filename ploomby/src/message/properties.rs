@@ -4,8 +4,12 @@ use thiserror::Error;
 
 use super::{
     Headers, Value,
+    fields::Fields,
+    raw_text,
+    value::MAX_DEPTH,
     wire::{
-        BasicProperties, DELIVERY_MODE_PERSISTENT, DELIVERY_MODE_TRANSIENT, field_table, short_str,
+        BasicProperties, DELIVERY_MODE_PERSISTENT, DELIVERY_MODE_TRANSIENT, rebuilt_table, replace,
+        short_str,
     },
 };
 
@@ -45,22 +49,34 @@ pub struct Properties {
 
 /// A property, a header or a name that AMQP cannot carry.
 #[derive(Debug, Error)]
-#[error("{what} is too long: AMQP carries at most {limit} bytes")]
-pub struct PropertyError {
-    what: &'static str,
-    limit: u32,
+#[error(transparent)]
+pub struct PropertyError(#[from] Unfit);
+
+#[derive(Debug, Error)]
+enum Unfit {
+    #[error("{what} is too long: AMQP carries at most {limit} bytes")]
+    Long { what: &'static str, limit: u32 },
+    #[error(
+        "a header has more than {MAX_DEPTH} tables and lists inside of each other: send what is \
+         nested as deeply in the body"
+    )]
+    Deep,
 }
 
 impl PropertyError {
     pub(super) fn too_long(what: &'static str) -> Self {
-        Self { what, limit: 255 }
+        Self(Unfit::Long { what, limit: 255 })
     }
 
     pub(super) fn value_too_long() -> Self {
-        Self {
+        Self(Unfit::Long {
             what: "a header's value",
             limit: u32::MAX,
-        }
+        })
+    }
+
+    pub(super) fn too_deep() -> Self {
+        Self(Unfit::Deep)
     }
 }
 
@@ -80,8 +96,10 @@ macro_rules! texts {
         ///
         /// Text over 255 bytes.
         pub fn $with(mut self, text: &str) -> Result<Self, PropertyError> {
-            check_short($what, text)?;
-            self.wire.$with(text);
+            // text that looks as if it stood for something else does not
+            let text = raw_text::escape(text.as_bytes());
+            check_short($what, &text)?;
+            self.wire.$with(&text);
             Ok(self)
         }
 
@@ -231,7 +249,7 @@ impl Properties {
     ///
     /// # Errors
     ///
-    /// A name over 255 bytes, here or in a table inside.
+    /// A name over 255 bytes, here or in a table inside; more than 32 tables and lists inside of each other.
     pub fn with_header(
         mut self,
         name: &str,
@@ -245,9 +263,7 @@ impl Properties {
         let name = short_str("header name", name)?;
         let value = value.into_field()?;
         let mut table = self.wire.headers().cloned().unwrap_or_default();
-        // `insert` counts a replaced entry twice
-        table.remove(&name);
-        table.insert(name, value);
+        replace(&mut table, name, value);
         self.wire.with_headers(table);
         Ok(())
     }
@@ -261,11 +277,8 @@ impl Properties {
     }
 
     /// The same properties with these headers alone.
-    pub(crate) fn with_headers(
-        mut self,
-        headers: &[(String, Value)],
-    ) -> Result<Self, PropertyError> {
-        self.wire.with_headers(field_table(headers)?);
+    pub(crate) fn with_headers(mut self, headers: Fields) -> Result<Self, PropertyError> {
+        self.wire.with_headers(headers.into_table()?);
         Ok(self)
     }
 
@@ -278,8 +291,8 @@ impl Properties {
     /// One that was read with a name twice would be written with a wrong length, which closes the
     /// connection: the client keeps the length that it read.
     pub(crate) fn rebuilt(mut self) -> Result<Self, PropertyError> {
-        if !self.headers().is_empty() {
-            let table = field_table(&self.headers().to_list())?;
+        if let Some(table) = self.wire.headers() {
+            let table = rebuilt_table(table.clone())?;
             self.wire.with_headers(table);
         }
         Ok(self)
@@ -288,10 +301,10 @@ impl Properties {
     /// The same properties with other headers, without the expiration and, on request, the user.
     pub(crate) fn for_copy(
         &self,
-        headers: &[(String, Value)],
+        headers: Fields,
         keep_user_id: bool,
     ) -> Result<Self, PropertyError> {
-        let table = field_table(headers)?;
+        let table = headers.into_table()?;
         let old = &self.wire;
         let wire = BasicProperties::new(
             old.content_type().cloned(),
@@ -315,6 +328,25 @@ impl Properties {
         })
     }
 
+    /// Ties a reply to its request, whatever the bytes of the request's correlation id.
+    pub(crate) fn correlated_with(mut self, request: &Self) -> Self {
+        let Some(id) = request.correlation_id() else {
+            return self;
+        };
+        self.wire.with_correlation_id(id);
+        // an id that is too long to be carried in its place is in a header
+        let Some(holder) = raw_text::holder_of(id) else {
+            return self;
+        };
+        let headers = request.headers();
+        if let Some((name, field)) = headers.all().find(|(name, _)| *name.as_ref() == holder) {
+            let mut table = self.wire.headers().cloned().unwrap_or_default();
+            replace(&mut table, name.clone(), field.clone());
+            self.wire.with_headers(table);
+        }
+        self
+    }
+
     /// The size of all properties on the wire, at most.
     pub(crate) fn encoded_len(&self) -> usize {
         let texts = [
@@ -329,11 +361,15 @@ impl Properties {
             self.app_id(),
             self.wire.cluster_id().map(String::as_str),
         ];
-        let texts: usize = texts.iter().flatten().map(|text| 1 + text.len()).sum();
+        let texts: usize = texts
+            .iter()
+            .flatten()
+            .map(|text| 1 + raw_text::len(text))
+            .sum();
         let headers: usize = self
             .headers()
             .iter()
-            .map(|(name, value)| 1 + name.len() + value.encoded_len())
+            .map(|(name, value)| 1 + raw_text::len(name) + value.encoded_len())
             .sum();
         // flags, delivery mode, priority, timestamp, length of the table
         2 + 1 + 1 + 8 + 4 + texts + headers
@@ -415,6 +451,29 @@ mod tests {
             "message id is too long: AMQP carries at most 255 bytes"
         );
         assert!(Properties::new().with_header(&"x".repeat(256), 1).is_err());
+    }
+
+    #[test]
+    fn a_header_is_nested_32_levels_deep_at_most() {
+        let nested = |depth| (0..depth).fold(Value::Void, |inner, _| Value::Array(vec![inner]));
+        let properties = Properties::new()
+            .with_header("n", nested(32))
+            .expect("as allowed");
+        assert_eq!(properties.headers().get("n"), Some(nested(32)));
+        let error = Properties::new().with_header("n", nested(33)).unwrap_err();
+        assert!(error.to_string().contains("more than 32"), "{error}");
+    }
+
+    #[test]
+    fn text_that_looks_as_if_it_stood_for_something_else_stands_for_itself() {
+        let text = format!("{}F\u{10FEFF}", raw_text::OTHER);
+        let properties = Properties::new()
+            .with_header("n", text.as_str())
+            .and_then(|properties| properties.with_app_id(&text))
+            .expect("short");
+        let carried = properties.app_id().expect("it was set");
+        assert_eq!(raw_text::unescape(carried), text.as_bytes());
+        assert_eq!(properties.headers().get("n"), Some(text.as_bytes().into()));
     }
 
     #[test]

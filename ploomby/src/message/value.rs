@@ -4,7 +4,14 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+/// How many tables and lists may be inside of each other. What is nested more deeply is bytes for the program:
+/// whatever reads it calls itself for each level, and the stack of a thread is small.
+pub(crate) const MAX_DEPTH: usize = 32;
+
 /// The value of a header: one of the field types that RabbitMQ knows.
+///
+/// What came as text (`S`) that is not UTF-8 is read as bytes, and so is what is nested more than 32 levels deep.
+/// Copies of the message, for a retry or a dead letter, have it as it came.
 ///
 /// Source: the [field types of RabbitMQ](https://www.rabbitmq.com/amqp-0-9-1-errata#section_3).
 /// `Debug` prints the type, never the value: headers carry secrets, too.

@@ -4,12 +4,13 @@ use std::mem;
 
 pub(super) use amqprs::{
     BasicProperties, DELIVERY_MODE_PERSISTENT, DELIVERY_MODE_TRANSIENT, FieldTable, FieldValue,
+    LongStr,
 };
-use amqprs::{DecimalValue, Deliver, FieldArray, LongStr, ShortStr};
+use amqprs::{DecimalValue, Deliver, FieldArray, ShortStr};
 pub(crate) use amqprs::{FieldName, channel::ConsumerMessage as Received};
 use bytes::Bytes;
 
-use super::{Message, Properties, PropertyError, Value};
+use super::{Message, Properties, PropertyError, Value, raw_text, value::MAX_DEPTH};
 
 /// How a message came: kept as the client has it, so that no text is copied.
 pub(crate) struct Arrival(Deliver);
@@ -77,9 +78,7 @@ pub(crate) fn field_table(arguments: &[(String, Value)]) -> Result<FieldTable, P
     let mut table = FieldTable::new();
     for (name, value) in arguments {
         let name = short_str("argument name", name)?;
-        // `insert` counts a replaced entry twice
-        table.remove(&name);
-        table.insert(name, value.clone().into_field()?);
+        replace(&mut table, name, value.clone().into_field()?);
     }
     Ok(table)
 }
@@ -89,11 +88,11 @@ pub(crate) fn header_name(name: &str) -> Result<FieldName, PropertyError> {
     short_str("header name", name)
 }
 
-/// The text of a field that is text.
+/// The text of a field that is text: one that is not UTF-8 is bytes.
 #[inline]
 pub(super) fn text(field: &FieldValue) -> Option<&str> {
     match field {
-        FieldValue::S(text) => Some(text.as_ref()),
+        FieldValue::S(text) if !raw_text::is_escaped(text.as_ref()) => Some(text.as_ref()),
         _ => None,
     }
 }
@@ -108,6 +107,7 @@ pub(super) fn integer(field: &FieldValue) -> Option<i64> {
         FieldValue::I(v) => Some(i64::from(*v)),
         FieldValue::i(v) => Some(i64::from(*v)),
         FieldValue::l(v) => Some(*v),
+        FieldValue::S(v) => raw_text::number_in(v.as_ref()),
         _ => None,
     }
 }
@@ -118,36 +118,50 @@ pub(super) fn is_void(field: &FieldValue) -> bool {
 
 impl Value {
     pub(super) fn from_field(field: &FieldValue) -> Self {
+        // what is inside of a list can be had by taking the list apart alone: so all of it is copied once
+        Self::from_owned(field.clone())
+    }
+
+    fn from_owned(field: FieldValue) -> Self {
         match field {
             FieldValue::V => Self::Void,
-            FieldValue::t(v) => Self::Bool(*v),
-            FieldValue::b(v) => Self::I8(*v),
-            FieldValue::B(v) => Self::U8(*v),
-            FieldValue::s(v) => Self::I16(*v),
-            FieldValue::u(v) => Self::U16(*v),
-            FieldValue::I(v) => Self::I32(*v),
-            FieldValue::i(v) => Self::U32(*v),
-            FieldValue::l(v) => Self::I64(*v),
-            FieldValue::f(v) => Self::F32(*v),
-            FieldValue::d(v) => Self::F64(*v),
-            FieldValue::D(v) => decimal_parts(v),
-            FieldValue::S(v) => Self::Text(v.as_ref().clone()),
-            FieldValue::x(v) => Self::Bytes(v.clone().into()),
-            FieldValue::T(v) => Self::Timestamp(*v),
+            FieldValue::t(v) => Self::Bool(v),
+            FieldValue::b(v) => Self::I8(v),
+            FieldValue::B(v) => Self::U8(v),
+            FieldValue::s(v) => Self::I16(v),
+            FieldValue::u(v) => Self::U16(v),
+            FieldValue::I(v) => Self::I32(v),
+            FieldValue::i(v) => Self::U32(v),
+            FieldValue::l(v) => Self::I64(v),
+            FieldValue::f(v) => Self::F32(v),
+            FieldValue::d(v) => Self::F64(v),
+            FieldValue::D(v) => decimal_parts(&v),
+            FieldValue::S(v) => match (
+                raw_text::number_in(v.as_ref()),
+                raw_text::bytes_of(v.as_ref()),
+            ) {
+                (Some(number), _) => Self::I64(number),
+                (None, Some(bytes)) => Self::Bytes(bytes),
+                (None, None) => Self::Text(v.into()),
+            },
+            FieldValue::x(v) => Self::Bytes(v.into()),
+            FieldValue::T(v) => Self::Timestamp(v),
             FieldValue::A(v) => {
-                let fields: Vec<FieldValue> = v.clone().into();
-                Self::Array(fields.iter().map(Self::from_field).collect())
+                Self::Array(Vec::from(v).into_iter().map(Self::from_owned).collect())
             }
             FieldValue::F(v) => Self::Table(
-                v.as_ref()
-                    .iter()
-                    .map(|(name, field)| (name.to_string(), Self::from_field(field)))
+                members(v)
+                    .map(|(name, field)| (name.into(), Self::from_owned(field)))
                     .collect(),
             ),
         }
     }
 
     pub(super) fn into_field(self) -> Result<FieldValue, PropertyError> {
+        self.into_field_with(MAX_DEPTH)
+    }
+
+    fn into_field_with(self, levels: usize) -> Result<FieldValue, PropertyError> {
         Ok(match self {
             Self::Void => FieldValue::V,
             Self::Bool(v) => FieldValue::t(v),
@@ -162,24 +176,75 @@ impl Value {
             Self::F64(v) => FieldValue::d(v),
             Self::Decimal { scale, unscaled } => FieldValue::D(DecimalValue::new(scale, unscaled)),
             Self::Text(v) => {
-                FieldValue::S(LongStr::try_from(v).map_err(|_| PropertyError::value_too_long())?)
+                // what looks as if it stood for something else does not
+                let text = match raw_text::is_escaped(&v) {
+                    true => raw_text::escape(v.as_bytes()).into_owned(),
+                    false => v,
+                };
+                FieldValue::S(LongStr::try_from(text).map_err(|_| PropertyError::value_too_long())?)
             }
             Self::Bytes(v) => {
                 FieldValue::x(v.try_into().map_err(|_| PropertyError::value_too_long())?)
             }
             Self::Timestamp(v) => FieldValue::T(v),
-            Self::Array(v) => {
-                let fields = v
-                    .into_iter()
-                    .map(Self::into_field)
-                    .collect::<Result<Vec<_>, _>>()?;
-                FieldValue::A(
-                    FieldArray::try_from(fields).map_err(|_| PropertyError::value_too_long())?,
-                )
+            Self::Array(_) | Self::Table(_) if levels == 0 => {
+                return Err(PropertyError::too_deep());
             }
-            Self::Table(v) => FieldValue::F(field_table(&v)?),
+            Self::Array(v) => {
+                let fields = v.into_iter().map(|value| value.into_field_with(levels - 1));
+                FieldValue::A(array(fields.collect::<Result<_, _>>()?)?)
+            }
+            Self::Table(v) => {
+                let mut table = FieldTable::new();
+                for (name, value) in v {
+                    let name = short_str("argument name", &name)?;
+                    replace(&mut table, name, value.into_field_with(levels - 1)?);
+                }
+                FieldValue::F(table)
+            }
         })
     }
+}
+
+/// The same value, with lengths that are counted anew: amqprs keeps those that it read, which are others where a
+/// name was there twice.
+fn rebuilt(field: FieldValue) -> Result<FieldValue, PropertyError> {
+    Ok(match field {
+        FieldValue::A(v) => {
+            let fields = Vec::from(v).into_iter().map(rebuilt);
+            FieldValue::A(array(fields.collect::<Result<_, _>>()?)?)
+        }
+        FieldValue::F(v) => FieldValue::F(rebuilt_table(v)?),
+        field => field,
+    })
+}
+
+pub(super) fn rebuilt_table(table: FieldTable) -> Result<FieldTable, PropertyError> {
+    let mut rebuilt_table = FieldTable::new();
+    for (name, field) in members(table) {
+        rebuilt_table.insert(name, rebuilt(field)?);
+    }
+    Ok(rebuilt_table)
+}
+
+/// Adds a member to a table, or replaces the one of this name.
+pub(super) fn replace(table: &mut FieldTable, name: FieldName, field: FieldValue) {
+    // `insert` counts a replaced entry twice
+    table.remove(&name);
+    table.insert(name, field);
+}
+
+fn array(fields: Vec<FieldValue>) -> Result<FieldArray, PropertyError> {
+    FieldArray::try_from(fields).map_err(|_| PropertyError::value_too_long())
+}
+
+/// The members of a table, which amqprs hands out one by one.
+fn members(mut table: FieldTable) -> impl Iterator<Item = (FieldName, FieldValue)> {
+    let names: Vec<FieldName> = table.as_ref().keys().cloned().collect();
+    names.into_iter().filter_map(move |name| {
+        let field = table.remove(&name)?;
+        Some((name, field))
+    })
 }
 
 /// amqprs keeps the two numbers private, but serializes them.

@@ -42,8 +42,8 @@ pub enum Reason {
     /// The message came back too often without having been settled, as one does that crashes the
     /// process.
     TooManyDeliveries,
-    /// The client library cannot read the message: text in its headers or properties is not UTF-8,
-    /// or they are nested too deep.
+    /// The message could not be read at all. No message gets this any more, but one that lies in a dead-letter
+    /// queue for longer may have it.
     Malformed,
 }
 

@@ -36,9 +36,9 @@ pub(super) fn taken_off(properties: Properties) -> Result<Properties, PropertyEr
     {
         return Ok(properties);
     }
-    let mut kept = properties.headers().to_list();
-    kept.retain(|(name, _)| !is_history(name));
-    properties.with_headers(&kept)
+    let mut kept = properties.headers().to_fields();
+    kept.retain(|name| !is_history(name));
+    properties.with_headers(kept)
 }
 
 /// The properties with the deaths set aside, for a message that comes from a queue where it waited: RabbitMQ 3
@@ -47,12 +47,7 @@ pub(super) fn deaths_aside(properties: Properties) -> Result<Properties, Propert
     if !properties.headers().contains(DEATHS) {
         return Ok(properties);
     }
-    let mut list = properties.headers().to_list();
-    list.retain(|(name, _)| name != headers::DEATHS);
-    for (name, _) in &mut list {
-        if name == DEATHS {
-            headers::DEATHS.clone_into(name);
-        }
-    }
-    properties.with_headers(&list)
+    let mut fields = properties.headers().to_fields();
+    fields.rename(DEATHS, headers::DEATHS);
+    properties.with_headers(fields)
 }

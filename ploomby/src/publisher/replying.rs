@@ -66,7 +66,7 @@ impl Publisher {
                 Err(PublishError::Invalid(NO_PLACE.into()))
             }
             Some(reply_to) => {
-                let reply = reply::correlated(reply, request)?;
+                let reply = reply::correlated(reply, request);
                 let reply = self.to(reply_to).message(reply).transient();
                 reply.allow_unroutable().send().await
             }

@@ -1,10 +1,6 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use amqprs::{
-    channel::Channel,
-    connection::{Connection, OpenConnectionArguments},
-    error::Error,
-};
+use amqprs::{channel::Channel, connection::Connection, error::Error};
 use thiserror::Error as ThisError;
 use tokio::{
     sync::Mutex,
@@ -12,7 +8,11 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::url::{PasswordError, RabbitUrl};
+use super::{
+    guard::{self, Condition, LoginError, OpenError, Step},
+    io_thread,
+    url::{PasswordError, RabbitUrl},
+};
 
 /// How long the broker may take to answer.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ pub(super) struct SharedConnection {
 #[derive(Default)]
 struct State {
     /// With its number, by which connections are told apart.
-    current: Option<(u64, Connection)>,
+    current: Option<(u64, Arc<Link>)>,
     opened: u64,
     next_host: usize,
     /// When the last try ended, and why, if it was in vain.
@@ -53,7 +53,47 @@ pub(super) struct OpenChannel {
     pub(super) channel: Channel,
     pub(super) frame_max: usize,
     /// To be kept as long as the channel is used: amqprs closes a connection that nobody holds.
-    pub(super) connection: Connection,
+    pub(super) connection: Arc<Link>,
+}
+
+/// A connection to a broker, and what is known of it.
+pub(super) struct Link {
+    connection: Option<Connection>,
+    condition: Condition,
+}
+
+impl Link {
+    /// What is known of it: the broker's alarm, and why it is no more.
+    pub(super) fn condition(&self) -> &Condition {
+        &self.condition
+    }
+
+    /// Why something failed that went over this connection, where amqprs says `error`: it knows little of what
+    /// became of the connection.
+    pub(super) fn told(&self, error: &Error) -> String {
+        match self.condition.ended() {
+            Some(ended) => ended.to_string(),
+            None => error.to_string(),
+        }
+    }
+
+    fn connection(&self) -> &Connection {
+        self.connection
+            .as_ref()
+            .expect("it is taken when this is dropped")
+    }
+
+    fn is_open(&self) -> bool {
+        self.connection().is_open() && self.condition.ended().is_none()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // amqprs spawns what says goodbye, which belongs on the thread of the connection
+        let _entered = io_thread::handle().enter();
+        self.connection.take();
+    }
 }
 
 impl SharedConnection {
@@ -70,14 +110,6 @@ impl SharedConnection {
         &self.url
     }
 
-    /// The hosts, from the one that let us in last.
-    pub(super) fn hosts(&self) -> impl Iterator<Item = &(String, u16)> {
-        let hosts = &self.url.hosts;
-        let next = self.state.try_lock().map_or(0, |state| state.next_host);
-        let last = (next + hosts.len() - 1) % hosts.len();
-        hosts.iter().cycle().skip(last).take(hosts.len())
-    }
-
     pub(super) fn user(&self) -> &str {
         &self.url.user
     }
@@ -87,26 +119,29 @@ impl SharedConnection {
     /// Nobody else waits while it is opened. A connection is opened for all who ask for one meanwhile, and where that
     /// fails, it has failed for all of them.
     pub(super) async fn channel(&self) -> Result<OpenChannel, ConnectError> {
+        let mut reason = String::new();
         // a connection may be dead without knowing it: then a new one has the second try
         for _ in 0..2 {
-            let (number, connection) = self.connection().await?;
+            let (number, link) = self.connection().await?;
+            let connection = link.connection();
             match open_channel(connection.clone()).await {
                 Ok(Ok(channel)) => {
-                    if is_worn(&connection, &channel) {
+                    if is_worn(connection, &channel) {
                         self.give_up(number).await;
                     }
                     return Ok(OpenChannel {
-                        frame_max: frame_max(&connection),
+                        frame_max: frame_max(connection),
                         channel,
-                        connection,
+                        connection: link,
                     });
                 }
-                Ok(Err(error)) => warn!(%error, "cannot open a channel, reconnecting"),
-                Err(_) => warn!("the broker does not answer, reconnecting"),
+                Ok(Err(error)) => reason = link.told(&error),
+                Err(_) => reason = format!("it did not answer within {ANSWER_TIMEOUT:?}"),
             }
+            warn!(reason, "cannot open a channel, reconnecting");
             self.give_up(number).await;
         }
-        Err(ConnectError::NoChannel)
+        Err(ConnectError::NoChannel(reason))
     }
 
     /// Has the next channel go over a new connection, if nobody has seen to that before.
@@ -115,9 +150,17 @@ impl SharedConnection {
         state.current.take_if(|(current, _)| *current == number);
     }
 
+    /// Why the broker takes no messages at the moment, in its own words.
+    pub(super) fn blocked(&self) -> Option<String> {
+        let state = self.state.try_lock().ok()?;
+        let (_, link) = state.current.as_ref()?;
+        link.condition.blocked()
+    }
+
     pub(super) async fn close(&self) {
         let current = self.state.lock().await.current.take();
-        if let Some((_, connection)) = current {
+        if let Some((_, link)) = current {
+            let connection = link.connection().clone();
             match timeout(CLOSE_TIMEOUT, connection.close()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => warn!(%error, "the connection was not closed in order"),
@@ -126,7 +169,7 @@ impl SharedConnection {
         }
     }
 
-    async fn connection(&self) -> Result<(u64, Connection), ConnectError> {
+    async fn connection(&self) -> Result<(u64, Arc<Link>), ConnectError> {
         let asked = Instant::now();
         let mut state = self.state.lock().await;
         match &state.current {
@@ -159,23 +202,17 @@ impl SharedConnection {
         Err(error)
     }
 
-    async fn open(&self, host: &str, port: u16) -> Result<Connection, Fault> {
+    async fn open(&self, host: &str, port: u16) -> Result<Arc<Link>, Fault> {
         let url = &self.url;
         let password = url.password.read()?;
-        let mut arguments = OpenConnectionArguments::new(host, port, &url.user, &password);
-        arguments
-            .virtual_host(&url.vhost)
-            .heartbeat(url.heartbeat)
-            .connection_name(&format!("{} ({})", url.connection_name, self.purpose));
-        #[cfg(feature = "tls")]
-        if let Some(tls) = &url.tls {
-            arguments.tls_adaptor(super::tls::adaptor(tls, host)?);
-        }
-        match timeout(url.connect_timeout, Connection::open(&arguments)).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(Fault::from_amqprs(&error.to_string(), url)),
-            Err(_) => Err(Fault::TimedOut(url.connect_timeout)),
-        }
+        let name = format!("{} ({})", url.connection_name, self.purpose);
+        let (connection, condition) = guard::open(url, &password, (host, port), &name)
+            .await
+            .map_err(|error| Fault::new(error, url))?;
+        Ok(Arc::new(Link {
+            connection: Some(connection),
+            condition,
+        }))
     }
 }
 
@@ -197,12 +234,11 @@ fn is_worn(connection: &Connection, channel: &Channel) -> bool {
     channel.channel_id() > most / 4 * 3
 }
 
-/// Opens a channel on a task that goes on when this future is dropped: amqprs gives up the whole
-/// connection, with everybody's channels, where nobody waits for the answer any more.
+/// Opens a channel on the thread of the connections, and goes on when this future is dropped: amqprs gives up
+/// the whole connection, with everybody's channels, where nobody waits for the answer any more.
 async fn open_channel(connection: Connection) -> Result<Result<Channel, Error>, Elapsed> {
-    let opening =
-        tokio::spawn(async move { timeout(ANSWER_TIMEOUT, connection.open_channel(None)).await });
-    opening
+    let opening = async move { timeout(ANSWER_TIMEOUT, connection.open_channel(None)).await };
+    io_thread::spawn_detached(opening)
         .await
         .unwrap_or_else(|panic| Ok(Err(Error::ChannelOpenError(panic.to_string()))))
 }
@@ -212,8 +248,8 @@ async fn open_channel(connection: Connection) -> Result<Result<Channel, Error>, 
 pub(crate) enum ConnectError {
     #[error("cannot connect to the broker at {0}")]
     NoHost(String),
-    #[error("the broker opens no channel")]
-    NoChannel,
+    #[error("the broker opens no channel: {0}")]
+    NoChannel(String),
 }
 
 /// Why one host did not let us in.
@@ -230,42 +266,55 @@ enum Fault {
     Handshake { cause: String, remedy: &'static str },
     #[error("the broker refused: {0}")]
     Refused(String),
-    #[error("no answer within {0:?}")]
-    TimedOut(Duration),
+    #[error(
+        "the broker refused user `{user}`: {text}; check user and password (`guest` may only log in \
+         from the broker's own machine)"
+    )]
+    Access { text: String, user: String },
+    #[error("no answer within {after:?} {step}")]
+    TimedOut { step: Step, after: Duration },
     #[error(transparent)]
     Password(#[from] PasswordError),
-    #[cfg(feature = "tls")]
-    #[error(transparent)]
-    Tls(#[from] super::tls::TlsError),
 }
 
+/// How TLS says that it was not understood: the kind of the record, and its major version.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
+
+/// AMQP's reply code for who may not come in.
+const ACCESS_REFUSED: u16 = 403;
+
 impl Fault {
-    /// amqprs tells causes apart in their text only.
-    fn from_amqprs(text: &str, url: &RabbitUrl) -> Self {
-        if let Some(refusal) = reply_text(text) {
-            return Self::Refused(refusal.to_owned());
-        }
-        // without the capability `authentication_failure_close`, which amqprs does not announce,
-        // RabbitMQ hangs up on a wrong password without a word
-        let hung_up = [
-            "peer shutdown",
-            "connection interrupted",
-            "Connection reset",
-        ];
-        if hung_up.iter().any(|hint| text.contains(hint)) {
-            return Self::Login {
-                user: url.user.clone(),
-                hint: match url.tls {
-                    // its alert may be lost where it hangs up right behind it
-                    Some(_) => ", and that the broker accepts the certificate in `certfile`",
-                    None => ", and that the port is not the one for amqps://",
-                },
-            };
-        }
-        let cause = text
-            .trim_start_matches("AMQP network error: ")
-            .trim_start_matches("network io error: ")
-            .to_owned();
+    fn new(error: OpenError, url: &RabbitUrl) -> Self {
+        let cause = match error {
+            OpenError::Login { error, .. } => match error {
+                LoginError::Refused { code, text } if code == ACCESS_REFUSED => {
+                    let user = url.user.clone();
+                    return Self::Access { text, user };
+                }
+                LoginError::Refused { text, .. } => return Self::Refused(text),
+                LoginError::NotAmqp(seen) if seen.starts_with(&TLS_ALERT) => {
+                    return Self::Handshake {
+                        cause: "the port speaks TLS".to_owned(),
+                        remedy: "write amqps://, or choose one that is not the one for amqps://",
+                    };
+                }
+                LoginError::HungUp => {
+                    return Self::Login {
+                        user: url.user.clone(),
+                        hint: match url.tls {
+                            // its alert may be lost where it hangs up right behind it
+                            Some(_) => {
+                                ", and that the broker accepts the certificate in `certfile`"
+                            }
+                            None => ", and that the port is not the one for amqps://",
+                        },
+                    };
+                }
+                error => error.to_string(),
+            },
+            OpenError::TimedOut { step, after } => return Self::TimedOut { step, after },
+            error => error.to_string(),
+        };
         match remedy(&cause) {
             Some(remedy) => Self::Handshake { cause, remedy },
             None => Self::Unreachable(cause),
@@ -300,36 +349,39 @@ fn remedy(cause: &str) -> Option<&'static str> {
         .find_map(|(hint, remedy)| cause.contains(hint).then_some(*remedy))
 }
 
-/// The broker's own words in `… reply_text: ShortStr(30, "NOT_ALLOWED - vhost x not found") …`.
-fn reply_text(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("reply_text: ShortStr(")?;
-    let (_, rest) = rest.split_once('"')?;
-    rest.split_once("\")").map(|(text, _)| text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn url(text: &str) -> RabbitUrl {
-        RabbitUrl::parse(text).unwrap()
+    fn told(error: LoginError) -> String {
+        let url = RabbitUrl::parse("amqp://shop:x@h").unwrap();
+        let step = Step::Credentials;
+        Fault::new(OpenError::Login { step, error }, &url).to_string()
     }
 
     #[test]
     fn a_refusal_is_told_in_the_brokers_words() {
-        let text = "AMQP connection open error: failed to open connection, reason: \
-                    Close(MethodHeader { class_id: 10, method_id: 50 }, Close { reply_code: 530, \
-                    reply_text: ShortStr(30, \"NOT_ALLOWED - vhost x not found\"), class_id: 10 })";
+        let refused = |code, text: &str| {
+            told(LoginError::Refused {
+                code,
+                text: text.to_owned(),
+            })
+        };
         assert_eq!(
-            Fault::from_amqprs(text, &url("amqp://")).to_string(),
+            refused(530, "NOT_ALLOWED - vhost x not found"),
             "the broker refused: NOT_ALLOWED - vhost x not found"
         );
+        let access = refused(403, "ACCESS_REFUSED - Login was refused");
+        assert!(
+            access.contains("ACCESS_REFUSED - Login was refused"),
+            "{access}"
+        );
+        assert!(access.contains("user `shop`"), "{access}");
     }
 
     #[test]
     fn a_hang_up_during_the_login_names_the_user() {
-        let text = "AMQP network error: peer shutdown";
-        let fault = Fault::from_amqprs(text, &url("amqp://shop:x@h")).to_string();
+        let fault = told(LoginError::HungUp);
         assert!(
             fault.contains("access is refused for user `shop`"),
             "{fault}"

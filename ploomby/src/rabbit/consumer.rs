@@ -13,7 +13,6 @@ use super::{
     line::LineConnection,
     options::{RabbitOptions, Reconnect},
     publisher::ConfirmedPublisher,
-    quarantine,
     replies::ReplySender,
     session::{Lost, Session, Subscription, is_refusal_to_tell},
     topology::{self, Asker, TopologyError},
@@ -26,9 +25,6 @@ use crate::{
     message::Value,
     settle::ConsumerError,
 };
-
-/// So many channels in a row that die young, without a word of the broker, are no accident.
-const SUSPICIOUS_DEATHS: u32 = 3;
 
 /// A channel that lived as long counts as a success: the pauses and the tries start anew.
 const GOOD_LIFE: Duration = Duration::from_secs(30);
@@ -171,7 +167,6 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
             },
             reconnect: self.reconnect,
             attempt: 0,
-            deaths: 0,
             session: None,
         })
     }
@@ -199,8 +194,6 @@ pub struct RabbitConsumer {
     reconnect: Reconnect,
     /// Tries to connect since the last channel that lived for a while.
     attempt: u32,
-    /// Channels in a row that died young, and not by the broker's will.
-    deaths: u32,
     session: Option<Session>,
 }
 
@@ -265,40 +258,10 @@ impl RabbitConsumer {
         Ok(())
     }
 
-    /// Moves messages that amqprs cannot read out of the way, and says how many, where it could
-    /// look for them.
-    async fn look(&self, most: u32) -> Option<u32> {
-        let looked = quarantine::look(
-            &self.connection,
-            &self.subscription.queue,
-            self.copies.companions().dead_letters.as_ref(),
-            most,
-        )
-        .await;
-        looked
-            .inspect_err(|error| {
-                let queue = &self.subscription.queue;
-                warn!(queue, %error, "cannot look for messages that cannot be read");
-            })
-            .ok()
-    }
-
-    /// How many messages to look at. The one that is looked for may stand behind those that other
-    /// consumers had, so each look that finds nothing is followed by one that reaches further.
-    fn suspects(&self) -> u32 {
-        const MOST: u32 = 4_096;
-
-        let looks = self.deaths.saturating_sub(SUSPICIOUS_DEATHS);
-        let prefetch = u32::from(self.subscription.prefetch);
-        let reach = prefetch.saturating_mul(2_u32.saturating_pow(looks));
-        reach.min(prefetch.max(MOST))
-    }
-
     /// Opens a session again, however long the broker stays away, unless told otherwise.
     ///
-    /// The tries are counted from the last channel that lived for a while: a message that kills
-    /// every connection must not make the broker's log and the other queues suffer without a
-    /// pause.
+    /// The tries are counted from the last channel that lived for a while: a connection that is lost as soon as
+    /// it is there must not make the broker's log and the other queues suffer without a pause.
     async fn reopen(&mut self, dispatcher: &Dispatcher) -> Result<Option<Session>, ConsumerError> {
         loop {
             self.attempt += 1;
@@ -315,32 +278,7 @@ impl RabbitConsumer {
                 // there is nothing to give back, and no reason to come back
                 () = dispatcher.stopped() => return Ok(None),
             }
-            if self.deaths >= SUSPICIOUS_DEATHS {
-                let suspects = self.suspects();
-                tokio::select! {
-                    parked = self.look(suspects) => match parked {
-                        Some(0) => {
-                            let queue = &self.subscription.queue;
-                            warn!(queue, suspects, "connections die young, and no message tells why");
-                        }
-                        Some(_) => {
-                            // the cause is found, or one of them: there is no reason to hesitate
-                            self.attempt = 0;
-                            self.deaths = SUSPICIOUS_DEATHS - 1;
-                        }
-                        None => {}
-                    },
-                    () = dispatcher.stopped() => return Ok(None),
-                }
-            }
-            let opened = match self.deaths >= SUSPICIOUS_DEATHS {
-                // what is moved out of the way may have nowhere to go
-                true => self.start().await,
-                false => self.start_again().await,
-            };
-            if matches!(opened, Err(TopologyError::Lost(_))) {
-                self.deaths += 1;
-            }
+            let opened = self.start_again().await;
             let queue = &self.subscription.queue;
             match opened {
                 Ok(session) => {
@@ -390,10 +328,6 @@ impl MessageConsumer for RabbitConsumer {
             };
             if opened.elapsed() >= GOOD_LIFE {
                 self.attempt = 0;
-                self.deaths = 0;
-            }
-            if !session.is_refused() {
-                self.deaths += 1;
             }
             dispatcher.not_consuming(&reason);
             if let Some(session) = self.session.take() {

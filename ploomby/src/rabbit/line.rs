@@ -194,7 +194,8 @@ impl Line {
     /// Somebody waited so long, and in vain.
     pub(crate) fn overdue(&self, after: Duration) -> RabbitPublishError {
         self.shared.overdue.notify_one();
-        let trouble = self.shared.trouble().clone();
+        let blocked = || self.shared.connection.shared().blocked();
+        let trouble = self.shared.trouble().clone().or_else(blocked);
         RabbitPublishError::Overdue { after, trouble }
     }
 }

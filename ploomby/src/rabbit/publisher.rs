@@ -129,10 +129,10 @@ impl ConfirmedPublisher {
     fn own(&self, copy: Message) -> Result<Message, PropertyError> {
         match copy.properties.user_id() {
             Some(user) if user != self.connection.shared().user() => {
-                let mut list = copy.properties.headers().to_list();
-                list.push((headers::USER_ID.to_owned(), user.into()));
+                let mut fields = copy.properties.headers().to_fields();
+                fields.set_text(headers::USER_ID, user)?;
                 Ok(Message {
-                    properties: copy.properties.for_copy(&list, false)?,
+                    properties: copy.properties.for_copy(fields, false)?,
                     body: copy.body,
                 })
             }

@@ -23,7 +23,6 @@ use amqprs::{
     channel::{
         BasicCancelArguments, BasicConsumeArguments, BasicQosArguments, Channel, ConsumerMessage,
     },
-    connection::Connection,
 };
 use futures_util::future::poll_immediate;
 use tokio::{
@@ -36,7 +35,7 @@ use tracing::{debug, warn};
 use self::{events::ChannelEvents, pace::Pace, tags::Tags};
 use super::{
     acknowledger::RabbitAcknowledger,
-    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel},
+    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, Link, OpenChannel},
     copies::Copies,
     topology::{Asked, Asker, TopologyError},
 };
@@ -52,7 +51,7 @@ mod tags;
 /// One channel that consumes, from its opening to its end, with all that is only good for it.
 pub(super) struct Session {
     channel: Channel,
-    _connection: Connection,
+    link: Arc<Link>,
     events: ChannelEvents,
     consumer_tag: String,
     /// Bounded by the prefetch.
@@ -108,7 +107,7 @@ impl Session {
         let (open, events) = asker.into_channel().await?;
         let OpenChannel {
             channel,
-            connection,
+            connection: link,
             ..
         } = open;
         let subscribed = timeout(ANSWER_TIMEOUT, subscribe(&channel, subscription)).await;
@@ -119,7 +118,7 @@ impl Session {
                     Some(closed) => {
                         TopologyError::refused(&subscription.queue, Asked::Consume, closed)
                     }
-                    None => TopologyError::Lost(error.to_string()),
+                    None => TopologyError::Lost(link.told(&error)),
                 })?;
         let acknowledger = RabbitAcknowledger::new(
             channel.clone(),
@@ -129,7 +128,7 @@ impl Session {
         );
         Ok(Self {
             channel,
-            _connection: connection,
+            link,
             events,
             consumer_tag,
             deliveries,
@@ -346,17 +345,15 @@ impl Session {
         self.cancelling.is_some()
     }
 
-    /// Whether the broker said why nothing more will come.
-    pub(super) fn is_refused(&self) -> bool {
-        self.events.closed().is_some()
-    }
-
     /// Nothing of this session reaches the broker any more.
     fn lost(&self) -> Lost {
         self.acknowledger.lose();
         Lost(match self.events.closed() {
             Some(closed) => closed.to_string(),
-            None => "the connection was lost".to_owned(),
+            None => match self.link.condition().ended() {
+                Some(ended) => ended.to_string(),
+                None => "the connection was lost".to_owned(),
+            },
         })
     }
 

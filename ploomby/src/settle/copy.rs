@@ -2,7 +2,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{
     delivery::{Delivery, is_retry_queue},
-    message::{Message, PropertyError, Value, header_names as headers},
+    message::{Message, PropertyError, Value, fields::Fields, header_names as headers},
     outcome::{Failure, cut},
 };
 
@@ -19,20 +19,19 @@ pub(super) fn dead_letter(
     delivery: &Delivery,
     failure: &Failure,
 ) -> Result<Message, PropertyError> {
-    let mut headers = kept_headers(delivery);
-    headers.retain(|(name, _)| !headers::COUNTS.contains(&name.as_str()));
-    rename(&mut headers, headers::DEATHS, DEATHS);
-    let mut add = |name: &str, value: Value| headers.push((name.to_owned(), value));
+    let mut headers = kept_headers(delivery)?;
+    headers.retain(|name| !headers::COUNTS.contains(&name));
+    headers.rename(headers::DEATHS, DEATHS);
     let attempts = delivery.attempt() - u32::from(!failure.handler_ran);
-    add(headers::REASON, failure.reason.as_str().into());
-    add(headers::ERROR, failure.text.as_str().into());
-    add(headers::QUEUE, delivery.queue().into());
-    add(headers::ATTEMPTS, Value::I64(attempts.into()));
-    add(headers::FAILED_AT, Value::Timestamp(unix_seconds()));
+    headers.set(headers::REASON, failure.reason.as_str().into())?;
+    headers.set(headers::ERROR, failure.text.as_str().into())?;
+    headers.set(headers::QUEUE, delivery.queue().into())?;
+    headers.set(headers::ATTEMPTS, Value::I64(attempts.into()))?;
+    headers.set(headers::FAILED_AT, Value::Timestamp(unix_seconds()))?;
     if let Some(key) = delivery.key() {
-        add(headers::KEY, cut(key.into_owned(), MAX_KEY).into());
+        headers.set_text(headers::KEY, &cut(key.into_owned(), MAX_KEY))?;
     }
-    copy(delivery, &headers)
+    copy(delivery, headers)
 }
 
 /// The copy that waits for the next attempt.
@@ -57,52 +56,42 @@ pub(super) fn recounted(delivery: &Delivery, redeliveries: u32) -> Result<Messag
 ///
 /// Source: [dead letter exchanges](https://www.rabbitmq.com/docs/dlx#effects).
 fn waiting(delivery: &Delivery, name: &str, value: Value) -> Result<Message, PropertyError> {
-    let mut headers = kept_headers(delivery);
-    rename(&mut headers, DEATHS, headers::DEATHS);
-    headers.push((name.to_owned(), value));
-    copy(delivery, &headers)
-}
-
-/// Gives a header another name, under which there is none then but this one.
-fn rename(headers: &mut Vec<(String, Value)>, from: &str, to: &str) {
-    if let Some(at) = headers.iter().position(|(name, _)| name == from) {
-        let (_, value) = headers.remove(at);
-        headers.retain(|(name, _)| name != to);
-        headers.push((to.to_owned(), value));
-    }
+    let mut headers = kept_headers(delivery)?;
+    headers.rename(DEATHS, headers::DEATHS);
+    headers.set(name, value)?;
+    copy(delivery, headers)
 }
 
 /// The headers that the message was sent with, and what else a copy has to say.
-fn kept_headers(delivery: &Delivery) -> Vec<(String, Value)> {
-    let (aside, mut kept): (Vec<_>, Vec<_>) = delivery
-        .headers()
-        .iter()
-        .filter(|(name, value)| !is_from_the_broker(delivery, name, value))
-        .map(|(name, value)| (name.to_owned(), value))
-        .partition(|(name, _)| name == "CC" || name == "BCC");
-    // of two headers of one name the last one stays
-    let aside = aside.into_iter();
-    kept.extend(aside.map(|(name, value)| (format!("{}{name}", headers::PREFIX), value)));
+fn kept_headers(delivery: &Delivery) -> Result<Fields, PropertyError> {
+    let mut kept = delivery.headers().to_fields();
+    kept.retain(|name| !is_from_the_broker(delivery, name));
+    for aside in ["CC", "BCC"] {
+        kept.rename(aside, &format!("{}{aside}", headers::PREFIX));
+    }
     if let Some(expiration) = delivery.properties().expiration() {
-        kept.push((headers::EXPIRATION.to_owned(), expiration.into()));
+        kept.set_text(headers::EXPIRATION, expiration)?;
     }
     let (exchange, routing_key) = (delivery.exchange(), delivery.routing_key());
     if (exchange, routing_key) != ("", delivery.queue()) {
-        kept.push((headers::EXCHANGE.to_owned(), exchange.into()));
-        kept.push((headers::ROUTING_KEY.to_owned(), routing_key.into()));
+        kept.set_text(headers::EXCHANGE, exchange)?;
+        kept.set_text(headers::ROUTING_KEY, routing_key)?;
     }
-    kept
+    Ok(kept)
 }
 
 /// Whether a header is not the sender's, but tells of the message's way through the broker: how
 /// often a quorum queue delivered it, and that it waited in a retry queue of ours. A header in which the sender
 /// tells of such a way is none either.
-fn is_from_the_broker(delivery: &Delivery, name: &str, value: &Value) -> bool {
+fn is_from_the_broker(delivery: &Delivery, name: &str) -> bool {
     match name {
         "x-delivery-count" | "x-acquired-count" => true,
         // what only a copy of ours has, on a message that is none
         headers::ATTEMPT | headers::REDELIVERIES | headers::DEATHS => !delivery.has_waited(),
-        DEATHS => delivery.has_waited() && is_ours(delivery, value),
+        DEATHS => {
+            let deaths = || delivery.headers().get(DEATHS);
+            delivery.has_waited() && deaths().is_some_and(|deaths| is_ours(delivery, &deaths))
+        }
         "x-first-death-queue"
         | "x-last-death-queue"
         | "x-first-death-reason"
@@ -136,7 +125,7 @@ fn is_ours(delivery: &Delivery, deaths: &Value) -> bool {
         })
 }
 
-fn copy(delivery: &Delivery, headers: &[(String, Value)]) -> Result<Message, PropertyError> {
+fn copy(delivery: &Delivery, headers: Fields) -> Result<Message, PropertyError> {
     let properties = delivery.properties().for_copy(headers, true)?;
     Ok(Message {
         properties: properties.persistent(),
@@ -144,7 +133,7 @@ fn copy(delivery: &Delivery, headers: &[(String, Value)]) -> Result<Message, Pro
     })
 }
 
-pub(crate) fn unix_seconds() -> u64 {
+fn unix_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())

@@ -326,7 +326,10 @@ pub(crate) async fn the_text_of_an_error_is_told_only_where_the_program_says_so(
 
     let handlers = || {
         let fail = || async { Err::<(), _>(anyhow::anyhow!("no route to {SECRET}")) };
-        let panic = || async { Option::<()>::None.expect(SECRET) };
+        let panic = || async {
+            let nothing: Option<()> = std::hint::black_box(None);
+            nothing.expect(SECRET);
+        };
         let reject = || async { Err::<(), _>(ploomby::Permanent::msg(SECRET)) };
         let registry = HandlerRegistry::new().register("fail", fail);
         registry.register("panic", panic).register("reject", reject)

@@ -44,8 +44,8 @@ pub(crate) async fn a_message_that_is_sent_on_starts_anew(bed: Arc<Bed>) {
         Ok(())
     };
     let handlers = HandlerRegistry::new()
-        .register(&*old, old_key)
-        .register(&*next, new_key);
+        .register(&old, old_key)
+        .register(&next, new_key);
     let set_up = Queue::new(&next)
         .key(KeySource::RoutingKey)
         .retry(Retry::fixed(2, Duration::from_millis(50)));

@@ -510,7 +510,7 @@ async fn handle(
             !name.contains("x-") && !name.contains("CC") && !of_copies.contains(name)
         })
         .collect();
-    headers.sort_by(|(one, _), (other, _)| one.cmp(other));
+    headers.sort_by_key(|(one, _)| *one);
     let note = |text: String| handled.lock().unwrap().push(names.hidden(&text));
     note(format!(
         "{act:?} at attempt {attempt}, redelivered: {redelivered:?}, by {:?}: {headers:?}",

@@ -6,9 +6,10 @@ mod consuming;
 mod dead_letters;
 mod distance;
 mod health;
+mod odd_messages;
 mod publisher;
 mod publishing;
-mod quarantine;
+
 mod recovery;
 mod refused;
 mod replies;

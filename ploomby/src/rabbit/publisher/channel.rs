@@ -1,16 +1,13 @@
 use std::{fmt, sync::Arc};
 
-use amqprs::{
-    channel::{BasicPublishArguments, Channel, ConfirmSelectArguments},
-    connection::Connection,
-};
+use amqprs::channel::{BasicPublishArguments, Channel, ConfirmSelectArguments};
 use tokio::time::timeout;
 use tracing::warn;
 
 use super::{RabbitPublishError, confirms::Confirms, unconfirmed::Unconfirmed};
 use crate::{
     message::{Properties, Routing, fit},
-    rabbit::connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel, SharedConnection},
+    rabbit::connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, Link, OpenChannel, SharedConnection},
 };
 
 /// What a content header takes beside its properties: the frame, class, weight and body size.
@@ -19,7 +16,7 @@ const HEADER_FRAME_OVERHEAD: usize = 8 + 2 + 2 + 8;
 /// A channel whose messages the broker confirms.
 pub(in crate::rabbit) struct ConfirmChannel {
     channel: Channel,
-    _connection: Connection,
+    _link: Arc<Link>,
     confirms: Arc<Confirms>,
     frame_max: usize,
 }
@@ -31,12 +28,12 @@ impl ConfirmChannel {
         let OpenChannel {
             channel,
             frame_max,
-            connection,
+            connection: link,
         } = connection.channel().await?;
         let confirms = Arc::new(Confirms::default());
-        let lost = |error: amqprs::error::Error| RabbitPublishError::Lost(error.to_string());
+        let lost = |error| RabbitPublishError::Lost(link.told(&error));
         channel
-            .register_callback(confirms.callback())
+            .register_callback(confirms.callback(link.condition().clone()))
             .await
             .map_err(lost)?;
         timeout(
@@ -47,7 +44,7 @@ impl ConfirmChannel {
         .map_err(lost)?;
         Ok(Self {
             channel,
-            _connection: connection,
+            _link: link,
             confirms,
             frame_max,
         })

@@ -20,7 +20,10 @@ use super::{
     returns::Returns,
     unconfirmed::{OnLoss, Unconfirmed},
 };
-use crate::message::{Addressed, Routing};
+use crate::{
+    message::{Addressed, Routing},
+    rabbit::guard::Condition,
+};
 
 /// The messages of one channel that the broker has not confirmed yet.
 ///
@@ -144,8 +147,9 @@ impl Confirms {
         mem::take(&mut self.lock().kept)
     }
 
-    pub(super) fn callback(self: &Arc<Self>) -> ConfirmCallback {
-        ConfirmCallback(self.clone())
+    /// What amqprs is to tell; `condition` tells why the connection is lost.
+    pub(super) fn callback(self: &Arc<Self>, condition: Condition) -> ConfirmCallback {
+        ConfirmCallback(self.clone(), condition)
     }
 
     fn settle(&self, number: u64, multiple: bool, confirmed: bool) {
@@ -263,11 +267,14 @@ impl State {
 
 /// What amqprs tells of a publishing channel. It is dropped with the channel's task, also when
 /// that one ends without a word.
-pub(super) struct ConfirmCallback(Arc<Confirms>);
+pub(super) struct ConfirmCallback(Arc<Confirms>, Condition);
 
 impl Drop for ConfirmCallback {
     fn drop(&mut self) {
-        self.0.close("the connection was lost");
+        match self.1.ended() {
+            Some(ended) => self.0.close(&ended.to_string()),
+            None => self.0.close("the connection was lost"),
+        }
     }
 }
 
@@ -394,7 +401,7 @@ mod tests {
             assert!(confirms.expect(unconfirmed).is_ok());
             kept.push(confirm);
         }
-        drop(confirms.callback());
+        drop(confirms.callback(Condition::of_nothing()));
         assert!(matches!(waiting.await, Err(RabbitPublishError::Lost(_))));
         assert!(confirms.is_closed());
         let again = confirms.take_kept().into_iter();

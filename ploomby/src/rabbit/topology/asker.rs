@@ -42,7 +42,7 @@ impl<'a> Asker<'a> {
             }
             Err(error) => Err(match events.closed() {
                 Some(closed) => Fault::Refused(closed),
-                None => Fault::Other(TopologyError::Lost(error.to_string())),
+                None => Fault::Other(TopologyError::Lost(open.connection.told(&error))),
             }),
         }
     }
@@ -61,7 +61,7 @@ impl<'a> Asker<'a> {
         let open = self.connection.channel().await?;
         let events = ChannelEvents::register(&open.channel)
             .await
-            .map_err(|error| TopologyError::Lost(error.to_string()))?;
+            .map_err(|error| TopologyError::Lost(open.connection.told(&error)))?;
         Ok((open, events))
     }
 

@@ -1,6 +1,6 @@
-use std::io::{self, ErrorKind};
-
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+//! Frames, and the bytes in them.
+//!
+//! Source: [AMQP 0-9-1](https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf), 4.2.
 
 /// The kinds of frames.
 pub(super) const METHOD: u8 = 1;
@@ -8,68 +8,20 @@ pub(super) const HEADER: u8 = 2;
 pub(super) const BODY: u8 = 3;
 pub(super) const HEARTBEAT: u8 = 8;
 
-const END: u8 = 0xCE;
+/// The last octet of each frame.
+pub(super) const END: u8 = 0xCE;
+
+/// What stands before a frame's payload: its kind, its channel and its length.
+pub(super) const HEAD: usize = 7;
 
 /// What a frame takes beside its payload.
-pub(super) const OVERHEAD: usize = 8;
+pub(super) const OVERHEAD: usize = HEAD + 1;
 
-/// One frame, its payload as bytes.
-pub(super) struct Frame {
-    pub(super) kind: u8,
-    pub(super) payload: Vec<u8>,
-}
+/// What stands before the properties in a content header: class, weight and the body's size.
+pub(super) const HEADER_PREFIX: usize = 2 + 2 + 8;
 
-/// Reads the next frame that is no heartbeat.
-pub(super) async fn read_frame(
-    stream: &mut (impl AsyncRead + Unpin),
-    frame_max: usize,
-) -> io::Result<Frame> {
-    loop {
-        let kind = stream.read_u8().await?;
-        let _channel = stream.read_u16().await?;
-        let len = usize::try_from(stream.read_u32().await?).unwrap_or(usize::MAX);
-        if len > frame_max.saturating_sub(OVERHEAD) {
-            return Err(invalid("a frame is longer than agreed"));
-        }
-        let mut payload = vec![0; len];
-        stream.read_exact(&mut payload).await?;
-        if stream.read_u8().await? != END {
-            return Err(invalid("a frame does not end where it should"));
-        }
-        if kind != HEARTBEAT {
-            return Ok(Frame { kind, payload });
-        }
-    }
-}
-
-pub(super) fn invalid(what: &'static str) -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, what)
-}
-
-/// Frames that are sent together.
-pub(super) struct Outgoing(Vec<u8>);
-
-impl Outgoing {
-    pub(super) fn bytes(bytes: &[u8]) -> Self {
-        Self(bytes.to_vec())
-    }
-
-    pub(super) fn method(channel: u16, class: u16, method: u16, arguments: &Bytes) -> Self {
-        let payload = Bytes::new().u16(class).u16(method).raw(&arguments.0);
-        Self(Vec::new()).frame(METHOD, channel, &payload.0)
-    }
-
-    pub(super) fn frame(mut self, kind: u8, channel: u16, payload: &[u8]) -> Self {
-        let head = Bytes::new().u8(kind).u16(channel).long(payload);
-        self.0.extend(head.u8(END).0);
-        self
-    }
-
-    pub(super) async fn send(self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-        stream.write_all(&self.0).await?;
-        stream.flush().await
-    }
-}
+/// A heartbeat, as it is sent.
+pub(super) const HEARTBEAT_FRAME: [u8; OVERHEAD] = [HEARTBEAT, 0, 0, 0, 0, 0, 0, END];
 
 /// Bytes that are put together.
 #[derive(Debug, Default)]
@@ -78,6 +30,16 @@ pub(super) struct Bytes(pub(super) Vec<u8>);
 impl Bytes {
     pub(super) fn new() -> Self {
         Self::default()
+    }
+
+    /// One frame with a method.
+    pub(super) fn method(channel: u16, (class, method): (u16, u16), arguments: &Self) -> Self {
+        let payload = Self::new().u16(class).u16(method).raw(&arguments.0);
+        Self::new().frame(METHOD, channel, &payload.0)
+    }
+
+    pub(super) fn frame(self, kind: u8, channel: u16, payload: &[u8]) -> Self {
+        self.u8(kind).u16(channel).long(payload).u8(END)
     }
 
     pub(super) fn raw(mut self, bytes: &[u8]) -> Self {
@@ -97,10 +59,6 @@ impl Bytes {
         self.raw(&number.to_be_bytes())
     }
 
-    pub(super) fn u64(self, number: u64) -> Self {
-        self.raw(&number.to_be_bytes())
-    }
-
     /// AMQP's short string: at most 255 bytes, cut where there are more.
     pub(super) fn short(self, text: &[u8]) -> Self {
         let len = u8::try_from(text.len()).unwrap_or(u8::MAX);
@@ -109,17 +67,30 @@ impl Bytes {
 
     /// AMQP's long string, table and array: bytes behind their length.
     pub(super) fn long(self, bytes: &[u8]) -> Self {
-        let len = u32::try_from(bytes.len()).expect("no frame is as long");
+        let len = u32::try_from(bytes.len()).expect("nothing that came in a frame is as long");
         self.u32(len).raw(bytes)
+    }
+
+    /// The same, with the bytes put together in place.
+    pub(super) fn long_with<E>(
+        self,
+        content: impl FnOnce(Self) -> Result<Self, E>,
+    ) -> Result<Self, E> {
+        let start = self.0.len() + 4;
+        let mut all = content(self.u32(0))?;
+        let len =
+            u32::try_from(all.0.len() - start).expect("nothing that came in a frame is as long");
+        all.0[start - 4..start].copy_from_slice(&len.to_be_bytes());
+        Ok(all)
     }
 }
 
 /// Bytes that are taken apart.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 /// A length that leads beyond the end.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overrun;
 
 impl<'a> Reader<'a> {
@@ -163,11 +134,5 @@ impl<'a> Reader<'a> {
     pub(super) fn long(&mut self) -> Result<&'a [u8], Overrun> {
         let len = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
         self.take(len)
-    }
-}
-
-impl From<Overrun> for io::Error {
-    fn from(_: Overrun) -> Self {
-        invalid("a length leads beyond the end of its frame")
     }
 }
