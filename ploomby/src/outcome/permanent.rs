@@ -3,7 +3,7 @@ use std::{error::Error, fmt};
 use super::cause;
 
 /// An error that another attempt would not mend: the message goes to the dead-letter queue at once,
-/// whatever the handler's [`Retry`] says.
+/// whatever the handler's [`Retry`](crate::Retry) says.
 ///
 /// It may stand anywhere in the chain of causes.
 ///

@@ -1,7 +1,7 @@
 use super::Answer;
 use crate::{delivery::Delivery, outcome::Outcome};
 
-/// What a handler may return: `()`, an [`Outcome`], a [`Reply`], or a `Result` of one of these whose
+/// What a handler may return: `()`, an [`Outcome`], a [`Reply`](crate::Reply), or a `Result` of one of these whose
 /// error converts to `anyhow::Error`. A function with [`#[handler]`](macro@crate::handler) may return
 /// the value of the reply as it is, too.
 #[diagnostic::on_unimplemented(

@@ -26,7 +26,7 @@ pub(crate) fn whole_milliseconds(delay: Duration) -> Duration {
 ///
 /// An attempt fails by the handler's error, its panic, its timeout or
 /// [`Outcome::Retry`](crate::Outcome::Retry). What will fail the same way again is not retried: a
-/// message without a handler, a body that cannot be decoded, an error marked as [`Permanent`].
+/// message without a handler, a body that cannot be decoded, an error marked as [`Permanent`](crate::Permanent).
 ///
 /// The default is [`none`](Self::none): only the author knows whether a handler may run twice.
 ///

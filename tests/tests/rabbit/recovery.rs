@@ -79,12 +79,21 @@ async fn a_message_that_waits_as_its_connection_is_lost_is_in_its_batch_once() {
             // by then the others wait in their batch
             assert_eq!(handled.next_note().await, "arrived");
             proxy.cut();
+            // what was handled as its acknowledgement was cut off comes once more
+            let mut next_batch = async || {
+                loop {
+                    let note = handled.next_note().await;
+                    if note != "arrived" {
+                        break note;
+                    }
+                }
+            };
             // the batch is full, of two that are lost and the same two again
-            assert_eq!(handled.next_note().await, "[0, 1]");
+            assert_eq!(next_batch().await, "[0, 1]");
             for number in ["2", "3", "4", "5"] {
                 bed.send(&queue, "work", number).await;
             }
-            assert_eq!(handled.next_note().await, "[2, 3, 4, 5]");
+            assert_eq!(next_batch().await, "[2, 3, 4, 5]");
             app.shut_down().await.unwrap();
             assert!(bed.is_empty(&queue).await);
         })
