@@ -146,12 +146,17 @@ async fn a_cut_between_any_two_steps_of_the_recovery_is_not_fatal() {
                     Cut::behind(Direction::ToBroker, step),
                 ] {
                     let done = proxy.cut_when(cut);
-                    proxy.cut();
+                    // a queue that is there is not declared again
+                    match step {
+                        Method::QUEUE_DECLARE => bed.delete(&queue).await,
+                        _ => proxy.cut(),
+                    }
                     timeout(LONG, done)
                         .await
                         .unwrap_or_else(|_| panic!("{cut:?}"));
                 }
             }
+            eventually(LONG, async || bed.consumer_count(&queue).await == 1).await;
             bed.send(&queue, "work", "1").await;
             ledger.until(1, LONG).await;
             app.shut_down().await.unwrap();
