@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ploomby::{HandlerRegistry, KeySource, Message, PublishError, Publisher, Queue};
+use ploomby::{HandlerRegistry, KeySource, Message, Outcome, PublishError, Publisher, Queue};
 use ploomby_tests::{Bed, KEY, eventually, unique_name};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
@@ -156,10 +156,9 @@ async fn what_a_quorum_queue_gives_up_waits_for_room_in_the_dead_letter_queue() 
                     .await;
             }
             let handlers = HandlerRegistry::new().register("fail", |number: u32| async move {
-                if number >= FILLING {
-                    CALLS.fetch_add(1, Ordering::Relaxed);
-                }
-                Err::<(), _>(anyhow::anyhow!("no luck"))
+                anyhow::ensure!(number >= FILLING, "no luck");
+                CALLS.fetch_add(1, Ordering::Relaxed);
+                Ok(Outcome::Requeue)
             });
             let set_up = Queue::new(&queue)
                 .key(KeySource::header(KEY))
