@@ -9,7 +9,7 @@ pub use self::{error::Error, queue::Queue, running::Running};
 use self::{running::Consumers, signals::Signals};
 use crate::{
     consumer::{
-        MessageConsumerFactory, MessageConsumerRegistry, RegisterError, Registration,
+        Declare, MessageConsumerFactory, MessageConsumerRegistry, RegisterError, Registration,
         options::QueueOptions,
     },
     delivery::KeySource,
@@ -86,6 +86,7 @@ pub struct App {
     state: Extensions,
     layers: Layers,
     only: Option<Vec<String>>,
+    declare: Declare,
 }
 
 impl App {
@@ -102,6 +103,7 @@ impl App {
             state: Extensions::new(),
             layers: Layers::default(),
             only: None,
+            declare: Declare::default(),
         }
     }
 
@@ -141,6 +143,12 @@ impl App {
     /// ```
     pub fn only<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
         self.only = Some(queues.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Whether queues are declared that do not say so themselves (default: those that are missing).
+    pub fn declare(mut self, declare: Declare) -> Self {
+        self.declare = declare;
         self
     }
 
@@ -192,7 +200,7 @@ impl App {
         let running = tokio::select! {
             biased;
             started = self.start() => started?,
-            () = signals.next() => {
+            _ = signals.next() => {
                 info!("told to stop before anything was consumed");
                 return Ok(());
             }
@@ -262,6 +270,9 @@ impl App {
         handlers.log(self.queues.len());
         if cfg!(panic = "abort") {
             warn!("built with `panic = \"abort\"`: a handler that panics ends the process");
+        }
+        for queue in &mut self.queues {
+            queue.options.declare.get_or_insert(self.declare);
         }
         let destination = Destination::new(url.clone(), "publisher");
         let publisher = self.publisher_for(&handlers, destination.clone()).await?;

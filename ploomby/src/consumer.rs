@@ -8,10 +8,12 @@ use crate::{dispatcher::Dispatcher, handler::QueuePolicy, settle::ConsumerError}
 pub(crate) use self::registry::Registration;
 pub use self::{
     companions::DeadLetters,
+    declare::Declare,
     registry::{MessageConsumerRegistry, RegisterError, RunError},
 };
 
 pub(crate) mod companions;
+mod declare;
 pub(crate) mod options;
 mod registry;
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use self::unpacking::Memory;
 pub(crate) use self::{
     handler_time::HandlerTime,
-    history::{Returns, is_retry_queue},
+    history::{Returns, SetAside, is_retry_queue},
     key::{KeyError, KeyReader},
     life::Life,
     plain_body::plain_body,
@@ -285,6 +285,14 @@ impl Delivery {
     /// Which attempt at the message this is: 1, unless a [`Retry`](crate::Retry) brought it back.
     pub fn attempt(&self) -> u32 {
         self.counted_attempt()
+    }
+
+    /// How often a handler gave it back, as far as that is known.
+    pub(crate) fn requeues(&self) -> u32 {
+        match self.counted_redeliveries() {
+            0 => u32::from(self.came_back()),
+            counted => counted,
+        }
     }
 
     /// The queue that the message was consumed from; empty before it is dispatched.

@@ -38,14 +38,14 @@ use tracing::{error, info};
 
 pub use self::in_flight::CutOff;
 use self::{
-    background::{Deadline, Unsettled, holding, within},
+    background::{Deadline, Held, Line, Unsettled, holding, within},
     in_flight::InFlight,
     room::Room,
     turn::Turn,
 };
 use crate::{
     delivery::{Delivery, DeliveryTag, KeyReader, Life, LostReplies, Recycler, Replying, Source},
-    handler::{Called, Entered, HandlerRegistry, Order, Origin, QueuePolicy, Table},
+    handler::{Called, Entered, HandlerRegistry, Order, Origin, QueuePolicy, Route, Table},
     health::{Blocked, ConsumerHealth},
     settle::{Acknowledger, Decision, Settling, Verdict},
 };
@@ -188,6 +188,32 @@ impl Dispatcher {
         self.queue.handlers.orders()
     }
 
+    /// Whether messages of the queue are handled in an order.
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.queue.policy.concurrency == Some(1) || self.orders().next().is_some()
+    }
+
+    /// How many messages each consumer may hold where the program does not say so, `most` at the most: as many as
+    /// can be worked at, and a few that are at hand for the next slot. What waits for its turn or for the slot of its
+    /// handler would hold up the others there.
+    pub(crate) fn window(&self, most: u16) -> u16 {
+        let policy = &self.queue.policy;
+        let handlers = &self.queue.handlers;
+        let is_held_up = handlers.orders().next().is_some() || handlers.has_slots();
+        let Some(concurrency) = policy.concurrency.filter(|_| !is_held_up) else {
+            return most;
+        };
+        let consumers = policy.default_concurrency() / usize::from(most.max(1));
+        let each = concurrency.div_ceil(consumers.max(1));
+        let window = each.saturating_add(each.clamp(MIN_AT_HAND, MAX_AT_HAND));
+        u16::try_from(window).map_or(most, |window| window.min(most))
+    }
+
+    /// The handler that has held its message for the longest time, and how long.
+    pub(crate) fn longest(&self) -> Option<(&'static str, Duration)> {
+        self.consumer.in_flight.longest()
+    }
+
     /// A handler of batches that would never have as many messages as it takes, with that number and
     /// how many there can be.
     pub(crate) fn batch_that_never_fills(&self) -> Option<(Origin, usize, usize)> {
@@ -278,7 +304,7 @@ impl Dispatcher {
     /// Gives a delivery back to its source, to be delivered again: one that came and was not dispatched,
     /// such as after the shutdown has begun.
     pub async fn give_back<A: Acknowledger>(&self, tag: DeliveryTag, acknowledger: &Arc<A>) {
-        Verdict::Requeue.tell(tag, &**acknowledger).await;
+        acknowledger.give_back(tag).await;
     }
 
     /// `start` gives nothing once shutdown has begun, and else what is held while the handler is at work here.
@@ -313,22 +339,38 @@ impl Dispatcher {
             }
             _ => delivery,
         };
-        let turn = match &admitted {
-            Ok(route) => match route.line_up(delivery) {
-                Some(Entered::Behind(waiting)) => {
-                    let room = self.queue.room.wait().await;
-                    let work = self.when_it_is_its_turn(waiting, room, route, delivery);
-                    let Some(_started) = start() else {
-                        drop(work);
-                        return pending().await;
-                    };
-                    return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
+        let mut turn = None;
+        let mut slot = None;
+        if let Ok(route) = &admitted {
+            let line = match route.line_up(delivery) {
+                Some(Entered::Behind(waiting)) => Some(Line::Behind(waiting)),
+                Some(Entered::AtOnce(first)) => {
+                    turn = Some(first);
+                    None
                 }
-                Some(Entered::AtOnce(turn)) => Some(turn),
                 None => None,
-            },
-            Err(_) => None,
-        };
+            };
+            // a slot goes before a place: what waits for one must not hold up other handlers
+            let line = match (line, &route.slots) {
+                (None, Some(slots)) => match slots.clone().try_acquire_owned() {
+                    Ok(free) => {
+                        slot = Some(free);
+                        None
+                    }
+                    Err(_) => Some(Line::First(turn.take())),
+                },
+                (line, _) => line,
+            };
+            if let Some(line) = line {
+                let room = self.queue.room.wait().await;
+                let work = self.later(line, room, route, delivery, acknowledger);
+                let Some(_started) = start() else {
+                    drop(work);
+                    return pending().await;
+                };
+                return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
+            }
+        }
         let room = &self.queue.room;
         let place = match room.try_enter() {
             Some(place) => place,
@@ -336,7 +378,7 @@ impl Dispatcher {
             None => Box::pin(room.enter(delivery.body().len())).await,
         };
         let Some(_started) = start() else {
-            drop((place, turn));
+            drop((place, turn, slot));
             return pending().await;
         };
         let route = match admitted {
@@ -346,23 +388,14 @@ impl Dispatcher {
                 return self.spawn(Unsettled::refused(delivery, tag), work, acknowledger);
             }
         };
-        let slot = match &route.slots {
-            None => None,
-            Some(slots) => match slots.clone().try_acquire_owned() {
-                Ok(slot) => Some(slot),
-                Err(_) => {
-                    let work = self.when_there_is_a_slot(route, slots, delivery);
-                    let work = self.keep(place, delivery).until(async move {
-                        let _turn = turn;
-                        work.await
-                    });
-                    return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
-                }
-            },
-        };
+        if delivery.came_back() {
+            let work = self.when_it_is_no_suspect((turn, slot), route, delivery, acknowledger);
+            let work = self.keep(place, delivery).until(work);
+            return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
+        }
         #[cfg(any(feature = "gzip", feature = "zstd"))]
         if route.takes_payload && delivery.is_packed() {
-            let work = self.when_unpacked(route, delivery, (slot, turn));
+            let work = self.when_unpacked(route, delivery, (turn, slot));
             let work = self.keep(place, delivery).until(work);
             return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
         }
@@ -387,10 +420,27 @@ impl Dispatcher {
                     None => Either::Left(ready(Decision::Result(result))),
                 }
             }
-            Called::Waits(work) => Either::Right(within(deadline, holding((slot, turn), work))),
+            Called::Waits(work) => Either::Right(within(deadline, holding((turn, slot), work))),
         };
         let work = self.keep(place, delivery).until(decided);
         self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
+    }
+
+    /// Runs the handler of a message that came back.
+    fn when_it_is_no_suspect<A: Acknowledger>(
+        &self,
+        held: Held,
+        route: &Arc<Route>,
+        delivery: &Delivery,
+        acknowledger: &Arc<A>,
+    ) -> impl Future<Output = Decision> + Send + use<A> {
+        let (dispatcher, route, delivery) = (self.clone(), route.clone(), delivery.clone());
+        let acknowledger = acknowledger.clone();
+        async move {
+            dispatcher
+                .run_held(held, route, delivery, &*acknowledger)
+                .await
+        }
     }
 
     /// Says that the source delivers again, after [`not_consuming`](Self::not_consuming). A consumer
@@ -440,6 +490,11 @@ impl Dispatcher {
         self.queue.settling.stop.cancelled().await;
     }
 
+    /// What comes of this future, unless shutdown begins before it is done.
+    pub(crate) async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        self.queue.settling.stop.run_until_cancelled(future).await
+    }
+
     /// Whether shutdown has begun.
     pub fn is_stopped(&self) -> bool {
         // not just read, so that whoever drains, after this, sees what was taken before
@@ -478,6 +533,10 @@ impl Dispatcher {
         cut_off
     }
 }
+
+/// How many messages are at hand, beside those that are worked at.
+const MIN_AT_HAND: usize = 2;
+const MAX_AT_HAND: usize = 8;
 
 /// How long handlers that are cut off may take to come to a place where they can be dropped.
 const ABORT_TIME: Duration = Duration::from_secs(1);

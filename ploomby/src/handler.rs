@@ -18,7 +18,7 @@ pub use self::{
     registry::{HandlerRegistry, InvalidHandlers},
 };
 pub(crate) use self::{
-    order::{Entered, Order, Waiting},
+    order::{Entered, Order, Turn, Waiting},
     receives::{NoKey, Replied},
     registry::Queues,
     table::{Called, Route, Table},

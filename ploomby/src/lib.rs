@@ -31,7 +31,7 @@ pub use self::{
     app::{App, Error, Queue, Running, run},
     codec::Codec,
     consumer::{
-        DeadLetters, MessageConsumer, MessageConsumerFactory, MessageConsumerRegistry,
+        DeadLetters, Declare, MessageConsumer, MessageConsumerFactory, MessageConsumerRegistry,
         RegisterError, RunError,
     },
     delivery::{Delivery, DeliveryTag, KeySource, Recycler, Replies},

@@ -59,10 +59,9 @@ pub enum Outcome {
     Retry,
     /// Requeue: any consumer may take the message again.
     ///
-    /// Each return counts towards the queue's `max_deliveries`. A quorum queue delivers the message again at once.
-    /// In any other queue the message comes to its handler a second later, as a copy that counts. If the order of
-    /// such a queue is kept and `max_deliveries` is not set, nothing counts, and the message is delivered again at
-    /// once, each time.
+    /// Each return counts towards the queue's `max_deliveries`. The first time the message is delivered again at
+    /// once, later a second later, as a copy that counts. If the order of the queue is kept and `max_deliveries` is
+    /// not set, nothing counts, and the message is delivered again at once, each time.
     Requeue,
     /// Acknowledge without having done the work.
     Discard,

@@ -12,6 +12,7 @@
 //! - `consumer`, `session`: the life of a consumer, and that of one of its channels;
 //! - `window`, `acknowledger`: which deliveries are settled, and telling the broker;
 //! - `copies`: where messages go that failed;
+//! - `suspects`: which message ends the process;
 //! - `publisher`: publishing with confirms;
 //! - `line`: publishing in order, whatever becomes of the connection;
 //! - `replies`: what comes back to calls, and sending what handlers answer.
@@ -67,6 +68,7 @@ mod options;
 mod publisher;
 mod replies;
 mod session;
+mod suspects;
 #[cfg(feature = "tls")]
 mod tls;
 mod topology;

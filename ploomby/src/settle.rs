@@ -16,7 +16,9 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-pub(crate) use self::{acknowledger::NobodyThere, pause::RequeuePause, retry::whole_milliseconds};
+pub(crate) use self::{
+    acknowledger::NobodyThere, copy::suspect_again, pause::RequeuePause, retry::whole_milliseconds,
+};
 pub use self::{
     acknowledger::{Acknowledger, ConsumerError},
     retry::Retry,
@@ -33,9 +35,7 @@ use crate::{
     reply::{self, Addressed, Answer},
 };
 
-/// How long a message that came back waits before it is tried again, in a queue that does not count
-/// deliveries by itself. By then its acknowledgement has reached the broker, also where the handler
-/// ends the process: else there would be one more copy each time.
+/// How long a message waits that a handler has given back more than once: nothing is tried in a hot loop.
 const RECOUNT_DELAY: Duration = Duration::from_secs(1);
 
 mod acknowledger;
@@ -71,16 +71,22 @@ pub(crate) struct Settling {
 pub(crate) enum Decision {
     /// A handler ran, or could not.
     Result(Result<Answer, Failure>),
-    /// The message came back unsettled for this many times: a copy says so, since nothing else
-    /// counts.
-    Recount(u32),
+    /// A copy of the message is safe where it is handled alone.
+    SetAside,
+}
+
+/// What holds for the messages of one handler once they have failed or are given back.
+#[derive(Default)]
+pub(crate) struct Trying {
+    pub(crate) retry: Retry,
+    /// How often a handler may give a message back, where that is counted.
+    pub(crate) most_requeues: Option<u32>,
 }
 
 /// All that the source is told of a message that nothing else has to be done for first.
 #[derive(Clone, Copy)]
 pub(crate) enum Verdict {
     Ack,
-    Requeue,
 }
 
 impl Verdict {
@@ -90,15 +96,13 @@ impl Verdict {
         let answer = result.as_ref().ok().filter(|answer| !answer.has_reply())?;
         match answer.outcome() {
             Outcome::Ack | Outcome::Discard => Some(Self::Ack),
-            Outcome::Requeue => Some(Self::Requeue),
-            Outcome::DeadLetter | Outcome::Retry => None,
+            Outcome::Requeue | Outcome::DeadLetter | Outcome::Retry => None,
         }
     }
 
     pub(crate) async fn tell<A: Acknowledger>(self, tag: DeliveryTag, acknowledger: &A) {
         match self {
             Self::Ack => acknowledger.ack(tag).await,
-            Self::Requeue => acknowledger.requeue(tag).await,
         }
     }
 }
@@ -113,7 +117,7 @@ impl Settling {
         delivery: &Delivery,
         tag: DeliveryTag,
         decision: Decision,
-        (handler, retry): (&'static str, &Retry),
+        (handler, trying): (&'static str, &Trying),
         acknowledger: &A,
         slot: Option<impl Send>,
     ) {
@@ -121,13 +125,14 @@ impl Settling {
             settling: self,
             delivery,
             handler,
-            retry,
+            trying,
             acknowledger,
         };
         match decision {
             Decision::Result(result) => match (Verdict::of(&result), result) {
                 (Some(verdict), _) => verdict.tell(tag, acknowledger).await,
                 (None, Ok(answer)) => match (answer.outcome(), answer.into_reply()) {
+                    (Outcome::Requeue, _) => Box::pin(settled.requeue(tag, slot)).await,
                     (Outcome::DeadLetter, _) => settled.fail(Failure::asked_for(), tag, slot).await,
                     (Outcome::Retry, _) => settled.fail(Failure::asked_to_retry(), tag, slot).await,
                     (_, Some(reply)) => Box::pin(settled.reply(reply, tag)).await,
@@ -138,8 +143,36 @@ impl Settling {
                     None => settled.fail(failure, tag, slot).await,
                 },
             },
-            Decision::Recount(redeliveries) => {
-                Box::pin(settled.recount(redeliveries, tag, slot)).await;
+            Decision::SetAside => acknowledger.ack(tag).await,
+        }
+    }
+}
+
+impl Settling {
+    /// Keeps a copy of a suspect where it is handled alone; whether that is done.
+    pub(crate) async fn set_aside<A: Acknowledger>(
+        &self,
+        delivery: &Delivery,
+        acknowledger: &A,
+    ) -> bool {
+        let kept = match copy::suspect(delivery) {
+            Ok(copy) => acknowledger.set_aside(copy).await,
+            Err(error) => Err(ConsumerError::new(error)),
+        };
+        let (queue, key) = (delivery.queue(), cut_key(delivery));
+        match kept {
+            Ok(()) => {
+                warn!(
+                    queue,
+                    key,
+                    "a message came back again and again without having been settled: it is handled alone, to \
+                     see whether it ends the process"
+                );
+                true
+            }
+            Err(error) => {
+                warn!(queue, key, %error, "a message that came back again and again is not set aside, handling it");
+                false
             }
         }
     }
@@ -150,7 +183,7 @@ struct Settled<'s, A> {
     settling: &'s Settling,
     delivery: &'s Delivery,
     handler: &'static str,
-    retry: &'s Retry,
+    trying: &'s Trying,
     acknowledger: &'s A,
 }
 
@@ -164,18 +197,36 @@ impl<A: Acknowledger> Settled<'_, A> {
         self.acknowledger.ack(tag).await;
     }
 
-    /// Counts how often a message came back, by a copy.
-    async fn recount(&self, redeliveries: u32, tag: DeliveryTag, slot: Option<impl Send>) {
-        let copy = copy::recounted(self.delivery, redeliveries);
-        let kept = self
-            .keep(copy, |copy| self.acknowledger.retry(copy, RECOUNT_DELAY))
-            .await;
-        if cannot_be_kept(&kept) {
-            let text = "its headers leave no room to count how often it came back";
-            let failure = Failure::new(Reason::TooManyDeliveries, text.to_owned());
-            self.fail(failure, tag, slot).await;
-        } else {
-            self.finish(kept, tag).await;
+    /// Gives back a message that its handler did not want to settle, unless that was so too often.
+    ///
+    /// The first time it goes back to its place. From the second time on a copy counts, and waits for a moment: a
+    /// broker counts what no handler has begun as well, or nothing.
+    async fn requeue(&self, tag: DeliveryTag, slot: Option<impl Send>) {
+        let (delivery, acknowledger) = (self.delivery, self.acknowledger);
+        if self.settling.stop.is_cancelled() {
+            return acknowledger.give_back(tag).await;
+        }
+        let requeues = delivery.requeues().saturating_add(1);
+        let too_often = |text| Failure::new(Reason::TooManyDeliveries, text);
+        match self.trying.most_requeues {
+            None => acknowledger.requeue(tag).await,
+            Some(most) if requeues >= most => {
+                let text = format!("its handler gave the message back {requeues} times");
+                self.fail(too_often(text), tag, slot).await;
+            }
+            Some(_) if requeues == 1 => acknowledger.requeue(tag).await,
+            Some(_) => {
+                let copy = copy::recounted(delivery, requeues);
+                let kept = self
+                    .keep(copy, |copy| acknowledger.retry(copy, RECOUNT_DELAY))
+                    .await;
+                if cannot_be_kept(&kept) {
+                    let text = "its headers leave no room to count how often it was given back";
+                    self.fail(too_often(text.to_owned()), tag, slot).await;
+                } else {
+                    self.finish(kept, tag).await;
+                }
+            }
         }
     }
 
@@ -199,7 +250,7 @@ impl<A: Acknowledger> Settled<'_, A> {
         if let Some(outcome @ (Outcome::Requeue | Outcome::Discard)) = failure.outcome() {
             if outcome == Outcome::Requeue {
                 self.debug(&failure, "requeued");
-                acknowledger.requeue(tag).await;
+                self.requeue(tag, slot).await;
             } else {
                 self.debug(&failure, "discarded");
                 acknowledger.ack(tag).await;
@@ -207,7 +258,7 @@ impl<A: Acknowledger> Settled<'_, A> {
             }
             return;
         }
-        if let Some(delay) = self.retry.next(delivery.attempt(), &failure) {
+        if let Some(delay) = self.trying.retry.next(delivery.attempt(), &failure) {
             let copy = copy::retry(delivery);
             let keep = |copy| acknowledger.retry(copy, delay);
             match self

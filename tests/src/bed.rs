@@ -347,6 +347,7 @@ impl Bed {
                     let field = match value {
                         Value::Text(text) => text.clone().into(),
                         Value::I32(number) => amqprs::FieldValue::I(*number),
+                        Value::Bool(set) => amqprs::FieldValue::t(*set),
                         other => panic!("no argument is a {other:?}"),
                     };
                     table.insert((*name).try_into().unwrap(), field);

@@ -99,7 +99,7 @@ impl Running {
     }
 
     /// Waits for SIGINT or SIGTERM, then [shuts down](Self::shut_down). A second signal ends it at
-    /// once.
+    /// once, unless it is the same within a second, as a wrapper sends it.
     ///
     /// # Errors
     ///
@@ -110,18 +110,26 @@ impl Running {
     }
 
     pub(super) async fn until(mut self, mut signals: Signals) -> Result<(), Error> {
+        let mut first = None;
         // cancel safety: `wait` can be dropped, and is not needed after a signal
         let ended = tokio::select! {
             ended = self.consumers.wait() => ended,
-            () = signals.next() => {
+            kind = signals.next() => {
                 info!("told to stop, waiting for running handlers");
+                first = Some(kind);
                 Ok(())
+            }
+        };
+        let again = async {
+            match first {
+                Some(first) => signals.again(first).await,
+                None => _ = signals.next().await,
             }
         };
         // cancel safety: the consumers are dropped, and with them what they hold
         let disconnected = tokio::select! {
             disconnected = self.disconnect() => disconnected,
-            () = signals.next() => {
+            () = again => {
                 error!("told to stop again, ending at once");
                 return Err(Error::Interrupted);
             }

@@ -86,6 +86,13 @@ pub(crate) struct Companions {
     pub(crate) dead_letters: Option<Declared>,
 }
 
+/// RabbitMQ drops what came back more often to a quorum queue, from 4.0 on after 20 times where nothing is said. A
+/// negative number means no limit to it, and 0 to RabbitMQ 3.
+const NO_DELIVERY_LIMIT: i64 = 1_000_000_000;
+
+/// How long the death of a process is remembered.
+const DEATHS_COUNT_FOR: Duration = Duration::from_secs(60 * 60);
+
 /// A queue that may drop its first messages for those that come cannot keep them at least once.
 const LIMITS: [&str; 4] = [
     "x-max-length",
@@ -117,7 +124,7 @@ impl Companions {
         arguments: &[(String, Value)],
         dead_letters: &DeadLetters,
     ) -> Self {
-        let is_quorum = arguments.contains(&("x-queue-type".to_owned(), "quorum".into()));
+        let is_quorum = arguments.contains(&argument("x-queue-type", "quorum"));
         let kept = match dead_letters.dead_lettering {
             DeadLettering::ByBroker => None,
             DeadLettering::ByCopy => Some(Declared {
@@ -136,16 +143,25 @@ impl Companions {
         }
     }
 
+    /// The arguments of the queue, where it is declared. The type is always said: what the virtual host makes of a queue
+    /// without one is not known here.
+    ///
     /// What a quorum queue gives up would be dropped by the broker: it goes to the dead-letter queue,
     /// unless the program says otherwise, and stays until that has it, unless the program limits the
-    /// queue.
+    /// queue. It gives up nothing that came back often: ploomby knows better which messages crash the process.
     pub(crate) fn queue_arguments(&self, chosen: &[(String, Value)]) -> Vec<(String, Value)> {
         let mut arguments = chosen.to_vec();
         let is_chosen = |name: &str| chosen.iter().any(|(chosen, _)| chosen == name);
-        let is_decided = ["x-dead-letter-exchange", "x-delivery-limit"]
-            .into_iter()
-            .any(is_chosen);
-        if let (true, false, Some(kept)) = (self.is_quorum, is_decided, &self.dead_letters) {
+        if !is_chosen("x-queue-type") {
+            arguments.push(argument("x-queue-type", "classic"));
+        }
+        let (true, Some(kept)) = (self.is_quorum, &self.dead_letters) else {
+            return arguments;
+        };
+        if !is_chosen("x-delivery-limit") {
+            arguments.push(argument("x-delivery-limit", NO_DELIVERY_LIMIT));
+        }
+        if !is_chosen("x-dead-letter-exchange") {
             arguments.extend(dying_to(&kept.name));
             if !LIMITS.into_iter().any(is_chosen) {
                 // else it would give up a message before a dead-letter queue that is full has taken it
@@ -177,6 +193,38 @@ impl Companions {
             .cloned()
             .chain(retry_queues)
             .collect()
+    }
+
+    /// The queue in which the messages are handled alone that may be what ends the process. It counts how often
+    /// each came back.
+    pub(crate) fn suspects(&self) -> Declared {
+        let mut arguments = vec![
+            argument("x-queue-type", "quorum"),
+            argument("x-delivery-limit", NO_DELIVERY_LIMIT),
+        ];
+        if let Some(kept) = &self.dead_letters {
+            arguments.extend(dying_to(&kept.name));
+            arguments.extend(at_least_once());
+        }
+        Declared {
+            name: format!("{}_suspects", self.queue),
+            purpose: Purpose::Waiting,
+            arguments,
+        }
+    }
+
+    /// The queue that tells how often the process died lately. It vanishes when it is not used any more.
+    pub(crate) fn crashes(&self) -> Declared {
+        Declared {
+            name: format!("{}_crashes", self.queue),
+            purpose: Purpose::Waiting,
+            arguments: vec![
+                argument("x-queue-type", "classic"),
+                argument("x-message-ttl", milliseconds(DEATHS_COUNT_FOR)),
+                argument("x-expires", milliseconds(2 * DEATHS_COUNT_FOR)),
+                argument("x-max-length", 100_i64),
+            ],
+        }
     }
 
     /// The queue that a message waits in, unless it goes straight back: without a delay, and where
@@ -243,9 +291,11 @@ fn at_least_once() -> [(String, Value); 2] {
 }
 
 fn dead_letter_arguments(dead_letters: &DeadLetters, is_quorum: bool) -> Vec<(String, Value)> {
-    let mut arguments = Vec::new();
+    let kind = if is_quorum { "quorum" } else { "classic" };
+    let mut arguments = vec![argument("x-queue-type", kind)];
     if is_quorum {
-        arguments.push(argument("x-queue-type", "quorum"));
+        // a letter that is looked at counts as one that came back
+        arguments.push(argument("x-delivery-limit", NO_DELIVERY_LIMIT));
     }
     if let Some(ttl) = dead_letters.ttl {
         arguments.push(argument("x-message-ttl", milliseconds(ttl)));
@@ -285,11 +335,20 @@ mod tests {
             let added = arguments[chosen.len()..].iter();
             added.map(|(name, _)| name.clone()).collect::<Vec<_>>()
         };
+        let limit = ["x-delivery-limit"];
         let exchange = ["x-dead-letter-exchange", "x-dead-letter-routing-key"];
         let at_least_once = ["x-dead-letter-strategy", "x-overflow"];
-        assert_eq!(added(&[]), [exchange, at_least_once].concat());
-        assert_eq!(added(&[argument("x-max-length", 10)]), exchange);
-        assert!(added(&[argument("x-delivery-limit", 5)]).is_empty());
+        let exchange_at_least_once = [exchange, at_least_once].concat();
+        assert_eq!(added(&[]), [&limit[..], &exchange_at_least_once].concat());
+        assert_eq!(
+            added(&[argument("x-max-length", 10)]),
+            [&limit[..], &exchange].concat()
+        );
+        assert_eq!(
+            added(&[argument("x-delivery-limit", 5)]),
+            exchange_at_least_once
+        );
+        assert_eq!(added(&[argument("x-dead-letter-exchange", "dlx")]), limit);
     }
 
     #[test]

@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::companions::{Companions, DeadLetters, LONGEST_WAIT};
+use super::{
+    companions::{Companions, DeadLetters, LONGEST_WAIT},
+    declare::Declare,
+};
 use crate::{
     delivery::Returns,
     handler::{QueuePolicy, policy::PolicyError},
@@ -16,18 +19,23 @@ const DEFAULT_PREFETCH: u16 = 64;
 #[derive(Clone, Debug)]
 pub(crate) struct QueueOptions {
     pub(crate) prefetch: u16,
+    /// The program says how many: then it is not fitted to the concurrency.
+    pub(crate) is_prefetch_chosen: bool,
     pub(crate) policy: QueuePolicy,
     pub(crate) arguments: Vec<(String, Value)>,
     pub(crate) dead_letters: DeadLetters,
+    pub(crate) declare: Option<Declare>,
 }
 
 impl Default for QueueOptions {
     fn default() -> Self {
         Self {
             prefetch: DEFAULT_PREFETCH,
+            is_prefetch_chosen: false,
             policy: QueuePolicy::default(),
             arguments: Vec::new(),
             dead_letters: DeadLetters::default(),
+            declare: None,
         }
     }
 }
@@ -41,6 +49,12 @@ impl QueueOptions {
         policy.dead_letter_queue = self.dead_letters.name().map(str::to_owned);
         policy.default_concurrency = Some(consumers_count.saturating_mul(self.prefetch.into()));
         policy
+    }
+
+    /// Whether the program asks for a queue of which one consumer at a time is served.
+    pub(crate) fn has_single_active(&self) -> bool {
+        let single_active = ("x-single-active-consumer".to_owned(), Value::Bool(true));
+        self.arguments.contains(&single_active)
     }
 
     /// The queues beside the consumed one, once all that was chosen can be served.
@@ -97,14 +111,16 @@ pub(crate) enum OptionError {
 /// The setters of a type that has a field `options`.
 macro_rules! queue_option_setters {
     () => {
-        /// How many unsettled messages the broker may send ahead to each consumer (default: 64).
-        /// This bounds the memory that a queue takes. Zero, which means no limit to RabbitMQ, is
+        /// How many unsettled messages the broker may send ahead to each consumer (default: 64; with a lower
+        /// [`concurrency`](Self::concurrency), so many and a few that are at hand: what waits here is not handled
+        /// elsewhere, and may wait for longer than the broker allows). This bounds the memory that a queue takes. Zero, which means no limit to RabbitMQ, is
         /// refused.
         ///
         /// Source: [consumer prefetch](https://www.rabbitmq.com/docs/consumer-prefetch).
         #[must_use]
         pub fn prefetch(mut self, messages: u16) -> Self {
             self.options.prefetch = messages;
+            self.options.is_prefetch_chosen = true;
             self
         }
 
@@ -122,6 +138,13 @@ macro_rules! queue_option_setters {
             value: impl Into<$crate::message::Value>,
         ) -> Self {
             self.options.arguments.push((name.into(), value.into()));
+            self
+        }
+
+        /// Whether the queue is declared, and those beside it (default: those that are missing).
+        #[must_use]
+        pub fn declare(mut self, declare: $crate::Declare) -> Self {
+            self.options.declare = Some(declare);
             self
         }
 

@@ -25,6 +25,10 @@ pub(crate) enum Returns {
     Straight,
 }
 
+/// Left with a delivery that comes from the queue of the suspects: its copy has no count that was not believed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SetAside;
+
 impl Delivery {
     /// Whether it came back to be tried again, or to be counted.
     pub(crate) fn has_waited(&self) -> bool {
@@ -35,6 +39,9 @@ impl Delivery {
         let Some(source) = &self.inner.source else {
             return true;
         };
+        if self.extensions().get::<SetAside>().is_some() {
+            return true;
+        }
         let is_straight = || self.inner.content.address() == ("", &*source.queue);
         match source.returns {
             Returns::Anyhow => true,

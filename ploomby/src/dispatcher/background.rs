@@ -11,20 +11,20 @@ use std::{
 use futures_util::{FutureExt, future::Either};
 use pin_project_lite::pin_project;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout_at},
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout, timeout_at},
 };
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{Dispatcher, Queue, room::Place};
 use crate::{
     delivery::{Delivery, DeliveryTag, HandlerTime},
-    handler::{Route, Waiting},
+    handler::{Entered, Route, Turn, Waiting},
     health::{AtWork, HandlerNumber},
     layer::{HandlerFuture, guard},
     outcome::{Failure, Outcome},
     reply::Answer,
-    settle::{Acknowledger, Decision, Retry},
+    settle::{Acknowledger, Decision, Trying},
 };
 
 impl Dispatcher {
@@ -49,7 +49,7 @@ impl Dispatcher {
         let Unsettled {
             handler,
             number,
-            retry,
+            trying,
             delivery,
             tag,
         } = unsettled;
@@ -62,7 +62,7 @@ impl Dispatcher {
             cancelled: self.consumer.abort.clone().cancelled_owned(),
             at_work: self.queue.blocked.handler(number),
             work: work.then(move |(decision, place)| async move {
-                let how = (handler, &*retry);
+                let how = (handler, &*trying);
                 let settling = &named.dispatcher.queue.settling;
                 settling
                     .settle(&delivery, tag, decision, how, &*acknowledger, place)
@@ -71,36 +71,32 @@ impl Dispatcher {
         }
     }
 
-    /// Runs a handler once those before it in its lane are done. It takes a place only then. What has
-    /// not begun when shutdown does goes back.
-    pub(super) fn when_it_is_its_turn(
+    /// Runs a handler once it is the message's turn in its lane, the handler has a slot left, and the queue a place. It
+    /// takes a place last, so that it holds up nothing else. What has not begun when shutdown does goes back.
+    pub(super) fn later<A: Acknowledger>(
         &self,
-        waiting: Waiting,
+        line: Line,
         waiting_room: OwnedSemaphorePermit,
         route: &Arc<Route>,
         delivery: &Delivery,
-    ) -> impl Future<Output = (Decision, Option<KeptPlace>)> + Send + use<> {
+        acknowledger: &Arc<A>,
+    ) -> impl Future<Output = (Decision, Option<KeptPlace>)> + Send + use<A> {
         let (dispatcher, route, delivery) = (self.clone(), route.clone(), delivery.clone());
+        let acknowledger = acknowledger.clone();
         async move {
             let Queue { room, settling, .. } = &*dispatcher.queue;
             let entering = async {
-                let turn = waiting.await;
-                (turn, room.enter(delivery.body().len()).await)
+                let held = line.held(&route).await;
+                (held, room.enter(delivery.body().len()).await)
             };
             match settling.stop.run_until_cancelled(entering).await {
                 // the turn may come from one that went back just now
-                Some((turn, place)) if !dispatcher.is_stopped() => {
+                Some((held, place)) if !dispatcher.is_stopped() => {
                     let kept = dispatcher.keep(place, &delivery);
                     drop(waiting_room);
-                    let decision = match &route.slots {
-                        None => dispatcher.run(&route, delivery, ()).await,
-                        Some(slots) => {
-                            dispatcher
-                                .when_there_is_a_slot(&route, slots, &delivery)
-                                .await
-                        }
-                    };
-                    drop(turn);
+                    let decision = dispatcher
+                        .run_held(held, route, delivery, &*acknowledger)
+                        .await;
                     (decision, Some(kept))
                 }
                 _ => (give_back(), None),
@@ -108,22 +104,103 @@ impl Dispatcher {
         }
     }
 
-    /// Runs a handler once it has a slot left. What has not begun when shutdown does goes back.
-    pub(super) fn when_there_is_a_slot(
+    /// Runs a handler, unless the message came back so often that it is set aside.
+    pub(super) async fn run_held<A: Acknowledger>(
         &self,
-        route: &Arc<Route>,
-        slots: &Arc<Semaphore>,
-        delivery: &Delivery,
-    ) -> impl Future<Output = Decision> + Send + use<> {
-        let slot = slots.clone().acquire_owned();
-        let (dispatcher, route, delivery) = (self.clone(), route.clone(), delivery.clone());
-        async move {
-            let stop = &dispatcher.queue.settling.stop;
-            match stop.run_until_cancelled(slot).await {
-                Some(Ok(slot)) => dispatcher.run(&route, delivery, slot).await,
-                _ => give_back(),
-            }
+        held: Held,
+        route: Arc<Route>,
+        delivery: Delivery,
+        acknowledger: &A,
+    ) -> Decision {
+        if delivery.came_back() {
+            // boxed, since each message that waits would be as large
+            return Box::pin(self.run_again(held, route, delivery, acknowledger)).await;
         }
+        self.run(&route, delivery, held).await
+    }
+
+    async fn run_again<A: Acknowledger>(
+        &self,
+        held: Held,
+        route: Arc<Route>,
+        delivery: Delivery,
+        acknowledger: &A,
+    ) -> Decision {
+        let is_ordered = route.order.is_some() || self.queue.policy.concurrency == Some(1);
+        let _outlived = Outlived(acknowledger);
+        let settling = &self.queue.settling;
+        if acknowledger.is_suspect(&delivery, is_ordered).await
+            && settling.set_aside(&delivery, acknowledger).await
+        {
+            return Decision::SetAside;
+        }
+        // it may have taken a while
+        if self.is_stopped() {
+            return give_back();
+        }
+        self.run(&route, delivery, held).await
+    }
+
+    /// Takes a message that may be what ends the process, once the queue has a place for it, and runs its handler. The
+    /// place comes first, so that a message that was taken is not held without having begun.
+    ///
+    /// Says whether there was one. It is with its handler then, or `acknowledger` was told.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before `take` is done, it takes no place; `take` decides what becomes of the message.
+    pub(crate) async fn dispatch_alone<A: Acknowledger>(
+        &self,
+        patience: Duration,
+        take: impl Future<Output = Option<(Delivery, DeliveryTag, Option<Failure>)>>,
+        acknowledger: &Arc<A>,
+    ) -> bool {
+        let entering = self.unless_stopped(timeout(patience, self.queue.room.enter(0)));
+        let Some(Ok(place)) = entering.await else {
+            return false;
+        };
+        let Some((mut delivery, tag, condemned)) = take.await else {
+            return false;
+        };
+        delivery.set_source(&self.queue.source);
+        // taken before `stop` is looked at, so that `drain` misses nothing
+        let _token = self.consumer.tasks.token();
+        if self.is_stopped() {
+            acknowledger.give_back(tag).await;
+            return true;
+        }
+        place.keep();
+        let kept = KeptPlace {
+            queue: self.queue.clone(),
+            body_len: 0,
+        };
+        let admitted = match condemned {
+            Some(failure) => Err(Decision::Result(Err(failure))),
+            None => self.queue.admit(&delivery),
+        };
+        let route = match admitted {
+            Ok(route) => route,
+            Err(decision) => {
+                let work = kept.until(std::future::ready(decision));
+                self.spawn(Unsettled::refused(&delivery, tag), work, acknowledger);
+                return true;
+            }
+        };
+        let line = Line::of(route.line_up(&delivery));
+        let job = Unsettled::of(route, &delivery, tag);
+        let (dispatcher, route, stop) = (
+            self.clone(),
+            route.clone(),
+            self.queue.settling.stop.clone(),
+        );
+        let work = async move {
+            match stop.run_until_cancelled(line.held(&route)).await {
+                Some(held) => dispatcher.run(&route, delivery, held).await,
+                None => give_back(),
+            }
+        };
+        self.spawn(job, kept.until(work), acknowledger);
+        true
     }
 
     /// Runs a handler once the body of its message is unpacked.
@@ -169,11 +246,52 @@ impl Dispatcher {
     }
 }
 
+/// Says that a message which came back did not end the process.
+struct Outlived<'a, A: Acknowledger>(&'a A);
+
+impl<A: Acknowledger> Drop for Outlived<'_, A> {
+    fn drop(&mut self) {
+        self.0.outlived();
+    }
+}
+
+/// Where a message stands in its lane.
+pub(super) enum Line {
+    Behind(Waiting),
+    /// It has its turn, or there is no lane.
+    First(Option<Turn>),
+}
+
+/// What the next one waits for: a turn in a lane, and a slot of the handler.
+pub(super) type Held = (Option<Turn>, Option<OwnedSemaphorePermit>);
+
+impl Line {
+    fn of(entered: Option<Entered>) -> Self {
+        match entered {
+            Some(Entered::Behind(waiting)) => Self::Behind(waiting),
+            Some(Entered::AtOnce(turn)) => Self::First(Some(turn)),
+            None => Self::First(None),
+        }
+    }
+
+    async fn held(self, route: &Route) -> Held {
+        let turn = match self {
+            Self::Behind(waiting) => Some(waiting.await),
+            Self::First(turn) => turn,
+        };
+        let slot = match &route.slots {
+            Some(slots) => slots.clone().acquire_owned().await.ok(),
+            None => None,
+        };
+        (turn, slot)
+    }
+}
+
 /// A delivery that is settled on a task of its own.
 pub(super) struct Unsettled {
     handler: &'static str,
     number: HandlerNumber,
-    retry: Arc<Retry>,
+    trying: Arc<Trying>,
     delivery: Delivery,
     tag: DeliveryTag,
 }
@@ -183,7 +301,7 @@ impl Unsettled {
         Self {
             handler: route.name,
             number: route.number,
-            retry: route.retry.clone(),
+            trying: route.trying.clone(),
             delivery: delivery.clone(),
             tag,
         }
@@ -193,7 +311,7 @@ impl Unsettled {
         Self {
             handler: "(no handler)",
             number: HandlerNumber::NONE,
-            retry: Arc::default(),
+            trying: Arc::default(),
             delivery: delivery.clone(),
             tag,
         }

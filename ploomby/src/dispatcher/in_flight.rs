@@ -2,7 +2,10 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+
+use tokio::time::Instant;
 
 use crate::delivery::Delivery;
 
@@ -13,7 +16,7 @@ pub(super) struct InFlight(Mutex<Running>);
 #[derive(Default)]
 struct Running {
     next: u64,
-    handlers: HashMap<u64, (&'static str, Delivery)>,
+    handlers: HashMap<u64, (&'static str, Delivery, Instant)>,
 }
 
 /// A handler that was cut off by the deadline of a shutdown.
@@ -31,7 +34,9 @@ impl InFlight {
         let mut running = self.lock();
         let id = running.next;
         running.next += 1;
-        running.handlers.insert(id, (handler, delivery));
+        running
+            .handlers
+            .insert(id, (handler, delivery, Instant::now()));
         id
     }
 
@@ -39,12 +44,19 @@ impl InFlight {
         self.lock().handlers.remove(&id);
     }
 
+    /// The handler that has held its message for the longest time.
+    pub(super) fn longest(&self) -> Option<(&'static str, Duration)> {
+        let running = self.lock();
+        let oldest = running.handlers.values().min_by_key(|(_, _, since)| *since);
+        oldest.map(|(handler, _, since)| (*handler, since.elapsed()))
+    }
+
     pub(super) fn cut_off(&self) -> Vec<CutOff> {
         let running = self.lock();
         let mut cut_off: Vec<_> = running
             .handlers
             .values()
-            .map(|(handler, delivery)| CutOff {
+            .map(|(handler, delivery, _)| CutOff {
                 handler,
                 key: delivery.key().map(|key| key.into_owned()),
             })

@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc};
 
-pub(crate) use self::lanes::{Entered, Waiting};
+pub(crate) use self::lanes::{Entered, Turn, Waiting};
 use self::lanes::{Lane, Lanes};
 use crate::{
     codec::Format,
@@ -52,9 +52,8 @@ mod lanes;
 /// - Two consumers of a queue may overtake each other. In this program that is an error at startup;
 ///   of several programs let only one at a time consume, by the queue argument
 ///   [`x-single-active-consumer`](https://www.rabbitmq.com/docs/consumers#single-active-consumer).
-/// - A message that came back unsettled is not counted by a copy, which would come behind the
-///   others, unless [`max_deliveries`](crate::Queue::max_deliveries) is set: so one that crashes the
-///   process does so for ever, but in a quorum queue, which counts by itself.
+/// - A message that came back again and again, so that it may be what crashes the process, is taken aside and loses its
+///   place: see [`max_crashes`](crate::Queue::max_crashes).
 ///
 /// What waits for its turn takes places of the prefetch, and none of the concurrency. So choose a
 /// prefetch that is well above what one value may have waiting.

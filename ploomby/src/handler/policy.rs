@@ -79,20 +79,33 @@ macro_rules! policy_setters {
             $self
         }
 
-        /// How often a message may come back without having been settled before it is dead-lettered
-        /// (default: 16 times; `None` for no limit). It keeps a message that crashes the process
-        /// from doing so for ever.
+        /// How often a handler may give a message back, by [`Outcome::Requeue`](crate::Outcome::Requeue), before the
+        /// message is dead-lettered with the reason `too-many-deliveries` (default: 16 times; `None` for no limit).
         ///
-        /// A quorum queue counts by itself. In another queue a message that comes back is counted by
-        /// a copy, which waits for a second and goes to the end of the queue; where the order is
-        /// kept, by a [`concurrency`](Self::concurrency) of 1 or by
-        /// [`ordered_by`](Self::ordered_by), only if a limit is set here. Whatever brings a message back counts: a
-        /// crash, a lost connection, a shutdown, [`Outcome::Requeue`](crate::Outcome::Requeue).
+        /// Nothing else counts: neither a shutdown, nor a lost connection, nor what the broker counts. The first time
+        /// the message goes back to its place. From the second time on a copy counts, which waits for a second and
+        /// goes to the end of the queue. So where the order is kept, by a [`concurrency`](Self::concurrency) of 1 or
+        /// by [`ordered_by`](Self::ordered_by), it is counted only if a limit is set here.
         #[must_use]
         pub fn max_deliveries(mut $self, deliveries: impl Into<Option<u32>>) -> Self {
             $policy.max_deliveries = match deliveries.into() {
                 Some(most) => $crate::handler::policy::MaxDeliveries::At(most),
                 None => $crate::handler::policy::MaxDeliveries::Unlimited,
+            };
+            $self
+        }
+
+        /// How often the process may die over a message before the message is dead-lettered with the reason
+        /// `crashes-the-process` (default: 5 times; `None` for no limit).
+        ///
+        /// Only what is handled alone counts: a message that came back again and again is taken to the queue
+        /// `<queue>_suspects` first, where one message is handled at a time. There a good one is handled as well, so
+        /// that neither deploys nor lost connections nor its neighbours condemn it.
+        #[must_use]
+        pub fn max_crashes(mut $self, crashes: impl Into<Option<u32>>) -> Self {
+            $policy.max_crashes = match crashes.into() {
+                Some(most) => $crate::handler::policy::MaxCrashes::At(most),
+                None => $crate::handler::policy::MaxCrashes::Unlimited,
             };
             $self
         }
@@ -227,6 +240,7 @@ pub struct QueuePolicy {
     pub(crate) batch_size: Option<usize>,
     pub(crate) batch_wait: Option<Duration>,
     pub(crate) max_deliveries: MaxDeliveries,
+    pub(crate) max_crashes: MaxCrashes,
     pub(crate) max_body: Option<usize>,
     pub(crate) max_in_flight_bytes: Option<usize>,
     pub(crate) dead_lettering: DeadLettering,
@@ -240,7 +254,7 @@ pub struct QueuePolicy {
     pub(crate) dead_letter_queue: Option<String>,
 }
 
-/// How often a message may come back without having been settled.
+/// How often a handler may give a message back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum MaxDeliveries {
     #[default]
@@ -252,8 +266,18 @@ pub(crate) enum MaxDeliveries {
 /// How many handlers run at the same time where nothing is known of the source.
 const DEFAULT_CONCURRENCY: usize = 64;
 
-/// RabbitMQ 4 gives up after 20, and drops what has no dead-letter exchange: ploomby is first.
 const MAX_DELIVERIES: u32 = 16;
+
+const MAX_CRASHES: u32 = 5;
+
+/// How often the process may die over a message that is alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum MaxCrashes {
+    #[default]
+    Default,
+    Unlimited,
+    At(u32),
+}
 
 impl QueuePolicy {
     /// The defaults.
@@ -306,22 +330,24 @@ impl QueuePolicy {
         }
     }
 
-    /// How often a message may come back without having been settled.
-    pub(crate) fn most_deliveries(&self) -> Option<u32> {
+    /// How often a handler may give a message back. Each time from the second on takes the message to the end of the
+    /// queue, as a copy that counts: so nothing counts where the order of the queue is kept, unless asked for.
+    pub(crate) fn most_requeues(&self, is_ordered: bool) -> Option<u32> {
         match self.max_deliveries {
-            MaxDeliveries::Default => Some(MAX_DELIVERIES),
+            MaxDeliveries::Default => {
+                (!is_ordered && self.concurrency != Some(1)).then_some(MAX_DELIVERIES)
+            }
             MaxDeliveries::Unlimited => None,
             MaxDeliveries::At(most) => Some(most),
         }
     }
 
-    /// Whether a message that came back goes to the end of the queue, as a copy that counts it.
-    /// It does not where the order of the queue is kept, unless asked for.
-    pub(crate) fn recounts(&self, is_ordered: bool) -> bool {
-        match self.max_deliveries {
-            MaxDeliveries::Default => !is_ordered && self.concurrency != Some(1),
-            MaxDeliveries::Unlimited => false,
-            MaxDeliveries::At(_) => true,
+    /// How often the process may die over a message that is alone.
+    pub(crate) fn most_crashes(&self) -> Option<u32> {
+        match self.max_crashes {
+            MaxCrashes::Default => Some(MAX_CRASHES),
+            MaxCrashes::Unlimited => None,
+            MaxCrashes::At(most) => Some(most),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     layer::{HandlerFuture, HandlerService},
     outcome::Failure,
     reply::Answer,
-    settle::Retry,
+    settle::{Retry, Trying},
 };
 
 /// The handlers of one queue, by key, each with what holds for it there.
@@ -58,7 +58,7 @@ pub(crate) struct Route {
     is_batch: bool,
     /// A call that is done, locked while the handler is called again.
     spare: Mutex<Option<HandlerFuture>>,
-    pub(crate) retry: Arc<Retry>,
+    pub(crate) trying: Arc<Trying>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) slots: Option<Arc<Semaphore>>,
     pub(crate) order: Option<Arc<Order>>,
@@ -176,6 +176,15 @@ impl Table {
         })
     }
 
+    /// Whether a handler may be at its own limit while the queue is not.
+    pub(crate) fn has_slots(&self) -> bool {
+        let policy = &self.making.policy;
+        let mut singles = self
+            .entries()
+            .filter(|entry| !entry.requirements.is_batch());
+        singles.any(|entry| entry.options.slots(policy).is_some())
+    }
+
     /// All delays that a message may have to wait for, each once.
     pub(crate) fn retry_delays(&self) -> Vec<Duration> {
         let policy = &self.making.policy;
@@ -202,6 +211,14 @@ impl Making {
         if entry.options.ordered_by.is_none() {
             route.order.clone_from(&self.order);
         }
+        route.trying = Arc::new(Trying {
+            retry: entry
+                .options
+                .retry
+                .clone()
+                .unwrap_or_else(|| policy.retry.clone()),
+            most_requeues: policy.most_requeues(route.order.is_some()),
+        });
         route
     }
 }
@@ -294,12 +311,7 @@ impl Route {
             has_layers: !options.layers.is_empty(),
             is_batch: entry.requirements.is_batch(),
             spare: Mutex::default(),
-            retry: Arc::new(
-                options
-                    .retry
-                    .clone()
-                    .unwrap_or_else(|| policy.retry.clone()),
-            ),
+            trying: Arc::default(),
             timeout,
             slots: limit,
             order: options.ordered_by.as_ref().and_then(Order::new),

@@ -101,9 +101,11 @@ impl QueueArguments {
         Ok(settings)
     }
 
-    /// The arguments of a queue of ours.
+    /// The arguments of a queue of ours, but for the limit of deliveries, which means nothing here.
     pub(super) fn of(declared: &Declared) -> Result<Self, MemoryError> {
-        Self::new(&declared.name, declared.arguments.iter().cloned())
+        let arguments = declared.arguments.iter();
+        let modelled = arguments.filter(|(name, _)| name != "x-delivery-limit");
+        Self::new(&declared.name, modelled.cloned())
     }
 
     /// Compares with what the queue is declared with.

@@ -1,6 +1,7 @@
-use std::{fmt, future::pending, sync::Arc};
+use std::{fmt, future::pending, sync::Arc, time::Duration};
 
 use thiserror::Error;
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     subscription::Subscription,
 };
 use crate::{
-    consumer::{MessageConsumer, companions::Companions},
+    consumer::{Declare, MessageConsumer, companions::Companions, options::QueueOptions},
     dispatcher::Dispatcher,
     settle::ConsumerError,
 };
@@ -27,7 +28,10 @@ pub struct MemoryConsumer {
     queue: String,
     arguments: QueueArguments,
     companions: Arc<Companions>,
-    prefetch: usize,
+    prefetch: u16,
+    /// The program says how many: then it is not fitted to the concurrency.
+    is_prefetch_chosen: bool,
+    declare: Declare,
     subscription: Option<Subscription>,
 }
 
@@ -37,25 +41,27 @@ impl MemoryConsumer {
         queue: &str,
         arguments: QueueArguments,
         companions: Companions,
-        prefetch: usize,
+        options: &QueueOptions,
     ) -> Self {
         Self {
             shared,
             queue: queue.to_owned(),
             arguments,
             companions: Arc::new(companions),
-            prefetch,
+            prefetch: options.prefetch,
+            is_prefetch_chosen: options.is_prefetch_chosen,
+            declare: options.declare.unwrap_or_default(),
             subscription: None,
         }
     }
 
     async fn deliver(&mut self, dispatcher: &Dispatcher) {
-        let mut fetched = Vec::with_capacity(self.prefetch);
+        let mut fetched = Vec::with_capacity(self.prefetch.into());
         let mut recycler = dispatcher.recycler();
         loop {
             let subscription = match self.subscription.take() {
                 Some(subscription) => subscription,
-                None => self.subscribe(&mut self.shared.lock()),
+                None => self.when_it_is_there(dispatcher).await,
             };
             let subscription = self.subscription.insert(subscription);
             let acknowledger = MemoryAcknowledger::new(subscription, &self.queue, &self.companions);
@@ -78,9 +84,28 @@ impl MemoryConsumer {
         }
     }
 
+    /// Subscribes, once the queue is there or may be declared.
+    async fn when_it_is_there(&self, dispatcher: &Dispatcher) -> Subscription {
+        /// How often it is looked for.
+        const LOOK: Duration = Duration::from_millis(100);
+
+        while self.is_waited_for(&self.shared.lock()) {
+            dispatcher.not_consuming(MISSING);
+            sleep(LOOK).await;
+        }
+        let subscription = self.subscribe(&mut self.shared.lock());
+        dispatcher.consuming();
+        subscription
+    }
+
+    /// Whether the queue is missing, and is not to be declared.
+    fn is_waited_for(&self, state: &State) -> bool {
+        self.declare == Declare::Never && state.find(&self.queue).is_none()
+    }
+
     fn subscribe(&self, state: &mut State) -> Subscription {
         let queue = state.declare_if_missing(&self.queue, &self.arguments);
-        Subscription::new(&self.shared, state, queue, self.prefetch)
+        Subscription::new(&self.shared, state, queue, self.prefetch.into())
     }
 }
 
@@ -88,10 +113,17 @@ impl MessageConsumer for MemoryConsumer {
     async fn connect(&mut self, dispatcher: &Dispatcher) -> Result<(), ConsumerError> {
         let delays = dispatcher.retry_delays();
         self.companions.check(&delays).map_err(ConsumerError::new)?;
+        if !self.is_prefetch_chosen {
+            self.prefetch = dispatcher.window(self.prefetch);
+        }
         let beside = self.companions.declared(&delays);
         // an older subscription ends before the lock is taken that it needs for that
         self.subscription = None;
         let mut state = self.shared.lock();
+        let beside = match self.declare {
+            Declare::Never => Vec::new(),
+            _ => beside,
+        };
         for declared in &beside {
             QueueArguments::of(declared)
                 .and_then(|arguments| state.declare(&declared.name, &arguments))
@@ -101,6 +133,11 @@ impl MessageConsumer for MemoryConsumer {
                         error,
                     })
                 })?;
+        }
+        if self.is_waited_for(&state) {
+            drop(state);
+            dispatcher.not_consuming(MISSING);
+            return Ok(());
         }
         self.subscription = Some(self.subscribe(&mut state));
         Ok(())
@@ -134,6 +171,8 @@ impl fmt::Debug for MemoryConsumer {
             .finish_non_exhaustive()
     }
 }
+
+const MISSING: &str = "the queue is not there, and is not to be declared: waiting for it";
 
 /// A queue of ours is not as ploomby declares it.
 #[derive(Debug, Error)]

@@ -69,7 +69,7 @@ impl MessageConsumerFactory for MemoryConsumerFactory {
             listen_for,
             arguments,
             companions,
-            options.prefetch.into(),
+            options,
         ))
     }
 

@@ -16,7 +16,7 @@ pub(crate) const ATTEMPTS: &str = "ploomby-attempts";
 pub(crate) const FAILED_AT: &str = "ploomby-failed-at";
 /// Which attempt the message waits for, on its way through a retry queue.
 pub(crate) const ATTEMPT: &str = "ploomby-attempt";
-/// How often the message came back without having been settled.
+/// How often a handler gave the message back.
 pub(crate) const REDELIVERIES: &str = "ploomby-redeliveries";
 /// The exchange that the message was sent to, where the copy takes another way.
 pub(crate) const EXCHANGE: &str = "ploomby-exchange";
@@ -28,6 +28,12 @@ pub(crate) const DEATHS: &str = "ploomby-x-death";
 pub(crate) const EXPIRATION: &str = "ploomby-expiration";
 /// The user that the message was sent by, where the copy cannot say so itself.
 pub(crate) const USER_ID: &str = "ploomby-user-id";
+/// Names the copy of a message that is handled alone, since it may be what ends the process.
+pub(crate) const SUSPECT: &str = "ploomby-suspect";
+/// How often the process died over a message that was alone.
+pub(crate) const CRASHES: &str = "ploomby-crashes";
+/// These two.
+pub(crate) const OF_SUSPECTS: [&str; 2] = [SUSPECT, CRASHES];
 /// What counts how often the message was tried or came back: a copy that was or will be in a
 /// retry queue has one of them.
 pub(crate) const COUNTS: [&str; 2] = [ATTEMPT, REDELIVERIES];

@@ -39,16 +39,17 @@ pub enum Reason {
     Timeout,
     /// The handler asked for another attempt when there was none left.
     RetriesExhausted,
-    /// The message came back too often without having been settled, as one does that crashes the
-    /// process.
+    /// Its handler gave the message back too often.
     TooManyDeliveries,
+    /// The process died over the message, again and again, while the message was alone.
+    CrashesTheProcess,
     /// The message could not be read at all. No message gets this any more, but one that lies in a dead-letter
     /// queue for longer may have it.
     Malformed,
 }
 
 impl Reason {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 16] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::UnknownKey,
@@ -63,6 +64,7 @@ impl Reason {
         Self::Timeout,
         Self::RetriesExhausted,
         Self::TooManyDeliveries,
+        Self::CrashesTheProcess,
         Self::Malformed,
     ];
 
@@ -84,6 +86,7 @@ impl Reason {
             Self::Timeout => "timeout",
             Self::RetriesExhausted => "retries-exhausted",
             Self::TooManyDeliveries => "too-many-deliveries",
+            Self::CrashesTheProcess => "crashes-the-process",
             Self::Malformed => "malformed",
         }
     }
@@ -111,7 +114,8 @@ impl Reason {
             Self::HandlerError | Self::Panic => "the handler failed",
             Self::Timeout => "the handler was not done in time",
             Self::RetriesExhausted => "no attempt is left",
-            Self::TooManyDeliveries => "the message came back too often",
+            Self::TooManyDeliveries => "the message was given back too often",
+            Self::CrashesTheProcess => "the process ended again and again over the message",
             Self::Malformed => "the message cannot be read",
         }
     }

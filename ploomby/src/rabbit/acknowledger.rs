@@ -13,10 +13,10 @@ use tracing::debug;
 
 use super::{
     copies::Copies, publisher::RabbitPublishError, replies::ReplyError,
-    session::events::ChannelEvents, window::Window,
+    session::events::ChannelEvents, suspects::Suspects, window::Window,
 };
 use crate::{
-    delivery::DeliveryTag,
+    delivery::{Delivery, DeliveryTag},
     message::Message,
     settle::{Acknowledger, ConsumerError, NobodyThere, NotTaken},
 };
@@ -35,7 +35,14 @@ pub(super) struct RabbitAcknowledger {
     settled: Notify,
     /// The broker gave the channel's deliveries to others.
     lost: AtomicBool,
+    /// What had not begun when shutdown did.
+    returned: Mutex<Vec<u64>>,
+    /// The broker delivers nothing more, so that what is given back does not come here again.
+    may_return: AtomicBool,
     copies: Arc<Copies>,
+    suspects: Arc<Suspects>,
+    /// How many channels the consumer lost before this one, and lived on.
+    cuts: u32,
 }
 
 impl RabbitAcknowledger {
@@ -44,6 +51,7 @@ impl RabbitAcknowledger {
         events: ChannelEvents,
         prefetch: u16,
         copies: Arc<Copies>,
+        (suspects, cuts): (Arc<Suspects>, u32),
     ) -> Self {
         Self {
             channel,
@@ -53,7 +61,11 @@ impl RabbitAcknowledger {
             half: usize::from(prefetch).div_ceil(2),
             settled: Notify::new(),
             lost: AtomicBool::new(false),
+            returned: Mutex::default(),
+            may_return: AtomicBool::new(false),
             copies,
+            suspects,
+            cuts,
         }
     }
 
@@ -111,6 +123,7 @@ impl RabbitAcknowledger {
             self.channel.basic_ack(arguments).await?;
             self.window().sent(tag);
         }
+        self.flush_returned().await?;
         let unsent = self.window().len_unsent();
         self.unsent.store(unsent, Ordering::Relaxed);
         if unsent > 0 {
@@ -118,6 +131,34 @@ impl RabbitAcknowledger {
             self.settled.notify_one();
         }
         Ok(())
+    }
+
+    /// The broker delivers nothing more: what had not begun goes back with the next flush.
+    pub(super) fn may_return(&self) {
+        self.may_return.store(true, Ordering::Relaxed);
+        self.settled.notify_one();
+    }
+
+    /// Gives back what had not begun, once that may be.
+    async fn flush_returned(&self) -> Result<(), amqprs::error::Error> {
+        if !self.may_return.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut returned = std::mem::take(&mut *self.returned());
+        returned.sort_unstable();
+        for tag in returned {
+            if !self.is_open() {
+                return Ok(());
+            }
+            let arguments = BasicNackArguments::new(tag, false, true);
+            self.channel.basic_nack(arguments).await?;
+            self.window().rejected(tag);
+        }
+        Ok(())
+    }
+
+    fn returned(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.returned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nothing is sent from here on.
@@ -172,6 +213,25 @@ impl Acknowledger for RabbitAcknowledger {
         Box::pin(self.give_up(tag, true))
     }
 
+    async fn give_back(&self, tag: DeliveryTag) {
+        self.returned().push(tag.get());
+        self.settled.notify_one();
+    }
+
+    async fn is_suspect(&self, delivery: &Delivery, is_ordered: bool) -> bool {
+        self.suspects
+            .is_suspect(delivery, is_ordered, self.cuts)
+            .await
+    }
+
+    fn outlived(&self) {
+        self.suspects.outlived();
+    }
+
+    async fn set_aside(&self, copy: Message) -> Result<(), ConsumerError> {
+        self.suspects.set_aside(copy).await
+    }
+
     async fn retry(&self, copy: Message, delay: Duration) -> Result<(), ConsumerError> {
         self.copies.retry(copy, delay).await.map_err(not_kept)
     }
@@ -191,13 +251,7 @@ impl Acknowledger for RabbitAcknowledger {
         reply: Message,
     ) -> Result<(), ConsumerError> {
         let sent = self.copies.reply(exchange, routing_key, reply).await;
-        sent.map_err(|error| match error {
-            ReplyError::Publish(RabbitPublishError::Unroutable(_)) => {
-                ConsumerError::new(NobodyThere)
-            }
-            ReplyError::Publish(error) => not_kept(error),
-            error => ConsumerError::new(error),
-        })
+        sent.map_err(not_sent)
     }
 
     async fn lost(&self) {
@@ -212,7 +266,17 @@ impl Acknowledger for RabbitAcknowledger {
 /// What RabbitMQ's reason begins with where it is the message that it does not take.
 const OF_THE_MESSAGE: &str = "PRECONDITION_FAILED";
 
-fn not_kept(error: RabbitPublishError) -> ConsumerError {
+/// Why a reply was not sent, as the settlement hears it.
+pub(super) fn not_sent(error: ReplyError) -> ConsumerError {
+    match error {
+        ReplyError::Publish(RabbitPublishError::Unroutable(_)) => ConsumerError::new(NobodyThere),
+        ReplyError::Publish(error) => not_kept(error),
+        error => ConsumerError::new(error),
+    }
+}
+
+/// Why a copy was not kept, as the settlement hears it.
+pub(super) fn not_kept(error: RabbitPublishError) -> ConsumerError {
     match error {
         // told by its type, for the settlement to find another way
         RabbitPublishError::NoRoom(error) => ConsumerError::new(error),

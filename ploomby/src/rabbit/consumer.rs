@@ -1,25 +1,28 @@
 use std::{
+    collections::HashMap,
     fmt,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
 
 use futures_util::future::{join, join_all};
+use tokio::{task::JoinHandle, time::timeout};
 use tracing::{error, warn};
 
 use super::{
-    connection::SharedConnection,
+    connection::{CLOSE_TIMEOUT, SharedConnection},
     copies::Copies,
     line::LineConnection,
     options::{RabbitOptions, Reconnect},
     publisher::ConfirmedPublisher,
     replies::ReplySender,
     session::{Lost, Session, Subscription, is_refusal_to_tell},
+    suspects::Suspects,
     topology::{self, Asker, TopologyError},
     url::{RabbitUrl, UrlError},
 };
 use crate::{
-    consumer::{MessageConsumer, MessageConsumerFactory},
+    consumer::{Declare, MessageConsumer, MessageConsumerFactory},
     dispatcher::Dispatcher,
     handler::QueuePolicy,
     message::Value,
@@ -56,6 +59,8 @@ pub struct RabbitConsumerFactory {
     replies: Arc<ReplySender>,
     reconnect: Reconnect,
     connections: Connections,
+    /// Shared by the consumers of a queue.
+    suspects: Mutex<HashMap<String, Weak<Suspects>>>,
 }
 
 impl RabbitConsumerFactory {
@@ -98,6 +103,7 @@ impl RabbitConsumerFactory {
             url,
             reconnect: Reconnect::forever(),
             connections: Connections::Shared,
+            suspects: Mutex::default(),
         }
     }
 
@@ -112,6 +118,18 @@ impl RabbitConsumerFactory {
     pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
         self.reconnect = reconnect;
         self
+    }
+
+    /// The suspects of a queue, which its consumers share.
+    fn suspects(&self, queue: &str, new: impl FnOnce() -> Suspects) -> Arc<Suspects> {
+        let mut all = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, suspects| suspects.strong_count() > 0);
+        let known = all.get(queue).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let suspects = Arc::new(new());
+            all.insert(queue.to_owned(), Arc::downgrade(&suspects));
+            suspects
+        })
     }
 
     /// Whether consumers share a connection (default) or have one each.
@@ -149,20 +167,33 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
                 Arc::new(SharedConnection::new(self.url.clone(), "consumer"))
             }
         };
+        let queue_arguments = companions.queue_arguments(&options.arguments);
+        let copies = Arc::new(Copies::new(
+            listen_for,
+            companions,
+            self.copies.clone(),
+            self.replies.clone(),
+            options.declare.unwrap_or_default(),
+        ));
+        let suspects = self.suspects(listen_for, || {
+            let most_crashes = options.policy.most_crashes();
+            Suspects::new(listen_for, connection.clone(), copies.clone(), most_crashes)
+        });
         Ok(RabbitConsumer {
             connection,
             connections: self.connections,
-            queue_arguments: companions.queue_arguments(&options.arguments),
-            copies: Arc::new(Copies::new(
-                listen_for,
-                companions,
-                self.copies.clone(),
-                self.replies.clone(),
-            )),
+            queue_arguments,
+            copies,
+            suspects,
+            looking_after: None,
+            cuts: 0,
+            is_prefetch_chosen: options.is_prefetch_chosen,
+            has_single_active: options.has_single_active(),
             retry_delays: Vec::new(),
             subscription: Subscription {
                 queue: listen_for.to_owned(),
                 prefetch: options.prefetch,
+                is_ordered: false,
                 is_told: true,
             },
             reconnect: self.reconnect,
@@ -192,6 +223,13 @@ pub struct RabbitConsumer {
     subscription: Subscription,
     queue_arguments: Vec<(String, Value)>,
     reconnect: Reconnect,
+    suspects: Arc<Suspects>,
+    looking_after: Option<JoinHandle<()>>,
+    /// Channels that were lost, and this process lived on.
+    cuts: u32,
+    is_prefetch_chosen: bool,
+    /// The program asks for a queue of which one consumer at a time is served.
+    has_single_active: bool,
     /// Tries to connect since the last channel that lived for a while.
     attempt: u32,
     session: Option<Session>,
@@ -203,12 +241,16 @@ impl RabbitConsumer {
         let connection = self.connection.clone();
         let mut asker = Asker::new(&connection);
         let beside = self.copies.companions().declared(&self.retry_delays);
+        let beside = match self.copies.declare() {
+            Declare::Never => Vec::new(),
+            _ => beside,
+        };
         // few at a time over each channel, so that a distant broker does not take a round trip for each
         let mut others: Vec<_> = beside
             .chunks(QUESTIONS)
             .map(|beside| (Asker::new(&connection), beside))
             .collect();
-        let queue = &self.subscription.queue;
+        let queue = (&*self.subscription.queue, self.copies.declare());
         let ensured = topology::ensure(&mut asker, queue, &self.queue_arguments, &mut others).await;
         let closing = join_all(others.into_iter().map(|(asker, _)| asker.close()));
         if let Err(error) = ensured {
@@ -233,11 +275,13 @@ impl RabbitConsumer {
     }
 
     async fn open(&mut self, asker: Asker<'_>) -> Result<Session, TopologyError> {
-        match Session::open(asker, &self.subscription, &self.copies).await {
+        let suspects = (self.suspects.clone(), self.cuts);
+        match Session::open(asker, &self.subscription, &self.copies, suspects.clone()).await {
             Err(error) if self.subscription.is_told && is_refusal_to_tell(&error) => {
                 self.subscription.is_told = false;
                 let connection = self.connection.clone();
-                Session::open(Asker::new(&connection), &self.subscription, &self.copies).await
+                let asker = Asker::new(&connection);
+                Session::open(asker, &self.subscription, &self.copies, suspects).await
             }
             opened => opened,
         }
@@ -279,10 +323,15 @@ impl RabbitConsumer {
                 () = dispatcher.stopped() => return Ok(None),
             }
             let opened = self.start_again().await;
+            if matches!(opened, Err(TopologyError::Missing(_))) {
+                // it is waited for, however long that takes
+                self.attempt = self.attempt.min(1);
+            }
             let queue = &self.subscription.queue;
             match opened {
                 Ok(session) => {
                     dispatcher.consuming();
+                    self.suspects.look();
                     return Ok(Some(session));
                 }
                 Err(error) => {
@@ -305,11 +354,23 @@ impl MessageConsumer for RabbitConsumer {
         companions
             .check(&self.retry_delays)
             .map_err(ConsumerError::new)?;
-        self.session = Some(self.start().await.map_err(ConsumerError::new)?);
+        self.subscription.is_ordered = self.has_single_active || dispatcher.is_ordered();
+        if !self.is_prefetch_chosen {
+            self.subscription.prefetch = dispatcher.window(self.subscription.prefetch);
+        }
+        self.session = match self.start().await {
+            Err(error @ TopologyError::Missing(_)) => {
+                dispatcher.not_consuming(&error);
+                None
+            }
+            started => Some(started.map_err(ConsumerError::new)?),
+        };
         Ok(())
     }
 
     async fn consume(&mut self, dispatcher: Dispatcher) -> Result<(), ConsumerError> {
+        let suspects = self.suspects.clone().look_after(dispatcher.clone());
+        self.looking_after = Some(tokio::spawn(suspects));
         let mut opened = Instant::now();
         loop {
             if self.session.is_none() {
@@ -320,7 +381,7 @@ impl MessageConsumer for RabbitConsumer {
                 opened = Instant::now();
             }
             let session = self.session.as_mut().expect("there is one");
-            let Err(Lost(reason)) = session.run(&dispatcher).await else {
+            let Err(Lost(mut reason)) = session.run(&dispatcher).await else {
                 if let Err(error) = self.renew().await {
                     dispatcher.not_consuming(&error);
                 }
@@ -328,6 +389,10 @@ impl MessageConsumer for RabbitConsumer {
             };
             if opened.elapsed() >= GOOD_LIFE {
                 self.attempt = 0;
+            }
+            self.cuts = self.cuts.saturating_add(1);
+            if is_held_too_long(&reason) {
+                reason.push_str(&remedy_for_holding(dispatcher.longest()));
             }
             dispatcher.not_consuming(&reason);
             if let Some(session) = self.session.take() {
@@ -343,10 +408,35 @@ impl MessageConsumer for RabbitConsumer {
         if let Some(session) = self.session.take() {
             session.close().await;
         }
+        if let Some(mut looking_after) = self.looking_after.take() {
+            // no handler runs any more
+            if timeout(CLOSE_TIMEOUT, &mut looking_after).await.is_err() {
+                looking_after.abort();
+            }
+        }
+        self.suspects.close().await;
         if self.connections == Connections::PerConsumer {
             self.connection.close().await;
         }
     }
+}
+
+/// Whether the broker closed a channel that held a message for longer than it allows.
+///
+/// Source: [acknowledgement timeout](https://www.rabbitmq.com/docs/consumers#acknowledgement-timeout).
+fn is_held_too_long(reason: &str) -> bool {
+    reason.contains("delivery acknowledgement") && reason.contains("timed out")
+}
+
+fn remedy_for_holding(longest: Option<(&'static str, Duration)>) -> String {
+    let holder = match longest {
+        Some((handler, held)) => format!("`{handler}` has held its message for {held:.1?}"),
+        None => "messages waited here for a handler".to_owned(),
+    };
+    format!(
+        "; {holder}: raise `consumer_timeout` of the broker above what the handler takes, set a `timeout` for it, or \
+         lower the prefetch, so that no message waits here"
+    )
 }
 
 impl fmt::Debug for RabbitConsumer {

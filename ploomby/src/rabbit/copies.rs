@@ -9,7 +9,10 @@ use super::{
     replies::{ReplyError, ReplySender},
 };
 use crate::{
-    consumer::companions::{Companions, Declared},
+    consumer::{
+        Declare,
+        companions::{Companions, Declared},
+    },
     message::Message,
 };
 
@@ -20,6 +23,7 @@ pub(super) struct Copies {
     companions: Companions,
     publisher: Arc<ConfirmedPublisher>,
     replies: Arc<ReplySender>,
+    declare: Declare,
     /// The retry queues that were declared.
     declarations: Declarations,
 }
@@ -30,12 +34,14 @@ impl Copies {
         companions: Companions,
         publisher: Arc<ConfirmedPublisher>,
         replies: Arc<ReplySender>,
+        declare: Declare,
     ) -> Self {
         Self {
             queue: queue.to_owned(),
             companions,
             publisher,
             replies,
+            declare,
             declarations: Declarations::default(),
         }
     }
@@ -65,6 +71,21 @@ impl Copies {
         self.keep(&queue, copy).await
     }
 
+    /// Keeps a suspect where it is handled alone.
+    pub(super) async fn set_aside(&self, copy: Message) -> Result<(), RabbitPublishError> {
+        let queue = self.companions.suspects();
+        self.make_sure(&queue).await?;
+        self.keep(&queue, copy).await
+    }
+
+    pub(super) fn declare(&self) -> Declare {
+        self.declare
+    }
+
+    pub(super) fn publisher(&self) -> &ConfirmedPublisher {
+        &self.publisher
+    }
+
     /// Sends the reply to a message that was handled.
     pub(super) async fn reply(
         &self,
@@ -78,7 +99,7 @@ impl Copies {
     /// Publishes a copy, and declares the queue again where it is gone.
     async fn keep(&self, queue: &Declared, copy: Message) -> Result<(), RabbitPublishError> {
         match self.publisher.keep(&queue.name, copy.clone()).await {
-            Err(RabbitPublishError::Unroutable(_)) => {
+            Err(RabbitPublishError::Unroutable(_)) if self.declare != Declare::Never => {
                 warn!(queue = queue.name, "the queue is gone, declaring it again");
                 self.declarations.forget(&queue.name);
                 self.make_sure(queue).await?;
@@ -90,6 +111,9 @@ impl Copies {
 
     /// Declares a queue, unless that was done before, and waits until it takes messages.
     async fn make_sure(&self, queue: &Declared) -> Result<(), RabbitPublishError> {
+        if self.declare == Declare::Never {
+            return Ok(());
+        }
         let declare = self.publisher.declare(queue);
         let ready = self.declarations.once(&queue.name, declare).await?;
         sleep_until(ready).await;

@@ -106,6 +106,10 @@ impl ConfirmedPublisher {
         Ok(topology::declare(self.connection.shared(), queue).await?)
     }
 
+    pub(super) fn connection(&self) -> &super::connection::SharedConnection {
+        self.connection.shared()
+    }
+
     pub(crate) async fn close(&self) {
         let line = self.lock().take();
         match line {

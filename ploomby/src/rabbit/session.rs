@@ -30,6 +30,7 @@ use tokio::{
     task::{JoinHandle, yield_now},
     time::{Instant, MissedTickBehavior, interval, interval_at, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use self::{events::ChannelEvents, pace::Pace, tags::Tags};
@@ -37,6 +38,7 @@ use super::{
     acknowledger::RabbitAcknowledger,
     connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, Link, OpenChannel},
     copies::Copies,
+    suspects::Suspects,
     topology::{Asked, Asker, TopologyError},
 };
 use crate::{
@@ -62,8 +64,14 @@ pub(super) struct Session {
     is_told: bool,
     /// How long nothing comes before another session is opened in its place.
     stale: Duration,
+    /// Shutdown has begun, and what comes is given back.
+    is_stopping: bool,
+    /// Where the order is kept, no other consumer may begin before this one is done.
+    is_ordered: bool,
     /// Asks the broker to send nothing more, once shutdown has begun.
     cancelling: Option<JoinHandle<()>>,
+    /// The broker has answered that, or never will.
+    cancelled: CancellationToken,
     /// The last delivery has come.
     drained: bool,
 }
@@ -76,6 +84,8 @@ const BURST: usize = 32;
 pub(super) struct Subscription {
     pub(super) queue: String,
     pub(super) prefetch: u16,
+    /// Messages are handled in an order.
+    pub(super) is_ordered: bool,
     /// The broker says in any case when the queue is deleted.
     pub(super) is_told: bool,
 }
@@ -103,6 +113,7 @@ impl Session {
         asker: Asker<'_>,
         subscription: &Subscription,
         copies: &Arc<Copies>,
+        suspects: (Arc<Suspects>, u32),
     ) -> Result<Self, TopologyError> {
         let (open, events) = asker.into_channel().await?;
         let OpenChannel {
@@ -125,6 +136,7 @@ impl Session {
             events.clone(),
             subscription.prefetch,
             copies.clone(),
+            suspects,
         );
         Ok(Self {
             channel,
@@ -136,7 +148,10 @@ impl Session {
             tags: Tags::new(subscription.prefetch),
             is_told: subscription.is_told,
             stale: STALE,
+            is_stopping: false,
+            is_ordered: subscription.is_ordered,
             cancelling: None,
+            cancelled: CancellationToken::new(),
             drained: false,
         })
     }
@@ -175,7 +190,7 @@ impl Session {
             // not moved out: it is large to carry along
             for message in &mut at_hand {
                 // what is still at hand belongs to others by now
-                if self.events.is_ended() && !self.is_cancelled() {
+                if self.events.is_ended() && !self.is_stopping {
                     return Err(self.lost());
                 }
                 let Some(delivery) = recycler.wire(message) else {
@@ -190,7 +205,7 @@ impl Session {
             }
             at_hand.clear();
             match poll_immediate(self.deliveries.recv_many(&mut at_hand, BURST)).await {
-                Some(0) if !self.is_cancelled() => return Err(self.lost()),
+                Some(0) if !self.is_stopping => return Err(self.lost()),
                 Some(0) => self.drained = true,
                 Some(_) => {
                     looked_again = false;
@@ -219,7 +234,7 @@ impl Session {
                 biased;
                 count = self.deliveries.recv_many(&mut at_hand, BURST), if !self.drained => {
                     if count == 0 {
-                        if !self.is_cancelled() {
+                        if !self.is_stopping {
                             return Err(self.lost());
                         }
                         self.drained = true;
@@ -230,8 +245,12 @@ impl Session {
                 () = pace.over(), if pace.is_holding() => {}
                 // amqprs does not end the deliveries where the broker cancels the consumer before amqprs has
                 // it registered, as it does when the queue is deleted right behind the subscription
-                () = &mut ended, if !self.is_cancelled() => return Err(self.lost()),
-                () = &mut stopped, if !self.is_cancelled() => self.cancel(),
+                () = &mut ended, if !self.is_stopping => return Err(self.lost()),
+                () = &mut stopped, if !self.is_stopping => self.stop(),
+                () = self.cancelled.cancelled(), if self.is_cancelling() => {
+                    self.cancelling = None;
+                    self.acknowledger.may_return();
+                }
                 _ = stale.tick(), if !self.is_told => {
                     let last = last_at_tick.replace(self.tags.last());
                     if last.is_some() && last != last_at_tick && self.stale > STALE {
@@ -253,7 +272,7 @@ impl Session {
         dispatcher: &Dispatcher,
     ) -> Result<(), Lost> {
         self.count(tag.get())?;
-        if self.is_cancelled() {
+        if self.is_stopping {
             dispatcher.give_back(tag, &self.acknowledger).await;
             return Ok(());
         }
@@ -272,7 +291,7 @@ impl Session {
             }
         };
         if !is_started {
-            self.cancel();
+            self.stop();
             let tag = DeliveryTag::new(number);
             dispatcher.give_back(tag, &self.acknowledger).await;
         }
@@ -317,12 +336,29 @@ impl Session {
         }
     }
 
+    /// Begins nothing more.
+    ///
+    /// As a rule the broker is asked to deliver nothing more, and once it has answered, what has not begun goes back,
+    /// for others to handle it. Before, it would come here again, and each time counts.
+    ///
+    /// Where the order is kept, the consumer stays until what runs is done, and all that has not begun goes back as
+    /// one, with the channel. The broker would let the next consumer begin as soon as this one is cancelled, with what
+    /// stands behind the messages that are here.
+    fn stop(&mut self) {
+        self.is_stopping = true;
+        if !self.is_ordered {
+            self.cancel();
+        }
+    }
+
     /// Asks the broker to send nothing more, on a task of its own: amqprs ends the channel in a
     /// panic where the one who asks is dropped. What is under way is given back as it comes.
     fn cancel(&mut self) {
+        let answered = self.cancelled.clone().drop_guard();
         let channel = self.channel.clone();
         let arguments = BasicCancelArguments::new(&self.consumer_tag);
         self.cancelling = Some(tokio::spawn(async move {
+            let _answered = answered;
             match timeout(ANSWER_TIMEOUT, channel.basic_cancel(arguments)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => debug!(%error, "not cancelled: the channel is gone"),
@@ -333,7 +369,7 @@ impl Session {
 
     /// Whether nothing that came is with its handler, and more may come.
     fn is_done(&self) -> bool {
-        !self.is_cancelled() && self.acknowledger.has_settled_all_up_to(self.tags.last())
+        !self.is_stopping && self.acknowledger.has_settled_all_up_to(self.tags.last())
     }
 
     /// Whether there is something to acknowledge that the broker can deliver on without.
@@ -341,7 +377,7 @@ impl Session {
         self.acknowledger.held() > 0 && !self.acknowledger.is_due() && self.is_done()
     }
 
-    fn is_cancelled(&self) -> bool {
+    fn is_cancelling(&self) -> bool {
         self.cancelling.is_some()
     }
 
@@ -362,6 +398,7 @@ impl Session {
         if let Some(cancelling) = self.cancelling.take() {
             // a panic there was told by the runtime
             let _ = cancelling.await;
+            self.acknowledger.may_return();
         }
         match timeout(CLOSE_TIMEOUT, self.flush()).await {
             Ok(Ok(())) => {}

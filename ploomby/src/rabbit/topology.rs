@@ -9,7 +9,10 @@ pub(super) use self::{
 use self::{difference::Difference, once::once};
 use super::{connection::SharedConnection, session::events::Closed};
 use crate::{
-    consumer::companions::{Declared, Purpose},
+    consumer::{
+        Declare,
+        companions::{Declared, Purpose},
+    },
     message::{Value, wire::field_table},
 };
 
@@ -23,7 +26,7 @@ mod refusal;
 /// The questions about those beside it go over `others`, side by side.
 pub(super) async fn ensure(
     asker: &mut Asker<'_>,
-    queue: &str,
+    (queue, declare): (&str, Declare),
     arguments: &[(String, Value)],
     others: &mut [(Asker<'_>, &[Declared])],
 ) -> Result<(), TopologyError> {
@@ -34,26 +37,42 @@ pub(super) async fn ensure(
         Ok(())
     });
     // all of them to the end: what is dropped halfway leaves the client in disorder
-    let (consumed, beside) = join(ensure_consumed(asker, queue, arguments), join_all(beside)).await;
+    let (consumed, beside) = join(
+        ensure_consumed(asker, queue, declare, arguments),
+        join_all(beside),
+    )
+    .await;
     consumed.and(beside.into_iter().collect())
 }
 
-/// Makes sure that the consumed queue is there. It is used as it is, whatever its arguments.
+/// Makes sure that the consumed queue is there. As a rule it is used as it is, whatever its arguments.
 async fn ensure_consumed(
     asker: &mut Asker<'_>,
     queue: &str,
+    how: Declare,
     arguments: &[(String, Value)],
 ) -> Result<(), TopologyError> {
     let broker = asker.broker();
     once(&broker, queue, &[], async || {
-        if exists_by(asker, queue).await? {
+        if how != Declare::All && exists_by(asker, queue).await? {
             return Ok(());
+        }
+        if how == Declare::Never {
+            return Err(TopologyError::Missing(queue.to_owned()));
         }
         let declare = declaration(queue, arguments)?;
         let declared = asker.declare(declare).await;
         declared.map_err(|fault| {
             fault.told(|closed| TopologyError::refused(queue, Asked::Declare, closed))
-        })
+        })?;
+        if how == Declare::Missing {
+            warn!(
+                queue,
+                "the queue was not there and is declared, without bindings: what was published to exchanges meanwhile \
+                 did not reach it"
+            );
+        }
+        Ok(())
     })
     .await
 }

@@ -1,6 +1,9 @@
 use std::{fmt, future::Future, time::Duration};
 
-use crate::{delivery::DeliveryTag, message::Message};
+use crate::{
+    delivery::{Delivery, DeliveryTag},
+    message::Message,
+};
 
 /// Settles deliveries at their source. Only ploomby's own settlement calls it.
 pub trait Acknowledger: Send + Sync + 'static {
@@ -11,6 +14,42 @@ pub trait Acknowledger: Send + Sync + 'static {
 
     /// The message goes back to where it came from, to be delivered again.
     fn requeue(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send;
+
+    /// The message goes back since shutdown began before its handler did. A source may wait with that until it
+    /// delivers nothing more, so that the message does not come here again.
+    fn give_back(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send {
+        self.requeue(tag)
+    }
+
+    /// Whether a message that came back may be what ended the process again and again. It is then
+    /// [set aside](Self::set_aside). `is_ordered` says that it would lose its place among others.
+    ///
+    /// It is asked before the handler runs, so it must not take long where nothing is known.
+    fn is_suspect(
+        &self,
+        delivery: &Delivery,
+        is_ordered: bool,
+    ) -> impl Future<Output = bool> + Send {
+        let _ = (delivery, is_ordered);
+        std::future::ready(false)
+    }
+
+    /// The handler of a message is done that came back, and the process lives. Each call of
+    /// [`is_suspect`](Self::is_suspect) is followed by one of this.
+    fn outlived(&self) {}
+
+    /// Keeps a copy of a suspect where it is handled alone. It resolves once the copy is safe: only then is the
+    /// original acknowledged.
+    ///
+    /// # Errors
+    ///
+    /// The copy may not be safe. The handler then runs.
+    fn set_aside(&self, copy: Message) -> impl Future<Output = Result<(), ConsumerError>> + Send {
+        drop(copy);
+        std::future::ready(Err(ConsumerError::new(
+            "the source has no place for suspects",
+        )))
+    }
 
     /// Keeps a copy of a message that is to be delivered again after `delay`; none means at once, at
     /// the end of the queue. It resolves once the copy is safe: only then is the original

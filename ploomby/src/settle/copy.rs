@@ -20,7 +20,9 @@ pub(super) fn dead_letter(
     failure: &Failure,
 ) -> Result<Message, PropertyError> {
     let mut headers = kept_headers(delivery)?;
-    headers.retain(|name| !headers::COUNTS.contains(&name));
+    let is_kept =
+        |name: &str| !headers::COUNTS.contains(&name) && !headers::OF_SUSPECTS.contains(&name);
+    headers.retain(is_kept);
     headers.rename(headers::DEATHS, DEATHS);
     let attempts = delivery.attempt() - u32::from(!failure.handler_ran);
     headers.set(headers::REASON, failure.reason.as_str().into())?;
@@ -40,13 +42,27 @@ pub(super) fn retry(delivery: &Delivery) -> Result<Message, PropertyError> {
     waiting(delivery, headers::ATTEMPT, attempt)
 }
 
-/// The copy that says how often the message came back.
+/// The copy that says how often a handler gave the message back.
 pub(super) fn recounted(delivery: &Delivery, redeliveries: u32) -> Result<Message, PropertyError> {
     waiting(
         delivery,
         headers::REDELIVERIES,
         Value::I64(redeliveries.into()),
     )
+}
+
+/// The copy of a message that may be what ends the process, for it to be handled alone.
+pub(super) fn suspect(delivery: &Delivery) -> Result<Message, PropertyError> {
+    suspect_again(delivery, 0)
+}
+
+/// The copy of a message that is handled alone, with how often the process died over it.
+pub(crate) fn suspect_again(delivery: &Delivery, crashes: u32) -> Result<Message, PropertyError> {
+    let mut headers = kept_headers(delivery)?;
+    let name = format!("{:032x}", fastrand::u128(..));
+    headers.set(headers::SUSPECT, name.into())?;
+    headers.set(headers::CRASHES, Value::I64(crashes.into()))?;
+    copy(delivery, headers)
 }
 
 /// A copy that comes back from a retry queue, with one more header.
@@ -57,6 +73,7 @@ pub(super) fn recounted(delivery: &Delivery, redeliveries: u32) -> Result<Messag
 /// Source: [dead letter exchanges](https://www.rabbitmq.com/docs/dlx#effects).
 fn waiting(delivery: &Delivery, name: &str, value: Value) -> Result<Message, PropertyError> {
     let mut headers = kept_headers(delivery)?;
+    headers.retain(|name| !headers::OF_SUSPECTS.contains(&name));
     headers.rename(DEATHS, headers::DEATHS);
     headers.set(name, value)?;
     copy(delivery, headers)

@@ -1,12 +1,12 @@
 //! A program as users write it, which tests run as a process of its own, to kill it and to send it signals.
 //!
-//! It says `begun NUMBER` and `done NUMBER` on its standard output.
+//! It says `begun NUMBER TIME` and `done NUMBER TIME` on its standard output, with the time in microseconds.
 
 use std::env;
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ploomby::{App, KeySource, Queue};
+use ploomby::{App, KeySource, OrderBy, Queue};
 use ploomby_tests::KEY;
 
 /// How long the handler `slow` takes.
@@ -22,6 +22,20 @@ async fn quick(number: u32) {
 async fn slow(number: u32) {
     say("begun", number);
     tokio::time::sleep(SLOW).await;
+    say("done", number);
+}
+
+#[ploomby::handler("short")]
+async fn short(number: u32) {
+    say("begun", number);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    say("done", number);
+}
+
+#[ploomby::handler("brief")]
+async fn brief(number: u32) {
+    say("begun", number);
+    tokio::time::sleep(Duration::from_millis(5)).await;
     say("done", number);
 }
 
@@ -46,7 +60,9 @@ async fn abort(number: u32) {
 
 fn say(what: &str, number: u32) {
     // in one piece, so that no line of another thread comes between
-    let line = format!("{what} {number}\n");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let at = since.map_or(0, |since| since.as_micros());
+    let line = format!("{what} {number} {at}\n");
     let _ = std::io::stdout().lock().write_all(line.as_bytes());
 }
 
@@ -54,10 +70,19 @@ fn say(what: &str, number: u32) {
 async fn main() -> anyhow::Result<()> {
     let mut arguments = env::args().skip(1);
     let mut next = || arguments.next().unwrap_or_default();
-    let (url, queue, concurrency) = (next(), next(), next().parse()?);
-    let queue = Queue::new(queue)
+    let (url, name, concurrency) = (next(), next(), next().parse()?);
+    let mut queue = Queue::new(&name)
         .key(KeySource::header(KEY))
         .prefetch(256)
         .concurrency(concurrency);
+    for word in arguments {
+        queue = match word.as_str() {
+            "fitted" => Queue::new(&name)
+                .key(KeySource::header(KEY))
+                .concurrency(concurrency),
+            "ordered" => queue.ordered_by(OrderBy::header("value")),
+            other => anyhow::bail!("unknown word {other}"),
+        };
+    }
     Ok(App::new(url).queue(queue).run().await?)
 }

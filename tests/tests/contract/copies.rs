@@ -33,6 +33,8 @@ pub(crate) async fn what_cannot_be_copied_waits_and_does_not_run_again(bed: Arc<
     // one slot: whoever waits for a copy must not hold it
     let set_up = queue_of(&queue)
         .concurrency(1)
+        // what waits for its copy stays unsettled, and takes from what the consumer may hold
+        .prefetch(64)
         .dead_letters(DeadLetters::default().max_length(1));
     let app = bed.start_queue(set_up, handlers).await;
     for number in 0..BAD {

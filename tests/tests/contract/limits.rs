@@ -409,3 +409,65 @@ pub(crate) async fn a_handler_that_blocks_is_named_until_it_yields(bed: Arc<Bed>
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
 }
+
+/// Each handler that waits for its own limit would take a place of the queue's, and the others would have none.
+pub(crate) async fn a_handlers_own_limit_holds_up_no_other_handler(bed: Arc<Bed>) {
+    const SLOW: usize = 8;
+
+    let queue = bed.queue_name();
+    let gate: &'static tokio::sync::Semaphore = Box::leak(Box::new(tokio::sync::Semaphore::new(0)));
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new()
+        .register_with(
+            "slow",
+            HandlerOptions::new().concurrency(1),
+            move || async move {
+                gate.acquire().await.unwrap().forget();
+                seen.note("slow");
+            },
+        )
+        .register("fast", move || async move { seen.note("fast") });
+    let app = bed
+        .start_queue(queue_of(&queue).concurrency(4), handlers)
+        .await;
+    for _ in 0..SLOW {
+        bed.send(&queue, "slow", "1").await;
+    }
+    bed.send(&queue, "fast", "1").await;
+    assert_eq!(handled.next_note().await, "fast");
+    gate.add_permits(SLOW);
+    for _ in 0..SLOW {
+        assert_eq!(handled.next_note().await, "slow");
+    }
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+}
+
+/// What waits here is not handled elsewhere.
+pub(crate) async fn no_more_is_held_than_can_be_worked_at(bed: Arc<Bed>) {
+    const MESSAGES: u32 = 20;
+
+    let queue = bed.queue_name();
+    let gate: &'static tokio::sync::Semaphore = Box::leak(Box::new(tokio::sync::Semaphore::new(0)));
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new().register("work", move || async move {
+        seen.note("begun");
+        gate.acquire().await.unwrap().forget();
+    });
+    let app = bed
+        .start_queue(queue_of(&queue).concurrency(2), handlers)
+        .await;
+    for _ in 0..MESSAGES {
+        bed.send(&queue, "work", "1").await;
+    }
+    for _ in 0..2 {
+        assert_eq!(handled.next_note().await, "begun");
+    }
+    // two are worked at, and two more at hand
+    eventually(DEADLINE, async || {
+        bed.ready_count(&queue).await == MESSAGES - 4
+    })
+    .await;
+    gate.add_permits(MESSAGES as usize);
+    app.shut_down().await.unwrap();
+}

@@ -220,6 +220,7 @@ contract! {
         a_thousand_calls_at_once_get_each_its_own_value;
     queues:
         a_queue_that_exists_is_used_as_it_is,
+        a_missing_queue_is_waited_for_if_nothing_is_to_be_declared,
         a_dead_letter_queue_with_other_arguments_is_an_error,
         a_name_of_255_bytes_works_and_one_more_is_an_error,
         a_deleted_queue_is_declared_and_consumed_again,
@@ -248,6 +249,8 @@ contract! {
         a_handler_past_its_timeout_is_dropped,
         a_panic_while_a_handler_is_dropped_is_one_failed_message,
         a_message_that_always_comes_back_is_dead_lettered,
+        a_handlers_own_limit_holds_up_no_other_handler,
+        no_more_is_held_than_can_be_worked_at,
         one_at_a_time_keeps_the_order_of_what_comes_back,
         a_body_over_the_limit_is_dead_lettered,
         handlers_hold_no_more_bytes_than_allowed,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use ploomby::{App, HandlerRegistry, KeySource, Queue};
+use ploomby::{App, Declare, HandlerRegistry, KeySource, Queue};
 use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
 
 fn greeting(seen: &'static ploomby_tests::Seen) -> HandlerRegistry {
@@ -97,5 +97,21 @@ pub(crate) async fn another_dead_letter_queue_can_be_named(bed: Arc<Bed>) {
     let app = bed.start_queue(set_up, greeting(seen)).await;
     bed.send(&queue, "greet", "42").await;
     eventually(DEADLINE, async || !bed.is_empty(&parked).await).await;
+    app.shut_down().await.unwrap();
+}
+
+pub(crate) async fn a_missing_queue_is_waited_for_if_nothing_is_to_be_declared(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let set_up = Queue::new(&queue)
+        .key(KeySource::header(KEY))
+        .declare(Declare::Never);
+    let app = bed.start_queue(set_up, greeting(seen)).await;
+    assert!(!app.health().is_healthy());
+    assert!(app.health().to_string().contains("waiting for it"));
+    bed.declare(&queue, &[]).await;
+    eventually(DEADLINE, async || app.health().is_healthy()).await;
+    bed.send(&queue, "greet", r#""Ada""#).await;
+    assert_eq!(handled.next_note().await, "Ada");
     app.shut_down().await.unwrap();
 }

@@ -10,11 +10,13 @@ mod cuts;
 mod kill;
 mod ledger;
 mod load;
+mod net;
 mod poison;
 mod pressure;
 mod process;
 mod queues;
 mod retries;
+mod worker;
 
 use std::time::Duration;
 

@@ -33,6 +33,8 @@ pub(crate) enum TopologyError {
         difference: Box<Difference>,
         closed: Closed,
     },
+    #[error("queue `{0}` is not there, and is not to be declared: waiting for it")]
+    Missing(String),
     #[error("the connection was lost while queues were declared: {0}")]
     Lost(String),
     #[error("the broker did not answer within {ANSWER_TIMEOUT:?} while queues were declared")]
@@ -66,7 +68,7 @@ impl TopologyError {
     /// Whether a later try may go better, without anybody's help.
     pub(in crate::rabbit) fn is_passing(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Lost(_) | Self::NoAnswer => true,
+            Self::Connect(_) | Self::Lost(_) | Self::NoAnswer | Self::Missing(_) => true,
             Self::Refused { closed, .. } => closed.is_passing(),
             Self::Argument(_) | Self::Different { .. } => false,
         }

@@ -1,0 +1,319 @@
+//! Finds the message that ends the process, without harm to the others.
+//!
+//! A broker does not know what a handler began: a deploy, a lost connection and a neighbour that ends the process bring
+//! good messages back as well. So what came back is a *suspect* at most. What came back again and again is moved to the
+//! queue `<queue>_suspects`, and handled alone there: a message is taken once nothing else is in the way, and only one
+//! at a time in the whole process. What the broker counts there is how often the process died over this very message.
+//!
+//! Nothing here stands before the work. What cannot be counted or moved is handled as if it were no suspect.
+//!
+//! # Layout
+//!
+//! - `deaths`: how often the process died with messages that came back, for queues that do not count themselves;
+//! - `trial`: one suspect, alone.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use amqprs::channel::{Channel, QueueDeclareArguments};
+use tokio::{
+    sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify},
+    time::{Instant, sleep, timeout},
+};
+use tracing::debug;
+
+use self::{
+    deaths::Deaths,
+    trial::{Taken, Trial},
+};
+use super::{
+    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel, SharedConnection},
+    copies::Copies,
+    session::events::ChannelEvents,
+};
+use crate::{delivery::Delivery, dispatcher::Dispatcher, message::Message, settle::ConsumerError};
+
+mod deaths;
+mod take;
+mod trial;
+
+/// How often a quorum queue delivered the message and got it back.
+///
+/// Source: [poison message
+/// handling](https://www.rabbitmq.com/docs/quorum-queues#poison-message-handling).
+pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
+
+/// A message that came back so often to a queue that counts is a suspect. A deploy or two, and a crash, are no reason.
+const RETURNS: u32 = 4;
+
+/// Where the order is kept, a suspect loses its place, and RabbitMQ 4 gives up after 20 by itself.
+const RETURNS_IN_ORDER: u32 = 12;
+
+/// In a queue that does not count, what came back is suspect once the process died so often with such messages.
+const DEATHS: u32 = 2;
+const DEATHS_IN_ORDER: u32 = 8;
+
+/// How long the move of one suspect may take.
+const MOVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long suspects are handled like all others after one could not be moved.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// How often the queue of suspects is looked at, where there is one.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How long a suspect keeps those of other queues waiting.
+const ALONE: Duration = Duration::from_secs(60);
+
+/// How long a suspect waits for a place among the handlers of its queue, before those of other queues have their turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The suspects of one queue, for all its consumers in this process.
+pub(super) struct Suspects {
+    queue: String,
+    connection: Arc<SharedConnection>,
+    copies: Arc<Copies>,
+    most_crashes: Option<u32>,
+    deaths: Deaths,
+    /// One consumer looks after them.
+    is_looked_after: AtomicBool,
+    /// There may be some.
+    there: Notify,
+    /// Until when none is moved.
+    paused: Mutex<Option<Instant>>,
+    /// How often this process lived on when the channel was lost that a suspect came by, by its name.
+    survived: Mutex<HashMap<String, u32>>,
+}
+
+impl Suspects {
+    pub(super) fn new(
+        queue: &str,
+        connection: Arc<SharedConnection>,
+        copies: Arc<Copies>,
+        most_crashes: Option<u32>,
+    ) -> Self {
+        Self {
+            queue: queue.to_owned(),
+            deaths: Deaths::new(copies.clone()),
+            connection,
+            copies,
+            most_crashes,
+            is_looked_after: AtomicBool::new(false),
+            there: Notify::new(),
+            paused: Mutex::default(),
+            survived: Mutex::default(),
+        }
+    }
+
+    /// Whether a message that came back may be what ends the process. `cuts` says how many channels its consumer lost
+    /// and lived on. Each call is followed by one of [`outlived`](Self::outlived).
+    pub(super) async fn is_suspect(
+        &self,
+        delivery: &Delivery,
+        is_ordered: bool,
+        cuts: u32,
+    ) -> bool {
+        let counted = delivery.headers().number(DELIVERY_COUNT);
+        let counted = counted.and_then(|counted| u32::try_from(counted).ok());
+        self.deaths.watch();
+        if !self.may_move() {
+            return false;
+        }
+        match counted.filter(|counted| *counted > 0) {
+            Some(returns) => {
+                let most = if is_ordered {
+                    RETURNS_IN_ORDER
+                } else {
+                    RETURNS
+                };
+                returns.saturating_sub(cuts) >= most
+            }
+            None => {
+                let most = if is_ordered { DEATHS_IN_ORDER } else { DEATHS };
+                self.deaths.count().await >= most
+            }
+        }
+    }
+
+    /// The handler of a message that came back is done, and the process lives.
+    pub(super) fn outlived(&self) {
+        self.deaths.outlived();
+    }
+
+    /// Moves a suspect to where it is handled alone.
+    pub(super) async fn set_aside(&self, copy: Message) -> Result<(), ConsumerError> {
+        let moved = match timeout(MOVE_TIMEOUT, self.copies.set_aside(copy)).await {
+            Ok(moved) => moved.map_err(ConsumerError::new),
+            Err(_) => Err(ConsumerError::new(format!(
+                "the broker has not taken a copy within {MOVE_TIMEOUT:?}"
+            ))),
+        };
+        match &moved {
+            Ok(()) => self.there.notify_one(),
+            Err(_) => *self.paused() = Some(Instant::now() + PAUSE),
+        }
+        moved
+    }
+
+    /// There may be suspects, such as those of a process that died.
+    pub(super) fn look(&self) {
+        self.there.notify_one();
+    }
+
+    /// Handles suspects, one at a time, until shutdown begins. The last of them is done when it returns.
+    pub(super) async fn look_after(self: Arc<Self>, dispatcher: Dispatcher) {
+        if self.most_crashes.is_none() || self.is_looked_after.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let _released = Released(&self.is_looked_after);
+        let mut is_there = false;
+        while !dispatcher.is_stopped() {
+            match self.handle_all(&dispatcher).await {
+                Ok(found) => is_there = found,
+                Err(error) => debug!(queue = self.queue, error, "cannot look at the suspects"),
+            }
+            // cancel safety: a notification that was taken is followed by a look
+            tokio::select! {
+                () = self.there.notified() => {}
+                () = sleep(LOOK), if is_there => {}
+                () = dispatcher.stopped() => {}
+            }
+        }
+    }
+
+    /// Says that nothing more will end in a crash.
+    pub(super) async fn close(&self) {
+        self.deaths.close().await;
+    }
+
+    /// Handles the suspects that there are. Says whether there is a queue of them.
+    async fn handle_all(self: &Arc<Self>, dispatcher: &Dispatcher) -> Result<bool, String> {
+        let OpenChannel {
+            channel,
+            connection: _kept,
+            ..
+        } = self
+            .connection
+            .channel()
+            .await
+            .map_err(|error| error.to_string())?;
+        let events = ChannelEvents::register(&channel)
+            .await
+            .map_err(|error| error.to_string())?;
+        let handled = self.handle_by(&channel, &events, dispatcher).await;
+        if events.closed().is_some_and(|closed| closed.is_not_found()) {
+            return Ok(false);
+        }
+        let _ = timeout(CLOSE_TIMEOUT, channel.close()).await;
+        handled.map(|()| true)
+    }
+
+    async fn handle_by(
+        self: &Arc<Self>,
+        channel: &Channel,
+        events: &ChannelEvents,
+        dispatcher: &Dispatcher,
+    ) -> Result<(), String> {
+        while !dispatcher.is_stopped() {
+            if self.count(channel).await? == 0 {
+                return Ok(());
+            }
+            let Some(alone) = dispatcher.unless_stopped(alone()).await else {
+                return Ok(());
+            };
+            let trial = Arc::new(Trial::new(channel.clone(), events.clone(), self.clone()));
+            let take = trial.take();
+            if dispatcher.dispatch_alone(PATIENCE, take, &trial).await {
+                self.wait_for(&trial, events, alone).await;
+            }
+            if events.is_ended() {
+                return Err("the channel was lost".to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a handler that runs alone.
+    async fn wait_for(
+        &self,
+        trial: &Trial,
+        events: &ChannelEvents,
+        alone: AsyncMutexGuard<'_, ()>,
+    ) {
+        let start = Instant::now();
+        let mut alone = Some(alone);
+        let mut is_cut = false;
+        loop {
+            // cancel safety: none of them loses anything
+            tokio::select! {
+                biased;
+                () = trial.done() => return,
+                () = events.ended(), if !is_cut => {
+                    is_cut = true;
+                    self.note_survived(trial);
+                }
+                () = tokio::time::sleep_until(start + ALONE), if alone.is_some() => alone = None,
+            }
+        }
+    }
+
+    /// The channel of a suspect is lost, and the process is not.
+    fn note_survived(&self, trial: &Trial) {
+        if let Some(Taken { name, .. }) = &*trial.taken() {
+            let mut survived = self.survived();
+            // a name is there until the suspect comes here again, which others may have settled
+            if survived.len() >= MOST_NAMES {
+                survived.clear();
+            }
+            *survived.entry(name.clone()).or_default() += 1;
+        }
+    }
+
+    /// How many suspects wait.
+    async fn count(&self, channel: &Channel) -> Result<u32, String> {
+        let mut declare = QueueDeclareArguments::new(&self.copies.companions().suspects().name);
+        declare.passive(true);
+        match timeout(ANSWER_TIMEOUT, channel.queue_declare(declare)).await {
+            Ok(Ok(answer)) => Ok(answer.map_or(0, |(_, count, _)| count)),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("no answer".to_owned()),
+        }
+    }
+
+    fn may_move(&self) -> bool {
+        let is_paused = self.paused().is_some_and(|until| Instant::now() < until);
+        self.most_crashes.is_some() && self.copies.companions().dead_letters.is_some() && !is_paused
+    }
+
+    fn paused(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn survived(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+        self.survived.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many suspects are remembered of which a channel was lost.
+const MOST_NAMES: usize = 1024;
+
+/// Waits until no suspect of any queue is being handled in this process.
+async fn alone() -> AsyncMutexGuard<'static, ()> {
+    static ALONE: AsyncMutex<()> = AsyncMutex::const_new(());
+
+    ALONE.lock().await
+}
+
+struct Released<'a>(&'a AtomicBool);
+
+impl Drop for Released<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
