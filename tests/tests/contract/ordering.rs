@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use futures_util::future::{Either, select};
 use futures_util::{StreamExt, stream};
 use ploomby::extract::Header;
 use ploomby::{
@@ -11,6 +13,7 @@ use ploomby::{
 use ploomby_tests::{Bed, DEADLINE, Handled, KEY, eventually, seen};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 
 fn queue_of(name: &str) -> Queue {
     Queue::new(name).key(KeySource::header(KEY))
@@ -170,11 +173,13 @@ pub(crate) async fn what_waits_for_its_turn_goes_back_at_shutdown(bed: Arc<Bed>)
     let mut begun = notes::<2>(&mut handled).await;
     begun.sort();
     assert_eq!(begun, ["other 0", "stuck 0"]);
-    let shut_down = tokio::spawn(app.shut_down());
-    // the broker is told to send nothing more, before the one at work is done
-    eventually(DEADLINE, async || bed.consumer_count(&queue).await == 0).await;
+    let stopping = pin!(app.shut_down());
+    let Either::Left((_, shut_down)) = select(pin!(yield_now()), stopping).await else {
+        panic!("one is at work");
+    };
+    // what waits goes back as one, once the one at work is done: no other instance may begin before
     gate.add_permits(100);
-    shut_down.await.unwrap().unwrap();
+    shut_down.await.unwrap();
     assert!(handled.is_empty(), "nothing else began");
     let app = bed.start(&queue, stuck(gate, seen)).await;
     for number in 1..10 {

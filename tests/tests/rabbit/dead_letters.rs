@@ -1,5 +1,5 @@
 use amqprs::{BasicProperties, FieldTable, FieldValue};
-use ploomby::{HandlerRegistry, KeySource, Message, Outcome, Publisher, Queue};
+use ploomby::{HandlerRegistry, KeySource, Message, Outcome, Publisher, Queue, Value};
 use ploomby_tests::{Bed, KEY, rabbit, unique_name};
 
 #[tokio::test]
@@ -122,6 +122,7 @@ async fn what_a_quorum_queue_gives_up_is_kept() {
                     ),
                     ("x-dead-letter-strategy", "at-least-once".into()),
                     ("x-overflow", "reject-publish".into()),
+                    ("x-delivery-limit", Value::I32(1_000_000_000)),
                 ],
             )
             .await;
