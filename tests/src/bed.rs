@@ -168,11 +168,13 @@ impl Bed {
         &self.url
     }
 
-    /// A queue name of the test's own; the queue and its dead-letter queue are removed at the end.
+    /// A queue name of the test's own; the queue and what may stand beside it are removed at the end.
     pub fn queue_name(&self) -> String {
         let name = unique_name("contract");
         self.remove_later(&name);
-        self.remove_later(&format!("{name}_dlq"));
+        for beside in ["dlq", "suspects", "crashes"] {
+            self.remove_later(&format!("{name}_{beside}"));
+        }
         name
     }
 

@@ -52,8 +52,12 @@ pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
 /// A message that came back so often to a queue that counts is a suspect. A deploy or two, and a crash, are no reason.
 const RETURNS: u32 = 4;
 
-/// Where the order is kept, a suspect loses its place, and RabbitMQ 4 gives up after 20 by itself.
+/// Where the order is kept, a suspect loses its place.
 const RETURNS_IN_ORDER: u32 = 12;
+
+/// RabbitMQ 4 gives up by itself what came back more than 20 times, whatever brought it back: before that it is moved
+/// to a queue that does not.
+const RETURNS_NEAR_THE_LIMIT: u32 = 12;
 
 /// In a queue that does not count, what came back is suspect once the process died so often with such messages.
 const DEATHS: u32 = 2;
@@ -132,7 +136,7 @@ impl Suspects {
                 } else {
                     RETURNS
                 };
-                returns.saturating_sub(cuts) >= most
+                returns.saturating_sub(cuts) >= most || returns >= RETURNS_NEAR_THE_LIMIT
             }
             None => {
                 let most = if is_ordered { DEATHS_IN_ORDER } else { DEATHS };
@@ -259,6 +263,8 @@ impl Suspects {
                     self.note_survived(trial);
                 }
                 () = tokio::time::sleep_until(start + ALONE), if alone.is_some() => alone = None,
+                // its handler outlives the channel, and may never end: the suspect is delivered again
+                () = tokio::time::sleep_until(start + ALONE), if is_cut => return,
             }
         }
     }

@@ -160,6 +160,40 @@ async fn a_cut_between_any_two_steps_of_the_recovery_is_not_fatal() {
         .await;
 }
 
+/// Declarations go side by side: the queue, once it was looked for in vain, and its dead-letter queue.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cut_while_a_queue_that_is_gone_is_declared_again_is_not_fatal() {
+    Bed::on(shared().await)
+        .await
+        .run(async |bed| {
+            let proxy = before(shared().await).await;
+            let queue = bed.queue_name();
+            let ledger = Ledger::new();
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY));
+            let app = Bed::start_at(&proxy.url(), set_up, noting(ledger)).await;
+            for number in 0..6_u32 {
+                let nth = usize::try_from(number / 2).unwrap() + 1;
+                let cut = match number % 2 {
+                    0 => Cut::within(Direction::ToBroker, Method::QUEUE_DECLARE),
+                    _ => Cut::behind(Direction::ToBroker, Method::QUEUE_DECLARE),
+                };
+                let done = proxy.cut_when(cut.nth(nth));
+                bed.delete(&queue).await;
+                timeout(LONG, done)
+                    .await
+                    .unwrap_or_else(|_| panic!("{nth}th of {cut:?}"));
+                bed.until_exists(&queue).await;
+                eventually(LONG, async || bed.consumer_count(&queue).await == 1).await;
+                bed.send(&queue, "work", number.to_string()).await;
+                ledger
+                    .until(usize::try_from(number).unwrap() + 1, LONG)
+                    .await;
+            }
+            app.shut_down().await.unwrap();
+        })
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_line_and_a_refusing_host_lose_nothing() {
     Bed::on(shared().await)

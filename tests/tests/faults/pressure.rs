@@ -162,7 +162,9 @@ async fn what_a_quorum_queue_gives_up_waits_for_room_in_the_dead_letter_queue() 
             });
             let set_up = Queue::new(&queue)
                 .key(KeySource::header(KEY))
-                .queue_argument("x-queue-type", "quorum");
+                .queue_argument("x-queue-type", "quorum")
+                // the broker's count alone
+                .max_deliveries(None);
             let app = bed.start_queue(set_up, handlers).await;
             bed.send_numbers(&queue, "fail", 0..FILLING).await;
             eventually(LONG, async || bed.ready_count(&dead_letters).await >= 1).await;

@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use ploomby::{HandlerRegistry, KeySource, PublishError, Publisher, Queue, Value};
+use ploomby::{Declare, HandlerRegistry, KeySource, PublishError, Publisher, Queue, Value};
 use ploomby_tests::{Bed, KEY, eventually};
 
 use crate::ledger::Ledger;
+use crate::logged::Logged;
 use crate::{LONG, shared};
 
 fn noting(ledger: &'static Ledger) -> HandlerRegistry {
@@ -141,4 +142,60 @@ async fn a_queue_that_is_deleted_and_there_again_unnoticed_is_consumed_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quorum_queue_that_is_deleted_and_there_again_unnoticed_is_consumed_again() {
     declared_again_before_the_deletion_is_noticed(&[("x-queue-type", "quorum".into())]).await;
+}
+
+/// It had bindings, or was to have some: what is published meanwhile is lost. One thread, of which the log is kept.
+#[tokio::test]
+async fn a_consumed_queue_that_is_made_is_a_warning_at_the_start_and_later() {
+    Bed::on(shared().await)
+        .await
+        .run(async |bed| {
+            let (log, _guard) = Logged::begin();
+            let queue = bed.queue_name();
+            let made = || {
+                let lines = log.lines_with("is declared, without bindings");
+                lines.iter().filter(|line| line.contains(&queue)).count()
+            };
+            let start = || {
+                let set_up = Queue::new(&queue).key(KeySource::header(KEY));
+                bed.start_queue(set_up, noting(Ledger::new()))
+            };
+            let app = start().await;
+            assert_eq!(made(), 1, "{}", log.text());
+            app.shut_down().await.unwrap();
+            let app = start().await;
+            assert_eq!(made(), 1, "a queue that is there is none: {}", log.text());
+            bed.delete(&queue).await;
+            eventually(LONG, async || made() == 2).await;
+            app.shut_down().await.unwrap();
+            assert!(log.text().contains(" WARN "), "{}", log.text());
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_deleted_is_waited_for_if_nothing_is_to_be_declared() {
+    Bed::on(shared().await)
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            bed.declare(&queue, &[]).await;
+            let ledger = Ledger::new();
+            let set_up = Queue::new(&queue)
+                .key(KeySource::header(KEY))
+                .declare(Declare::Never);
+            let app = bed.start_queue(set_up, noting(ledger)).await;
+            assert!(app.health().is_healthy());
+            bed.delete(&queue).await;
+            eventually(LONG, async || {
+                app.health().to_string().contains("waiting for it")
+            })
+            .await;
+            bed.declare(&queue, &[]).await;
+            eventually(LONG, async || app.health().is_healthy()).await;
+            bed.send(&queue, "work", "1").await;
+            ledger.until(1, LONG).await;
+            app.shut_down().await.unwrap();
+        })
+        .await;
 }

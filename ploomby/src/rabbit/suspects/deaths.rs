@@ -6,14 +6,7 @@ use std::{
     time::Duration,
 };
 
-use amqprs::{
-    BasicProperties,
-    channel::{
-        BasicAckArguments, BasicPublishArguments, Channel, QueueDeclareArguments,
-        QueuePurgeArguments,
-    },
-    connection::Connection,
-};
+use amqprs::channel::{BasicAckArguments, Channel, QueueDeclareArguments, QueuePurgeArguments};
 use tokio::{
     sync::Mutex,
     time::{Instant, sleep, timeout},
@@ -23,9 +16,9 @@ use tracing::{debug, warn};
 use super::take::take_one;
 use crate::{
     consumer::Declare,
-    message::wire::field_table,
+    message::{Message, Properties, wire::field_table},
     rabbit::{
-        connection::{CLOSE_TIMEOUT, OpenChannel},
+        connection::{CLOSE_TIMEOUT, Link, OpenChannel},
         copies::Copies,
     },
 };
@@ -57,7 +50,7 @@ struct State {
 /// A marker that is held.
 struct Marker {
     channel: Channel,
-    _connection: Connection,
+    _link: Arc<Link>,
     tag: u64,
 }
 
@@ -118,10 +111,10 @@ impl Deaths {
         let strays = state.strays;
         let counting = timeout(PATIENCE, self.put_marker(strays)).await;
         match counting.unwrap_or_else(|_| Err("the broker did not answer in time".to_owned())) {
-            Ok((marker, deaths)) => {
+            Ok((marker, deaths, strays)) => {
                 state.marker = Some(marker);
                 state.deaths = deaths;
-                state.strays = 0;
+                state.strays = strays;
                 deaths
             }
             Err(error) => {
@@ -163,8 +156,9 @@ impl Deaths {
         state.take_off().await;
     }
 
-    /// Puts a marker and holds it. Says how many deaths there were before.
-    async fn put_marker(&self, strays: u32) -> Result<(Marker, u32), String> {
+    /// Puts a marker and holds it. Says how many deaths there were before, and how many strays are not ready yet: the
+    /// broker may hear later than this process that a connection was lost.
+    async fn put_marker(&self, mut strays: u32) -> Result<(Marker, u32, u32), String> {
         let told = |error: amqprs::error::Error| error.to_string();
         let declared = self.copies.companions().crashes();
         // not by the connection of the consumers: while the broker is short of memory, it reads nothing more from
@@ -179,51 +173,35 @@ impl Deaths {
         let arguments = field_table(&declared.arguments).map_err(|error| error.to_string())?;
         declare.arguments(arguments);
         let answer = channel.queue_declare(declare).await.map_err(told)?;
-        let ready = answer.map_or(0, |(_, count, _)| count);
-        let mut deaths = ready;
-        // one of them is held instead of a new one
-        for _ in 1..strays {
-            if deaths > 0 {
-                self.take_marker(&channel).await?;
-                deaths -= 1;
-            }
+        let mut deaths = answer.map_or(0, |(_, ready, _)| ready);
+        while strays > 1 && deaths > 0 {
+            self.take_marker(&channel).await?;
+            (strays, deaths) = (strays - 1, deaths - 1);
         }
         if strays > 0 && deaths > 0 {
-            deaths -= 1;
+            // it is held instead of a new one
+            (strays, deaths) = (strays - 1, deaths - 1);
         } else {
             self.publish_marker().await?;
         }
         let tag = self.held(&channel).await?;
         let marker = Marker {
             channel,
-            _connection: connection,
+            _link: connection,
             tag,
         };
-        Ok((marker, deaths))
+        Ok((marker, deaths, strays))
     }
 
-    /// On a channel of its own, with a transaction: once that is done, the marker is safe.
+    /// Once that is done, the marker is safe.
     async fn publish_marker(&self) -> Result<(), String> {
-        let opened = self.copies.publisher().connection().channel().await;
-        let OpenChannel {
-            channel,
-            connection: _kept,
-            ..
-        } = opened.map_err(|error| error.to_string())?;
         let queue = self.copies.companions().crashes().name;
-        let publishing = async {
-            channel.tx_select().await?;
-            let properties = BasicProperties::default().with_delivery_mode(2).finish();
-            let arguments = BasicPublishArguments::new("", &queue);
-            channel
-                .basic_publish(properties, Vec::new(), arguments)
-                .await?;
-            channel.tx_commit().await?;
-            channel.close().await
+        let marker = Message {
+            properties: Properties::default().persistent(),
+            body: Vec::new().into(),
         };
-        publishing
-            .await
-            .map_err(|error: amqprs::error::Error| error.to_string())
+        let kept = self.copies.publisher().keep(&queue, marker).await;
+        kept.map_err(|error| error.to_string())
     }
 
     async fn take_marker(&self, channel: &Channel) -> Result<(), String> {
