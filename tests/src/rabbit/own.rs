@@ -23,13 +23,18 @@ pub struct OwnRabbit {
 impl OwnRabbit {
     /// One server, which answers.
     pub async fn start() -> Self {
-        let [own] = Self::nodes().await;
+        Self::with_plugins(&[]).await
+    }
+
+    /// The same with these plugins, which come with RabbitMQ.
+    pub async fn with_plugins(plugins: &'static [&'static str]) -> Self {
+        let [own] = Self::nodes(plugins).await;
         own
     }
 
     /// Three servers that are one broker. They all answer.
     pub async fn cluster() -> [Self; 3] {
-        let nodes: [Self; 3] = Self::nodes().await;
+        let nodes: [Self; 3] = Self::nodes(&[]).await;
         let [first, others @ ..] = &nodes;
         // not by the discovery of peers, which each version does in another way
         for node in others {
@@ -41,9 +46,10 @@ impl OwnRabbit {
         nodes
     }
 
-    async fn nodes<const COUNT: usize>() -> [Self; COUNT] {
+    async fn nodes<const COUNT: usize>(plugins: &'static [&'static str]) -> [Self; COUNT] {
         let nodes = task::spawn_blocking(|| {
             let nodes = Site::new()?.nodes(COUNT, "")?;
+            nodes.iter().try_for_each(|node| node.enable(plugins))?;
             nodes.iter().try_for_each(Node::start)?;
             nodes.iter().try_for_each(Node::wait)?;
             anyhow::Ok(nodes)

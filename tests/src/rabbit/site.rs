@@ -44,6 +44,9 @@ kill -KILL 0
 /// How long a server may take to end once it was told to.
 const END: Duration = Duration::from_secs(60);
 
+/// Erlang's list of what starts with the server.
+const ENABLED_PLUGINS: &str = "enabled_plugins";
+
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// A folder with the servers of one broker: they share an epmd and are stopped together.
@@ -112,7 +115,7 @@ impl Site {
         fs::write(folder.join("rabbitmq-env.conf"), "")?;
         fs::write(folder.join("rabbitmq.conf"), configuration)?;
         fs::write(folder.join("advanced.config"), "[].")?;
-        fs::write(folder.join("enabled_plugins"), "[].")?;
+        fs::write(folder.join(ENABLED_PLUGINS), "[].")?;
         let (port, dist_port) = (free_port()?, free_port()?);
         let environment = self.environment(name, &folder, port, dist_port);
         let exports: String = environment
@@ -171,7 +174,7 @@ impl Site {
             ("RABBITMQ_CONFIG_FILE", within("rabbitmq.conf")),
             ("RABBITMQ_CONFIG_FILES", within("conf.d")),
             ("RABBITMQ_ADVANCED_CONFIG_FILE", within("advanced.config")),
-            ("RABBITMQ_ENABLED_PLUGINS_FILE", within("enabled_plugins")),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", within(ENABLED_PLUGINS)),
         ]
     }
 }
@@ -180,6 +183,12 @@ impl Node {
     /// Erlang's name of the server.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Has these plugins start with the server.
+    pub(super) fn enable(&self, plugins: &[&str]) -> Result<()> {
+        let list = format!("[{}].", plugins.join(","));
+        Ok(fs::write(self.folder.join(ENABLED_PLUGINS), list)?)
     }
 
     /// Starts the server, on the data that it left where it ran before. It answers

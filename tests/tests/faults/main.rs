@@ -3,6 +3,7 @@
 //! Each test runs against a RabbitMQ of the tests' own, since most do it some harm. How many messages were
 //! handled twice is printed and not judged, but where nothing may be.
 
+mod bombs;
 mod calls;
 mod cluster;
 mod connection;

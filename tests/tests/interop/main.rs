@@ -2,6 +2,7 @@
 //! RabbitMQ's own tools see.
 
 mod calls;
+mod odd_clients;
 mod original;
 mod properties;
 mod publishing;

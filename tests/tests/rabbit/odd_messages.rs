@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::anyhow;
 use futures_util::future::LocalBoxFuture;
 use ploomby::{
-    App, Delivery, HandlerOptions, HandlerRegistry, KeySource, Message, Queue, Reply, Retry, Value,
+    App, Delivery, HandlerOptions, HandlerRegistry, KeySource, Message, Queue, Reply, Retry,
+    RpcClient, Value,
 };
 use ploomby_tests::{
-    Bed, DEADLINE, Handled, KEY, RawClient, RawMessage, Seen, eventually_some, rabbit, seen,
+    Bed, DEADLINE, Handled, KEY, Proxy, RawClient, RawMessage, Seen, eventually_some, rabbit, seen,
 };
 use tower::util::MapRequestLayer;
 
@@ -353,6 +354,56 @@ async fn a_reply_has_the_correlation_id_that_was_asked_with() {
     .await;
 }
 
+/// Who answers may write anything into a reply: it costs no other call anything, and not even its own.
+#[tokio::test]
+async fn odd_replies_are_read_and_cost_no_other_call_anything() {
+    let bed = Bed::rabbit().await;
+    bed.run(async |bed| {
+        let queue = bed.queue_name();
+        bed.declare(&queue, &[]).await;
+        let (proxy, url) = proxied().await;
+        let client = RpcClient::connect(&url).await.unwrap();
+        let mut odd: Vec<Vec<u8>> = odd_headers()
+            .into_iter()
+            .map(|(header, _)| header)
+            .collect();
+        let most = (ROOM - 500) / 5;
+        odd.push(member(b"deep", b'A', &nested(b'A', most)));
+        let count = u32::try_from(odd.len()).unwrap();
+        let call = async |number: u32| client.call::<_, u32>(&queue, "any", &number).await;
+        let calls = (0..2 * count).map(call);
+        let calls = futures_util::future::join_all(calls);
+        let answering = async {
+            let mut requests = Vec::new();
+            for _ in 0..2 * count {
+                requests.push(bed.next(&queue).await);
+            }
+            let mut answerer = RawClient::connect(rabbit().await);
+            // an odd one, and one in flight beside it
+            for request in requests {
+                let number: u32 = String::from_utf8_lossy(&request.body).parse().unwrap();
+                let header = match number % 2 {
+                    0 => &odd[usize::try_from(number / 2).unwrap()][..],
+                    _ => &[],
+                };
+                let id = short(request.correlation_id.unwrap().as_bytes());
+                let json = short(b"application/json");
+                let fields = [&json[..], &long(header), &id];
+                let reply = properties(CONTENT_TYPE | HEADERS | CORRELATION_ID, &fields);
+                let body = (number * 2).to_string();
+                answerer.publish(&request.reply_to.unwrap(), &reply, body.as_bytes());
+            }
+        };
+        let (values, ()) = tokio::join!(calls, answering);
+        for (number, value) in (0..).zip(values) {
+            assert_eq!(value.unwrap(), number * 2);
+        }
+        assert_eq!(proxy.accepted(), 1, "no call cost the connection");
+        client.close().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn no_two_ids_that_are_no_text_read_the_same() {
     let bed = Bed::rabbit().await;
@@ -463,30 +514,67 @@ async fn odd_messages_in_one_queue_cost_another_queue_nothing() {
     .await;
 }
 
+/// What they take in all is ten times what a heartbeat may be late.
+async fn block(bed: &Bed, test: impl AsyncFnOnce(&Proxy, &mut Handled) -> usize) {
+    const MESSAGES: u32 = 40;
+
+    let queue = bed.queue_name();
+    let (proxy, url) = proxied().await;
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
+        std::thread::sleep(Duration::from_millis(500));
+        seen.note(number.to_string());
+    });
+    let set_up = Queue::new(&queue).key(KeySource::header(KEY));
+    bed.declare(&queue, &[]).await;
+    bed.send_numbers(&queue, "work", 0..MESSAGES).await;
+    let app = Bed::start_at(&format!("{url}/?heartbeat=4"), set_up, handlers).await;
+    let connections = test(&proxy, &mut handled).await;
+    app.shut_down().await.unwrap();
+    assert!(handled.is_empty(), "no more than these runs");
+    let accepted = proxy.accepted();
+    assert!(accepted <= connections, "{accepted} connections");
+    assert!(bed.is_empty(&queue).await);
+}
+
 #[tokio::test]
 async fn handlers_that_block_their_thread_keep_no_heartbeat_waiting() {
     let bed = Bed::rabbit().await;
     bed.run(async |bed| {
-        let queue = bed.queue_name();
-        let (proxy, url) = proxied().await;
-        let (seen, mut handled) = seen();
-        // as long as the broker waits for a heartbeat, twice over
-        let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
-            std::thread::sleep(Duration::from_millis(500));
-            seen.note(number.to_string());
-        });
-        let set_up = Queue::new(&queue).key(KeySource::header(KEY));
-        let url = format!("{url}/?heartbeat=2");
-        bed.declare(&queue, &[]).await;
-        bed.send_numbers(&queue, "work", 0..10).await;
-        let app = Bed::start_at(&url, set_up, handlers).await;
-        for number in 0..10 {
-            assert_eq!(handled.next_note().await, number.to_string());
-        }
-        app.shut_down().await.unwrap();
-        assert!(handled.is_empty(), "each ran once");
-        assert_eq!(proxy.accepted(), 1);
-        assert!(bed.is_empty(&queue).await);
+        let test = async |_: &Proxy, handled: &mut Handled| {
+            for number in 0..40 {
+                assert_eq!(handled.next_note().await, number.to_string());
+            }
+            1
+        };
+        block(&bed, test).await;
+    })
+    .await;
+}
+
+/// The connection is cut at half time: what had been acknowledged does not come back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handlers_that_block_their_thread_keep_no_acknowledgement_waiting() {
+    let bed = Bed::rabbit().await;
+    bed.run(async |bed| {
+        let test = async |proxy: &Proxy, handled: &mut Handled| {
+            let mut runs = [0; 40];
+            let mut done = 0;
+            while done < runs.len() {
+                let number: usize = handled.next_note().await.parse().unwrap();
+                runs[number] += 1;
+                done += usize::from(runs[number] == 1);
+                if done == runs.len() / 2 && runs[number] == 1 {
+                    proxy.cut();
+                }
+            }
+            let again: u32 = runs.iter().map(|runs| runs - 1).sum();
+            // the one that was done, and the next, which had begun
+            assert!(again <= 3, "{again} came back");
+            // what came back may need a copy
+            3
+        };
+        block(&bed, test).await;
     })
     .await;
 }
