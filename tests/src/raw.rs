@@ -58,7 +58,14 @@ impl RawClient {
 
     /// Binds a queue to a topic exchange that each broker has, for all routing keys.
     pub fn bind_to_topic(&mut self, queue: &str) {
-        let names = [queue.as_bytes(), b"amq.topic", b"#"].map(short).concat();
+        self.bind(queue, "amq.topic", "#");
+    }
+
+    /// Binds a queue to an exchange.
+    pub fn bind(&mut self, queue: &str, exchange: &str, key: &str) {
+        let names = [queue, exchange, key]
+            .map(|name| short(name.as_bytes()))
+            .concat();
         let bind = [&[0, 0][..], &names, &[0], &long(b"")].concat();
         self.call(1, [50, 20], &bind);
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use ploomby::extract::Attempt;
 use ploomby::{HandlerRegistry, KeySource, Queue, Retry};
-use ploomby_tests::{Bed, DEADLINE, KEY, OwnRabbit, RawClient, eventually_some, rabbit, seen};
+use ploomby_tests::{
+    Bed, DEADLINE, KEY, OwnRabbit, Rabbit, RawClient, eventually_some, rabbit, seen,
+};
 use tokio::process::Command;
 
 use crate::python::run_python;
@@ -16,21 +18,28 @@ fn member<'a>(properties: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let at = properties
         .windows(name.len())
         .position(|window| window == name)?;
-    let content = at + name.len() + 5;
-    let len = properties[content - 4..content].try_into().unwrap();
+    let (kind, rest) = properties[at + name.len()..].split_first()?;
+    let len: [u8; 4] = *rest.first_chunk()?;
     let len = usize::try_from(u32::from_be_bytes(len)).unwrap();
-    Some(&properties[at..content + len])
+    let end = at + name.len() + 5 + len;
+    b"SxAF".contains(kind).then(|| properties.get(at..end))?
 }
+
+/// Exchanges that each broker has: the queue of the handlers is bound to one by its keys, and one without a consumer
+/// to the other.
+const HANDLED: &str = "amq.direct";
+const UNTOUCHED: &str = "amq.topic";
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// Has a client send a message for a handler that takes it, one for a handler that fails once, and one for a handler
-/// that always fails. `publish` sends to a queue, with a key and a body; these headers come back as they were sent.
+/// that always fails. `publish` sends through an exchange, with a key and a body; these headers come back as they were sent.
 async fn handles_and_keeps(
     bed: &Bed,
-    broker: &ploomby_tests::Rabbit,
+    broker: &Rabbit,
+    key: KeySource,
     publish: impl AsyncFn(&str, &str, &str),
     headers: &[&str],
 ) {
@@ -55,17 +64,21 @@ async fn handles_and_keeps(
             Err::<(), _>(anyhow::anyhow!("no luck"))
         });
     let set_up = Queue::new(&queue)
-        .key(KeySource::header(KEY))
+        .key(key)
         .retry(Retry::fixed(2, Duration::from_millis(50)));
     let app = bed.start_queue(set_up, handlers).await;
-    publish(&queue, "work", "1").await;
+    let mut raw = RawClient::connect(broker);
+    for key in ["work", "once", "fail"] {
+        raw.bind(&queue, HANDLED, key);
+    }
+    raw.bind(&untouched, UNTOUCHED, "#");
+    publish(HANDLED, "work", "1").await;
     assert_eq!(handled.next_note().await, "work 1");
-    publish(&queue, "once", "2").await;
+    publish(HANDLED, "once", "2").await;
     assert_eq!(handled.next_note().await, "once 2, attempt 1");
     assert_eq!(handled.next_note().await, "once 2, attempt 2");
-    publish(&untouched, "fail", "3").await;
-    publish(&queue, "fail", "3").await;
-    let mut raw = RawClient::connect(broker);
+    publish(UNTOUCHED, "fail", "3").await;
+    publish(HANDLED, "fail", "3").await;
     let sent = eventually_some(DEADLINE, async || raw.get(&untouched)).await;
     let letter = eventually_some(DEADLINE, async || raw.get(&dead)).await;
     app.shut_down().await.unwrap();
@@ -95,9 +108,9 @@ async fn messages_of_amqp_1_0_are_handled_and_kept() {
         .await
         .run(async |bed| {
             let url = format!("amqp://guest:guest@{}:{}", broker.host(), broker.port());
-            let publish = async |queue: &str, key: &str, body: &str| {
-                let address = format!("/amq/queue/{queue}");
-                run_python("publish_amqp_1_0.py", &[&url, &address, key, body]).await;
+            let publish = async |exchange: &str, key: &str, body: &str| {
+                let address = format!("/exchange/{exchange}/{key}");
+                run_python("publish_amqp_1_0.py", &[&url, &address, body]).await;
             };
             // 3.x keeps AMQP 1.0's own encoding in texts, 4.x translates
             let headers = [
@@ -108,7 +121,7 @@ async fn messages_of_amqp_1_0_are_handled_and_kept() {
                 "bytes",
                 "x-opt-bytes",
             ];
-            handles_and_keeps(&bed, &broker, publish, &headers).await;
+            handles_and_keeps(&bed, &broker, KeySource::RoutingKey, publish, &headers).await;
         })
         .await;
 }
@@ -120,17 +133,24 @@ async fn messages_of_a_php_program_in_latin_1_are_handled_and_kept() {
         .run(async |bed| {
             let broker = rabbit().await;
             let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/publish.php");
-            let publish = async |queue: &str, key: &str, body: &str| {
+            let publish = async |exchange: &str, key: &str, body: &str| {
                 let port = broker.port().to_string();
                 let sent = Command::new("php")
                     .arg(&script)
-                    .args([broker.host(), &port, queue, key, body])
+                    .args([broker.host(), &port, exchange, key, body])
                     .output()
                     .await
                     .expect("php is there: ./scripts/test installs it");
                 assert!(sent.status.success(), "{sent:?}");
             };
-            handles_and_keeps(&bed, broker, publish, &["name", "list", "table"]).await;
+            handles_and_keeps(
+                &bed,
+                broker,
+                KeySource::header(KEY),
+                publish,
+                &["name", "list", "table"],
+            )
+            .await;
         })
         .await;
 }

@@ -1,5 +1,5 @@
 <?php
-// Publishes with texts in Latin-1, as programs do that know no UTF-8: publish.php HOST PORT QUEUE KEY BODY
+// Publishes with texts in Latin-1, as programs do that know no UTF-8: publish.php HOST PORT EXCHANGE KEY BODY
 
 require 'PhpAmqpLib/autoload.php';
 
@@ -7,7 +7,7 @@ use PhpAmqpLib\Connection\AMQPStreamConnection;
 use PhpAmqpLib\Message\AMQPMessage;
 use PhpAmqpLib\Wire\AMQPTable;
 
-[, $host, $port, $queue, $key, $body] = $argv;
+[, $host, $port, $exchange, $key, $body] = $argv;
 $latin_1 = "caf\xE9";
 $connection = new AMQPStreamConnection($host, (int) $port, 'guest', 'guest');
 $channel = $connection->channel();
@@ -25,6 +25,6 @@ $message = new AMQPMessage($body, [
     ]),
 ]);
 $channel->confirm_select();
-$channel->basic_publish($message, '', $queue);
+$channel->basic_publish($message, $exchange, $key);
 $channel->wait_for_pending_acks(30);
 $connection->close();
