@@ -207,7 +207,7 @@ mod tests {
     #[tokio::test]
     async fn our_client_gets_in_however_many_others_are_at_the_door() {
         let rounds = std::env::var("PLOOMBY_ROUNDS").ok();
-        let rounds = rounds.map_or(200, |rounds| rounds.parse().expect("it is a number"));
+        let rounds = rounds.map_or(1_000, |rounds| rounds.parse().expect("it is a number"));
         let mut mute = Vec::new();
         for round in 0..rounds {
             let door = Door::open().await.expect("there is a loopback interface");
