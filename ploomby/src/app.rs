@@ -18,7 +18,7 @@ use crate::{
     layer::{HandlerLayer, Layers},
     memory::MemoryConsumerFactory,
     publisher::{BrokerUrl, Destination, Publisher},
-    rabbit::{RabbitConsumerFactory, Reconnect},
+    rabbit::{Ask, Credentials, RabbitConsumerFactory, Reconnect},
 };
 
 mod error;
@@ -87,6 +87,7 @@ pub struct App {
     layers: Layers,
     only: Option<Vec<String>>,
     declare: Declare,
+    credentials: Option<Ask>,
 }
 
 impl App {
@@ -104,6 +105,7 @@ impl App {
             layers: Layers::default(),
             only: None,
             declare: Declare::default(),
+            credentials: None,
         }
     }
 
@@ -149,6 +151,35 @@ impl App {
     /// Whether queues are declared that do not say so themselves (default: those that are missing).
     pub fn declare(mut self, declare: Declare) -> Self {
         self.declare = declare;
+        self
+    }
+
+    /// Asks who logs in, and with what, instead of reading it in the URL: at each connect, and before the credentials
+    /// end if they say [for how long they are valid](Credentials::valid_for). A program has up to three connections, each
+    /// of which asks. An answer may take as long as a connection (`connection_timeout` of the URL). An error counts as a
+    /// broker that is away, and shows in [`Health`](crate::Health). A `memory://` URL asks nobody. For a password in a
+    /// file, the URL has `password_file`.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use ploomby::{App, Queue, rabbit::Credentials};
+    ///
+    /// async fn token() -> anyhow::Result<Credentials> {
+    ///     let token = "what the identity provider gives".to_owned();
+    ///     Ok(Credentials::new("", token).valid_for(Duration::from_secs(300)))
+    /// }
+    ///
+    /// # async fn example() -> anyhow::Result<()> {
+    /// App::new("amqps://rabbit.example").credentials(token).queue(Queue::new("users")).run().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn credentials<Fut, E>(mut self, ask: impl Fn() -> Fut + Send + Sync + 'static) -> Self
+    where
+        Fut: Future<Output = Result<Credentials, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.credentials = Some(Ask::new(ask));
         self
     }
 
@@ -253,7 +284,10 @@ impl App {
     ///
     /// What keeps it from starting.
     pub async fn start(mut self) -> Result<Running, Error> {
-        let url = BrokerUrl::parse(&self.url)?;
+        let url = match (BrokerUrl::parse(&self.url)?, self.credentials.take()) {
+            (BrokerUrl::Rabbit(url), Some(ask)) => BrokerUrl::Rabbit(url.asking(ask)),
+            (url, _) => url,
+        };
         let mut handlers = self.handlers.take().unwrap_or_else(HandlerRegistry::linked);
         if let Some(only) = self.only.take() {
             let is_there = |name: &&String| self.queues.iter().any(|queue| queue.name == **name);
@@ -279,10 +313,10 @@ impl App {
         let consumers = match url {
             BrokerUrl::Rabbit(url) => {
                 let mut factory = RabbitConsumerFactory::from_url(url).reconnect(self.reconnect);
-                if let Destination::Rabbit(connection) = destination {
-                    factory = factory.publishing_over(connection);
+                if let Destination::Rabbit(connection) = &destination {
+                    factory = factory.publishing_over(connection.clone());
                 }
-                Consumers::Rabbit(self.consume(factory, handlers).await?)
+                Consumers::Rabbit(Box::new(self.consume(factory, handlers).await?))
             }
             BrokerUrl::Memory(broker) => {
                 let factory = MemoryConsumerFactory::of(broker);
@@ -290,7 +324,7 @@ impl App {
             }
         };
         info!("started");
-        Ok(Running::new(consumers, self.url, publisher))
+        Ok(Running::new(consumers, destination, publisher))
     }
 
     /// Reports all that is wrong with the handlers, before anything is connected.

@@ -51,6 +51,7 @@ use crate::{
 };
 
 mod admission;
+mod aside;
 mod background;
 mod gate;
 mod in_flight;

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! - `url`, `tls`: where the broker is, who asks, and how both prove it;
+//! - `url`, `credentials`, `tls`: where the broker is, who asks, and how both prove it;
 //! - `dial`: a stream to the broker;
 //! - `io_thread`: the thread that all connections live on;
 //! - `guard`: what stands between amqprs and the broker;
@@ -45,10 +45,12 @@
 pub use self::guard::fuzzing;
 pub use self::{
     consumer::{Connections, RabbitConsumer, RabbitConsumerFactory},
+    credentials::Credentials,
     options::{RabbitOptions, Reconnect},
     url::UrlError,
 };
 pub(crate) use self::{
+    credentials::Ask,
     declarations::Declarations,
     line::{Line, LineConnection},
     publisher::{Confirm, RabbitPublishError},
@@ -59,6 +61,7 @@ mod acknowledger;
 mod connection;
 mod consumer;
 mod copies;
+mod credentials;
 mod declarations;
 mod dial;
 mod guard;

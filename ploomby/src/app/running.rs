@@ -8,7 +8,7 @@ use crate::{
     consumer::{MessageConsumerRegistry, RunError},
     health::Health,
     memory::MemoryConsumerFactory,
-    publisher::{PublishError, Publisher},
+    publisher::{Destination, PublishError, Publisher},
     rabbit::RabbitConsumerFactory,
 };
 
@@ -19,30 +19,25 @@ use crate::{
 #[must_use = "dropped, it stops at once"]
 pub struct Running {
     consumers: Consumers,
-    url: Url,
+    destination: Destination,
     /// What its handlers send with, or the program does.
     publisher: OnceCell<Publisher>,
 }
 
-/// It holds a password.
-struct Url(String);
-
-impl fmt::Debug for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Url").finish_non_exhaustive()
-    }
-}
-
 pub(super) enum Consumers {
-    Rabbit(MessageConsumerRegistry<RabbitConsumerFactory>),
+    Rabbit(Box<MessageConsumerRegistry<RabbitConsumerFactory>>),
     Memory(MessageConsumerRegistry<MemoryConsumerFactory>),
 }
 
 impl Running {
-    pub(super) fn new(consumers: Consumers, url: String, publisher: Option<Publisher>) -> Self {
+    pub(super) fn new(
+        consumers: Consumers,
+        destination: Destination,
+        publisher: Option<Publisher>,
+    ) -> Self {
         Self {
             consumers,
-            url: Url(url),
+            destination,
             publisher: OnceCell::new_with(publisher),
         }
     }
@@ -54,7 +49,7 @@ impl Running {
     ///
     /// A broker that is not there or does not let the program in.
     pub async fn publisher(&self) -> Result<Publisher, PublishError> {
-        let connect = || Publisher::connect(&self.url.0);
+        let connect = || Publisher::to_destination(self.destination.clone());
         Ok(self.publisher.get_or_try_init(connect).await?.clone())
     }
 

@@ -98,6 +98,14 @@ pub(super) fn text(field: &FieldValue) -> Option<&str> {
 }
 
 /// The number of a field that is an integer, of whatever size.
+/// The number in a header of what the client has received.
+pub(crate) fn number_in(received: &Received, name: &str) -> Option<i64> {
+    let headers = received.basic_properties.as_ref()?.headers()?;
+    let mut fields = headers.as_ref().iter();
+    let (_, field) = fields.find(|(known, _)| known.as_ref() == name)?;
+    integer(field)
+}
+
 pub(super) fn integer(field: &FieldValue) -> Option<i64> {
     match field {
         FieldValue::b(v) => Some(i64::from(*v)),

@@ -139,6 +139,11 @@ impl RabbitAcknowledger {
         self.settled.notify_one();
     }
 
+    /// Whether suspects are moved at the moment.
+    pub(super) fn may_set_aside(&self) -> bool {
+        self.suspects.may_move()
+    }
+
     /// Gives back what had not begun, once that may be.
     async fn flush_returned(&self) -> Result<(), amqprs::error::Error> {
         if !self.may_return.load(Ordering::Relaxed) {

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use amqprs::{channel::Channel, connection::Connection, error::Error};
 use thiserror::Error as ThisError;
@@ -6,9 +9,11 @@ use tokio::{
     sync::Mutex,
     time::{Instant, error::Elapsed, timeout},
 };
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::{
+    credentials,
     guard::{self, Condition, LoginError, OpenError, Step},
     io_thread,
     url::{PasswordError, RabbitUrl},
@@ -60,6 +65,8 @@ pub(super) struct OpenChannel {
 pub(super) struct Link {
     connection: Option<Connection>,
     condition: Condition,
+    /// Sees to it that the credentials do not end.
+    renewing: OnceLock<AbortOnDropHandle<()>>,
 }
 
 impl Link {
@@ -83,7 +90,33 @@ impl Link {
             .expect("it is taken when this is dropped")
     }
 
-    fn is_open(&self) -> bool {
+    /// Tells the broker of a new password, on the thread of the connections: amqprs gives up the connection where
+    /// nobody waits for the answer any more.
+    pub(super) async fn update_secret(&self, secret: String) -> Result<(), String> {
+        let connection = self.connection().clone();
+        let updating = async move {
+            let updating = connection.update_secret(&secret, "the old one ends soon");
+            timeout(ANSWER_TIMEOUT, updating).await
+        };
+        match io_thread::spawn_detached(updating).await {
+            Ok(Ok(Ok(()))) => Ok(()),
+            Ok(Ok(Err(error))) => Err(self.told(&error)),
+            Ok(Err(_)) => Err(format!(
+                "the broker did not answer within {ANSWER_TIMEOUT:?}"
+            )),
+            Err(panic) => Err(panic.to_string()),
+        }
+    }
+
+    /// Closes it for all who use it.
+    pub(super) async fn give_up(&self) {
+        let connection = self.connection().clone();
+        let closing = async move { timeout(CLOSE_TIMEOUT, connection.close()).await };
+        // whatever it says, the connection is of no use any more
+        let _ = io_thread::spawn_detached(closing).await;
+    }
+
+    pub(super) fn is_open(&self) -> bool {
         self.connection().is_open() && self.condition.ended().is_none()
     }
 }
@@ -203,16 +236,23 @@ impl SharedConnection {
     }
 
     async fn open(&self, host: &str, port: u16) -> Result<Arc<Link>, Fault> {
-        let url = &self.url;
-        let password = url.password.read()?;
+        let (url, password, lease) = credentials::of(&self.url).await?;
         let name = format!("{} ({})", url.connection_name, self.purpose);
-        let (connection, condition) = guard::open(url, &password, (host, port), &name)
+        let (connection, condition) = guard::open(&url, &password, (host, port), &name)
             .await
-            .map_err(|error| Fault::new(error, url))?;
-        Ok(Arc::new(Link {
+            .map_err(|error| Fault::new(error, &url))?;
+        let link = Arc::new(Link {
             connection: Some(connection),
             condition,
-        }))
+            renewing: OnceLock::new(),
+        });
+        if let Some(lease) = lease {
+            let renewing = credentials::renew(Arc::downgrade(&link), url, lease);
+            let _ = link
+                .renewing
+                .set(AbortOnDropHandle::new(tokio::spawn(renewing)));
+        }
+        Ok(link)
     }
 }
 

@@ -12,11 +12,7 @@
 //! After the shutdown has begun, the loop goes on to settle what handlers finish. What comes and was not begun
 //! goes back to the queue.
 
-use std::{
-    pin::{Pin, pin},
-    sync::Arc,
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use amqprs::{
     FieldTable,
@@ -33,7 +29,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use self::{events::ChannelEvents, pace::Pace, tags::Tags};
+use self::{
+    events::ChannelEvents,
+    inbox::{BURST, Inbox},
+    pace::Pace,
+    tags::OddTag,
+    wire::Wire,
+};
 use super::{
     acknowledger::RabbitAcknowledger,
     connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, Link, OpenChannel},
@@ -47,8 +49,10 @@ use crate::{
 };
 
 pub(super) mod events;
+mod inbox;
 mod pace;
 mod tags;
+mod wire;
 
 /// One channel that consumes, from its opening to its end, with all that is only good for it.
 pub(super) struct Session {
@@ -56,10 +60,8 @@ pub(super) struct Session {
     link: Arc<Link>,
     events: ChannelEvents,
     consumer_tag: String,
-    /// Bounded by the prefetch.
-    deliveries: UnboundedReceiver<ConsumerMessage>,
+    inbox: Inbox,
     acknowledger: Arc<RabbitAcknowledger>,
-    tags: Tags,
     /// The broker says when the queue is deleted.
     is_told: bool,
     /// How long nothing comes before another session is opened in its place.
@@ -75,9 +77,6 @@ pub(super) struct Session {
     /// The last delivery has come.
     drained: bool,
 }
-
-/// How many messages are taken from the client at a time.
-const BURST: usize = 32;
 
 /// What a session needs to know of its queue.
 #[derive(Debug)]
@@ -143,9 +142,8 @@ impl Session {
             link,
             events,
             consumer_tag,
-            deliveries,
+            inbox: Inbox::new(deliveries, subscription.prefetch),
             acknowledger: Arc::new(acknowledger),
-            tags: Tags::new(subscription.prefetch),
             is_told: subscription.is_told,
             stale: STALE,
             is_stopping: false,
@@ -158,7 +156,7 @@ impl Session {
 
     /// How long the session that takes the place of this one waits for a message.
     pub(super) fn next_stale(&self) -> Duration {
-        next_stale(self.stale, self.tags.last() > 0)
+        next_stale(self.stale, self.inbox.last() > 0)
     }
 
     pub(super) fn stale_after(mut self, stale: Duration) -> Self {
@@ -204,17 +202,15 @@ impl Session {
                 }
             }
             at_hand.clear();
-            match poll_immediate(self.deliveries.recv_many(&mut at_hand, BURST)).await {
-                Some(0) if !self.is_stopping => return Err(self.lost()),
-                Some(0) => self.drained = true,
-                Some(_) => {
+            let received = poll_immediate(self.inbox.receive(&mut at_hand)).await;
+            if let Some(count) = received {
+                if self.arrived(count, dispatcher)? {
                     looked_again = false;
                     continue;
                 }
-                None => {}
             }
             // nothing more is at hand
-            if !pace.hold_back(self.tags.last(), || self.can_wait()) {
+            if !pace.hold_back(self.inbox.last(), || self.can_wait()) {
                 // in a burst the client's own tasks have more, which one acknowledgement can tell of: they
                 // get one turn of the runtime, and no time passes for a message that is alone; those that were
                 // held back have had theirs
@@ -232,13 +228,8 @@ impl Session {
             tokio::select! {
                 // in turn, which costs less than by chance; where nothing is at hand, none keeps out the others
                 biased;
-                count = self.deliveries.recv_many(&mut at_hand, BURST), if !self.drained => {
-                    if count == 0 {
-                        if !self.is_stopping {
-                            return Err(self.lost());
-                        }
-                        self.drained = true;
-                    }
+                count = self.inbox.receive(&mut at_hand), if !self.drained => {
+                    self.arrived(count, dispatcher)?;
                 }
                 // here, not at the next turn: a delivery may come first, and wait for a slot
                 () = self.acknowledger.settled(), if !pace.is_holding() => self.flush().await?,
@@ -252,13 +243,13 @@ impl Session {
                     self.acknowledger.may_return();
                 }
                 _ = stale.tick(), if !self.is_told => {
-                    let last = last_at_tick.replace(self.tags.last());
+                    let last = last_at_tick.replace(self.inbox.last());
                     if last.is_some() && last != last_at_tick && self.stale > STALE {
                         self.stale = STALE;
                         stale = interval_at(Instant::now() + STALE, STALE);
                         stale.set_missed_tick_behavior(MissedTickBehavior::Delay);
                     }
-                    if last == last_at_tick && self.is_done() && self.deliveries.is_empty() {
+                    if last == last_at_tick && self.is_done() && self.inbox.is_empty() {
                         return Ok(());
                     }
                 }
@@ -271,7 +262,6 @@ impl Session {
         (delivery, tag): (&Delivery, DeliveryTag),
         dispatcher: &Dispatcher,
     ) -> Result<(), Lost> {
-        self.count(tag.get())?;
         if self.is_stopping {
             dispatcher.give_back(tag, &self.acknowledger).await;
             return Ok(());
@@ -287,7 +277,13 @@ impl Session {
                 // is done, and the others on this thread have their turn
                 self.flush().await?;
                 yield_now().await;
-                self.is_started(dispatching, dispatcher).await?
+                let wire = Wire {
+                    acknowledger: &self.acknowledger,
+                    events: &self.events,
+                    link: &self.link,
+                };
+                wire.is_started(dispatching, dispatcher, &mut self.inbox)
+                    .await?
             }
         };
         if !is_started {
@@ -298,42 +294,36 @@ impl Session {
         Ok(())
     }
 
-    fn count(&mut self, tag: u64) -> Result<(), Lost> {
-        self.tags.note(tag).map_err(|odd| {
-            self.acknowledger.lose();
-            Lost(odd.to_string())
-        })
-    }
-
-    /// While a dispatch waits for a handler to finish, what is settled meanwhile is acknowledged.
-    /// Says whether it is done, rather than stopped by the beginning of the shutdown.
-    async fn is_started(
-        &self,
-        mut dispatching: Pin<&mut impl Future<Output = ()>>,
+    /// Notes what was received, and whether that was anything.
+    fn arrived(
+        &mut self,
+        count: Result<usize, OddTag>,
         dispatcher: &Dispatcher,
     ) -> Result<bool, Lost> {
-        loop {
-            // cancel safety: `dispatching` goes on, or was not started; the others lose nothing
-            tokio::select! {
-                biased;
-                () = &mut dispatching => return Ok(true),
-                () = self.acknowledger.settled() => self.flush().await?,
-                () = self.events.ended() => return Err(self.lost()),
-                () = dispatcher.stopped() => return Ok(false),
-            }
+        let count = count.map_err(|odd| self.wire().odd(&odd))?;
+        if count == 0 && !self.is_stopping {
+            return Err(self.lost());
+        }
+        self.drained = count == 0;
+        let wire = Wire {
+            acknowledger: &self.acknowledger,
+            events: &self.events,
+            link: &self.link,
+        };
+        wire.set_aside(&mut self.inbox, dispatcher);
+        Ok(count > 0)
+    }
+
+    fn wire(&self) -> Wire<'_> {
+        Wire {
+            acknowledger: &self.acknowledger,
+            events: &self.events,
+            link: &self.link,
         }
     }
 
     async fn flush(&self) -> Result<(), Lost> {
-        // cancel safety: what was not sent is held back still
-        tokio::select! {
-            biased;
-            flushed = self.acknowledger.flush() => {
-                flushed.map_err(|error| Lost(error.to_string()))
-            }
-            // a connection that does not write any more does not take frames for ever either
-            () = self.events.ended() => Err(self.lost()),
-        }
+        self.wire().flush().await
     }
 
     /// Begins nothing more.
@@ -369,7 +359,7 @@ impl Session {
 
     /// Whether nothing that came is with its handler, and more may come.
     fn is_done(&self) -> bool {
-        !self.is_stopping && self.acknowledger.has_settled_all_up_to(self.tags.last())
+        !self.is_stopping && self.acknowledger.has_settled_all_up_to(self.inbox.last())
     }
 
     /// Whether there is something to acknowledge that the broker can deliver on without.
@@ -381,16 +371,8 @@ impl Session {
         self.cancelling.is_some()
     }
 
-    /// Nothing of this session reaches the broker any more.
     fn lost(&self) -> Lost {
-        self.acknowledger.lose();
-        Lost(match self.events.closed() {
-            Some(closed) => closed.to_string(),
-            None => match self.link.condition().ended() {
-                Some(ended) => ended.to_string(),
-                None => "the connection was lost".to_owned(),
-            },
-        })
+        self.wire().lost()
     }
 
     /// Sends what is held back and closes the channel; the broker requeues what is unsettled.

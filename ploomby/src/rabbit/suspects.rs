@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use amqprs::channel::{Channel, QueueDeclareArguments};
+use amqprs::channel::{Channel, ConsumerMessage, QueueDeclareArguments};
 use tokio::{
     sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify},
     time::{Instant, sleep, timeout},
@@ -37,7 +37,12 @@ use super::{
     copies::Copies,
     session::events::ChannelEvents,
 };
-use crate::{delivery::Delivery, dispatcher::Dispatcher, message::Message, settle::ConsumerError};
+use crate::{
+    delivery::Delivery,
+    dispatcher::Dispatcher,
+    message::{Message, wire::number_in},
+    settle::ConsumerError,
+};
 
 mod deaths;
 mod take;
@@ -77,6 +82,11 @@ const ALONE: Duration = Duration::from_secs(60);
 
 /// How long a suspect waits for a place among the handlers of its queue, before those of other queues have their turn.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether RabbitMQ 4 may give the message up by itself soon, so that it must not come back as it is.
+pub(super) fn is_near_the_limit(message: &ConsumerMessage) -> bool {
+    number_in(message, DELIVERY_COUNT) >= Some(RETURNS_NEAR_THE_LIMIT.into())
+}
 
 /// The suspects of one queue, for all its consumers in this process.
 pub(super) struct Suspects {
@@ -292,7 +302,8 @@ impl Suspects {
         }
     }
 
-    fn may_move(&self) -> bool {
+    /// Whether suspects are moved at the moment.
+    pub(super) fn may_move(&self) -> bool {
         let is_paused = self.paused().is_some_and(|until| Instant::now() < until);
         self.most_crashes.is_some() && self.copies.companions().dead_letters.is_some() && !is_paused
     }

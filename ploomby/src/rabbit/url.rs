@@ -8,6 +8,7 @@ use self::{
     error::Fault,
     parts::{Part, decode, hosts, vhost},
 };
+use super::credentials::Ask;
 
 mod error;
 mod parts;
@@ -53,6 +54,12 @@ const DEFAULT_HEARTBEAT: u16 = 20;
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl RabbitUrl {
+    /// With who logs in asked for each time, instead of what the URL says.
+    pub(crate) fn asking(mut self, ask: Ask) -> Self {
+        self.password = Password::Asked(ask);
+        self
+    }
+
     pub(crate) fn parse(text: &str) -> Result<Self, UrlError> {
         Self::read(text).map_err(UrlError)
     }

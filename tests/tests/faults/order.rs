@@ -63,7 +63,7 @@ async fn order_survives_rolling_restarts(kind: [(&str, &str); 1]) {
             eventually(LONG, async || {
                 let mut all = 0;
                 for worker in &mut workers {
-                    while let Ok(true) = timeout(Duration::from_millis(10), worker.listen()).await {
+                    while timeout(Duration::from_millis(10), worker.listen()).await == Ok(true) {
                     }
                     all += worker.said.len();
                 }
@@ -77,6 +77,7 @@ async fn order_survives_rolling_restarts(kind: [(&str, &str); 1]) {
             }
             said.sort_by_key(|(at, _)| *at);
             let mut last: BTreeMap<u32, Said> = BTreeMap::new();
+            let mut repeats = 0;
             for (_, said) in said {
                 let (Said::Begun(number) | Said::Done(number)) = said;
                 let before = last.insert(number % VALUES, said);
@@ -86,8 +87,13 @@ async fn order_survives_rolling_restarts(kind: [(&str, &str); 1]) {
                     (Some(Said::Begun(before)), Said::Done(number)) => number == before,
                     _ => false,
                 };
+                // the acknowledgement of what was done last may be lost with the channel, on its way to the queue
+                let is_repeat = matches!((before, said), (Some(Said::Done(before)), Said::Begun(number)) if number == before);
+                repeats += usize::from(is_repeat);
+                let expected = expected || is_repeat;
                 assert!(expected, "{said:?} follows {before:?}");
             }
+            eprintln!("{repeats} handled again");
             let ends: BTreeSet<Option<u32>> = last
                 .values()
                 .map(|said| match said {

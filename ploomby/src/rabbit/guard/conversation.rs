@@ -183,8 +183,9 @@ struct Awaited(u32);
 
 impl Awaited {
     /// All answers that there are.
-    const ANSWERS: [Method; 16] = [
+    const ANSWERS: [Method; 17] = [
         methods::CONNECTION_CLOSE_OK,
+        methods::CONNECTION_UPDATE_SECRET_OK,
         methods::CHANNEL_OPEN_OK,
         methods::CHANNEL_CLOSE_OK,
         (40, 11),

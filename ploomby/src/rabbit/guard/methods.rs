@@ -12,6 +12,7 @@ pub(super) const CONNECTION_OPEN: Method = (10, 40);
 pub(super) const CONNECTION_OPEN_OK: Method = (10, 41);
 pub(super) const CONNECTION_CLOSE: Method = (10, 50);
 pub(super) const CONNECTION_CLOSE_OK: Method = (10, 51);
+pub(super) const CONNECTION_UPDATE_SECRET_OK: Method = (10, 71);
 pub(super) const CONNECTION_BLOCKED: Method = (10, 60);
 pub(super) const CONNECTION_UNBLOCKED: Method = (10, 61);
 pub(super) const CHANNEL_OPEN: Method = (20, 10);
@@ -72,7 +73,10 @@ pub(super) fn from_broker(method: Method) -> Option<&'static [Argument]> {
         (50, 31 | 41) => &[Bytes(4)],
         // basic.consume-ok and basic.cancel-ok
         (60, 21 | 31) => &[Text],
-        CONNECTION_CLOSE_OK | CONNECTION_UNBLOCKED | CHANNEL_CLOSE_OK => &[],
+        CONNECTION_CLOSE_OK
+        | CONNECTION_UPDATE_SECRET_OK
+        | CONNECTION_UNBLOCKED
+        | CHANNEL_CLOSE_OK => &[],
         // exchange.declare-ok, delete-ok, bind-ok, unbind-ok
         (40, 11 | 21 | 31 | 51) => &[],
         // queue.bind-ok, queue.unbind-ok, basic.qos-ok, confirm.select-ok
@@ -83,5 +87,9 @@ pub(super) fn from_broker(method: Method) -> Option<&'static [Argument]> {
 
 /// Whether a method of the broker answers the one that has this number less one, and comes unasked never.
 pub(super) fn is_answer((class, method): Method) -> bool {
-    class != CONNECTION && method % 10 == 1 || (class, method) == CONNECTION_CLOSE_OK
+    class != CONNECTION && method % 10 == 1
+        || matches!(
+            (class, method),
+            CONNECTION_CLOSE_OK | CONNECTION_UPDATE_SECRET_OK
+        )
 }

@@ -1,9 +1,12 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use thiserror::Error;
+
+use crate::rabbit::credentials::Ask;
 
 /// What a user logs in with.
 #[derive(Clone)]
@@ -11,10 +14,12 @@ pub(in crate::rabbit) enum Password {
     Given(String),
     /// Read at each login, so that a new password is used by the next connection.
     File(PathBuf),
+    /// Asked for at each login, together with the user.
+    Asked(Ask),
 }
 
 impl Password {
-    /// The password as it is now. White space at the end of a file does not belong to it: nearly every tool ends a
+    /// The password as it is now, if it needs no asking. White space at the end of a file does not belong to it: nearly every tool ends a
     /// file with a line break.
     ///
     /// # Errors
@@ -24,6 +29,7 @@ impl Password {
         let file = match self {
             Self::Given(password) => return Ok(password.clone()),
             Self::File(file) => file,
+            Self::Asked(_) => return Ok(String::new()),
         };
         let mut password =
             fs::read_to_string(file).map_err(|cause| PasswordError::new(file, cause))?;
@@ -42,6 +48,10 @@ pub(in crate::rabbit) enum PasswordError {
     Unreadable { file: PathBuf, cause: io::Error },
     #[error("the parameter `password_file` names `{}`, which is empty", .file.display())]
     Empty { file: PathBuf },
+    #[error("there are no credentials: {0}")]
+    NotGiven(String),
+    #[error("there are no credentials after {0:?}")]
+    Late(Duration),
 }
 
 impl PasswordError {
