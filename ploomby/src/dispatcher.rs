@@ -463,6 +463,17 @@ impl Dispatcher {
         }
     }
 
+    /// [`not_consuming`](Self::not_consuming) without a line in the log: what all queues of the program share was told
+    /// once for all of them.
+    pub(crate) fn away(&self, reason: impl fmt::Display) {
+        self.consumer.health.not_consuming(reason);
+    }
+
+    /// [`consuming`](Self::consuming) after [`away`](Self::away), without a line in the log.
+    pub(crate) fn back(&self) {
+        self.consumer.health.consuming();
+    }
+
     /// Says that the consumer is over, unless it said why before.
     pub(crate) fn ended(&self) {
         if self.is_stopped() {

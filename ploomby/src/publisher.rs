@@ -123,7 +123,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// they were sent, whether each is awaited before the next, up to 1,024 are at once, or they go as one
 /// [`send_all`](Self::send_all). One that was there already is there twice then, with the same message
 /// id. After [`timeout`](Self::timeout), 30 seconds unless told otherwise, the sender hears
-/// [`PublishError::Unconfirmed`].
+/// [`PublishError::Unconfirmed`]. On a slow line the time counts from when it last took something that had to wait, and
+/// grows with what is on its way.
 ///
 /// # Each message
 ///

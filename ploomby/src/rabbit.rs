@@ -3,12 +3,15 @@
 //! # Layout
 //!
 //! - `url`, `credentials`, `tls`: where the broker is, who asks, and how both prove it;
+//! - `connector`: which address of which host is tried when, and what to say of it;
 //! - `dial`: a stream to the broker;
+//! - `traffic`: what is on its way, for whoever waits for an answer;
 //! - `io_thread`: the thread that all connections live on;
 //! - `guard`: what stands between amqprs and the broker;
 //! - `options`: what can be chosen for each queue;
 //! - `connection`: one connection that several channels share, opened again when it is lost;
 //! - `topology`: the queues that must be there;
+//! - `factory`: what consumers of one broker share;
 //! - `consumer`, `session`: the life of a consumer, and that of one of its channels;
 //! - `window`, `acknowledger`: which deliveries are settled, and telling the broker;
 //! - `copies`: where messages go that failed;
@@ -38,14 +41,19 @@
 //! program that is built with `panic = "abort"` ends with a panic of amqprs, too, where others lose the connection
 //! that it was about.
 //!
-//! With a certificate alone, without a password (`EXTERNAL`), amqprs cannot log in.
+//! Who waits for an answer waits for as long as bytes that had to wait leave, and then for a time that grows with what
+//! may still be on its way: what is given up could arrive all the same. So a publish to a queue that does not confirm
+//! fails late while others use all that the line carries. A broker closes a channel that holds a message for longer
+//! than its `consumer_timeout`, 30 minutes unless told otherwise; a message whose copy takes longer to send is handled
+//! again then.
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use self::guard::fuzzing;
 pub use self::{
-    consumer::{Connections, RabbitConsumer, RabbitConsumerFactory},
+    consumer::RabbitConsumer,
     credentials::Credentials,
+    factory::{Connections, RabbitConsumerFactory},
     options::{RabbitOptions, Reconnect},
     url::UrlError,
 };
@@ -59,11 +67,13 @@ pub(crate) use self::{
 
 mod acknowledger;
 mod connection;
+mod connector;
 mod consumer;
 mod copies;
 mod credentials;
 mod declarations;
 mod dial;
+mod factory;
 mod guard;
 mod io_thread;
 mod line;
@@ -75,5 +85,6 @@ mod suspects;
 #[cfg(feature = "tls")]
 mod tls;
 mod topology;
+mod traffic;
 mod url;
 mod window;

@@ -1,52 +1,61 @@
 use std::{
-    sync::{Arc, OnceLock},
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use amqprs::{channel::Channel, connection::Connection, error::Error};
-use thiserror::Error as ThisError;
 use tokio::{
     sync::Mutex,
-    time::{Instant, error::Elapsed, timeout},
+    time::{Instant, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+pub(super) use super::connector::ConnectError;
+
 use super::{
+    connector::{self, Address},
     credentials,
-    guard::{self, Condition, LoginError, OpenError, Step},
+    guard::{Condition, Ended},
     io_thread,
-    url::{PasswordError, RabbitUrl},
+    session::events::Closed,
+    traffic::{Idle, Traffic},
+    url::RabbitUrl,
 };
 
 /// How long the broker may take to answer.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The same, where there are other hosts to go to.
+const ANSWER_TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(5);
 
 /// How long the broker may take to answer the closing of a channel or a connection. There is
 /// nothing left to lose by then.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// One connection that several channels share. It is opened when a channel is asked for, and
-/// opened again, at the next host, when it is lost.
+/// opened again, at another host if need be, when it is lost.
 #[derive(Debug)]
 pub(super) struct SharedConnection {
     url: RabbitUrl,
     purpose: &'static str,
+    traffic: Arc<Traffic>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// With its number, by which connections are told apart.
-    current: Option<(u64, Arc<Link>)>,
-    opened: u64,
-    next_host: usize,
-    /// When the last try ended, and why, if it was in vain.
-    failed: Option<(Instant, ConnectError)>,
+    current: Option<Arc<Link>>,
+    /// Where the last connection was: as long as a broker answers there, we stay.
+    preferred: Option<Address>,
 }
 
-impl std::fmt::Debug for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("State")
             .field("open", &self.current.is_some())
             .finish_non_exhaustive()
@@ -67,6 +76,12 @@ pub(super) struct Link {
     condition: Condition,
     /// Sees to it that the credentials do not end.
     renewing: OnceLock<AbortOnDropHandle<()>>,
+    address: Address,
+    traffic: Arc<Traffic>,
+    /// How long the broker has for an answer, on a line that takes all at once.
+    patience: Duration,
+    is_told: AtomicBool,
+    opened: Instant,
 }
 
 impl Link {
@@ -75,12 +90,70 @@ impl Link {
         &self.condition
     }
 
+    /// How long the broker has for an answer, before another one is asked.
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Waits for the broker's answer to what goes over this connection, as long as the broker has for one.
+    ///
+    /// # Errors
+    ///
+    /// The broker has not answered.
+    pub(super) async fn answer<T>(&self, answer: impl Future<Output = T>) -> Result<T, Idle> {
+        self.traffic.wait(self.patience, answer).await
+    }
+
+    pub(super) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
+    /// Whether the connection is no more. The log says so once, whoever finds out.
+    pub(super) fn tell_loss(&self) -> bool {
+        let Some(ended) = self.condition.ended() else {
+            return false;
+        };
+        if !self.is_told.swap(true, Ordering::Relaxed) && !matches!(ended, Ended::Left) {
+            let address = &self.address;
+            warn!(%address, reason = %ended, "lost the broker, connecting again");
+        }
+        true
+    }
+
     /// Why something failed that went over this connection, where amqprs says `error`: it knows little of what
     /// became of the connection.
     pub(super) fn told(&self, error: &Error) -> String {
         match self.condition.ended() {
             Some(ended) => ended.to_string(),
             None => error.to_string(),
+        }
+    }
+
+    /// Why there is no channel to be had over it.
+    pub(super) fn failed(&self, error: &Error) -> ConnectError {
+        match self.condition.ended() {
+            Some(Ended::Closed { code, text }) => ConnectError::ended(code, text),
+            Some(ended) => ConnectError::Ended(ended.to_string()),
+            None => ConnectError::Ended(error.to_string()),
+        }
+    }
+
+    /// One more channel over this connection, if that is to be had in time.
+    ///
+    /// It is opened on the thread of the connections, and goes on when this future is dropped: amqprs gives up the
+    /// whole connection, with everybody's channels, where nobody waits for the answer any more.
+    pub(super) async fn open_channel(&self) -> Result<Channel, ConnectError> {
+        let (connection, traffic) = (self.connection().clone(), self.traffic.clone());
+        let patience = self.patience;
+        let opening = async move { traffic.wait(patience, connection.open_channel(None)).await };
+        match io_thread::spawn_detached(opening).await {
+            Ok(Ok(Ok(channel))) => Ok(channel),
+            Ok(Ok(Err(error))) => Err(self.failed(&error)),
+            Ok(Err(Idle)) => Err(ConnectError::NoChannel {
+                address: self.address.to_string(),
+                after: patience,
+            }),
+            Err(panic) => Err(self.failed(&Error::ChannelOpenError(panic.to_string()))),
         }
     }
 
@@ -116,6 +189,17 @@ impl Link {
         let _ = io_thread::spawn_detached(closing).await;
     }
 
+    /// Whether it ended in a way that speaks for another host, if there is one.
+    fn has_ended_badly(&self) -> bool {
+        /// A broker that ends connections as soon as they are there is of no use.
+        const SHORT_LIFE: Duration = Duration::from_secs(10);
+
+        match self.condition.ended() {
+            Some(Ended::Fault(_) | Ended::Silent(_)) => true,
+            _ => self.opened.elapsed() < SHORT_LIFE,
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.connection().is_open() && self.condition.ended().is_none()
     }
@@ -135,6 +219,7 @@ impl SharedConnection {
         Self {
             url,
             purpose,
+            traffic: Arc::default(),
             state: Mutex::default(),
         }
     }
@@ -147,52 +232,98 @@ impl SharedConnection {
         &self.url.user
     }
 
+    pub(super) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
+    /// How many hosts there are to go to, at least.
+    pub(super) fn hosts(&self) -> usize {
+        self.url.hosts.len()
+    }
+
     /// A new channel, on a new connection where the old one is gone.
     ///
     /// Nobody else waits while it is opened. A connection is opened for all who ask for one meanwhile, and where that
     /// fails, it has failed for all of them.
     pub(super) async fn channel(&self) -> Result<OpenChannel, ConnectError> {
-        let mut reason = String::new();
-        // a connection may be dead without knowing it: then a new one has the second try
-        for _ in 0..2 {
-            let (number, link) = self.connection().await?;
-            let connection = link.connection();
-            match open_channel(connection.clone()).await {
-                Ok(Ok(channel)) => {
-                    if is_worn(connection, &channel) {
-                        self.give_up(number).await;
+        // a connection may be dead without knowing it: then a new one has another try, and so has each host
+        let mut tries = self.hosts() + 1;
+        loop {
+            tries -= 1;
+            let (link, is_new) = self.link().await?;
+            let error = match link.open_channel().await {
+                Ok(channel) => {
+                    if is_worn(link.connection(), &channel) {
+                        self.give_up(&link).await;
                     }
                     return Ok(OpenChannel {
-                        frame_max: frame_max(connection),
+                        frame_max: frame_max(link.connection()),
                         channel,
                         connection: link,
                     });
                 }
-                Ok(Err(error)) => reason = link.told(&error),
-                Err(_) => reason = format!("it did not answer within {ANSWER_TIMEOUT:?}"),
+                Err(error) => error,
+            };
+            // one that was there before may have been dead without knowing it
+            match is_new || matches!(error, ConnectError::NoChannel { .. }) {
+                true => self.pass_over(&link).await,
+                false => self.give_up(&link).await,
             }
-            warn!(reason, "cannot open a channel, reconnecting");
-            self.give_up(number).await;
+            if tries == 0 || error.is_hopeless() {
+                return Err(error);
+            }
+            warn!(%error, "cannot open a channel, reconnecting");
         }
-        Err(ConnectError::NoChannel(reason))
     }
 
-    /// Has the next channel go over a new connection, if nobody has seen to that before.
-    async fn give_up(&self, number: u64) {
-        let mut state = self.state.lock().await;
-        state.current.take_if(|(current, _)| *current == number);
+    /// Makes sure that there is a connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, what is under way is given up.
+    pub(super) async fn connect(&self) -> Result<(), ConnectError> {
+        self.link().await.map(|_| ())
     }
 
     /// Why the broker takes no messages at the moment, in its own words.
     pub(super) fn blocked(&self) -> Option<String> {
         let state = self.state.try_lock().ok()?;
-        let (_, link) = state.current.as_ref()?;
-        link.condition.blocked()
+        state.current.as_ref()?.condition.blocked()
+    }
+
+    /// The broker did not do its part: what comes next goes to another one for a while, if there is one.
+    pub(super) async fn pass_over(&self, link: &Arc<Link>) {
+        connector::blame(&link.address);
+        self.give_up(link).await;
+    }
+
+    /// The same, if the connection or the channel has ended in a way that says that its broker is not well.
+    pub(super) async fn pass_over_if_ill(&self, link: &Arc<Link>, refused: Option<&Closed>) {
+        /// AMQP's reply code for what a broker fails at.
+        const INTERNAL_ERROR: u16 = 541;
+
+        let is_ill = matches!(
+            link.condition.ended(),
+            Some(Ended::Closed {
+                code: INTERNAL_ERROR,
+                ..
+            })
+        );
+        if is_ill || refused.is_some_and(Closed::is_ill) {
+            self.pass_over(link).await;
+        }
+    }
+
+    /// Has the next channel go over a new connection, if nobody has seen to that before. What goes over the old one
+    /// stays there.
+    async fn give_up(&self, link: &Arc<Link>) {
+        let mut state = self.state.lock().await;
+        state.current.take_if(|current| Arc::ptr_eq(current, link));
     }
 
     pub(super) async fn close(&self) {
         let current = self.state.lock().await.current.take();
-        if let Some((_, link)) = current {
+        if let Some(link) = current {
             let connection = link.connection().clone();
             match timeout(CLOSE_TIMEOUT, connection.close()).await {
                 Ok(Ok(())) => {}
@@ -202,57 +333,53 @@ impl SharedConnection {
         }
     }
 
-    async fn connection(&self) -> Result<(u64, Arc<Link>), ConnectError> {
+    /// A connection, and whether it was opened for this.
+    async fn link(&self) -> Result<(Arc<Link>, bool), ConnectError> {
         let asked = Instant::now();
         let mut state = self.state.lock().await;
         match &state.current {
-            Some((number, connection)) if connection.is_open() => {
-                return Ok((*number, connection.clone()));
-            }
-            _ => state.current = None,
-        }
-        match &state.failed {
-            Some((at, error)) if *at >= asked => return Err(error.clone()),
-            _ => {}
-        }
-        let mut failed = Vec::new();
-        for _ in &self.url.hosts {
-            let (host, port) = &self.url.hosts[state.next_host];
-            state.next_host = (state.next_host + 1) % self.url.hosts.len();
-            match self.open(host, *port).await {
-                Ok(connection) => {
-                    info!(host, port, purpose = self.purpose, "connected");
-                    state.opened += 1;
-                    let current = (state.opened, connection);
-                    state.current = Some(current.clone());
-                    return Ok(current);
+            Some(link) if link.is_open() => return Ok((link.clone(), false)),
+            Some(link) => {
+                if link.has_ended_badly() {
+                    connector::blame(&link.address);
                 }
-                Err(fault) => failed.push(format!("{host}:{port}: {fault}")),
+                state.current = None;
             }
+            None => {}
         }
-        let error = ConnectError::NoHost(failed.join("; "));
-        state.failed = Some((Instant::now(), error.clone()));
-        Err(error)
-    }
-
-    async fn open(&self, host: &str, port: u16) -> Result<Arc<Link>, Fault> {
-        let (url, password, lease) = credentials::of(&self.url).await?;
-        let name = format!("{} ({})", url.connection_name, self.purpose);
-        let (connection, condition) = guard::open(&url, &password, (host, port), &name)
-            .await
-            .map_err(|error| Fault::new(error, &url))?;
+        let name = format!("{} ({})", self.url.connection_name, self.purpose);
+        let preferred = state.preferred.clone();
+        let opening = self.url.outage.attempt(asked, async || {
+            let login = credentials::of(&self.url).await;
+            let (url, password, lease) = login.map_err(|error| ConnectError::no_login(&error))?;
+            let as_who = (&url, &*password);
+            let opened = connector::open(as_who, &name, preferred.as_ref(), &self.traffic).await;
+            let opened = opened.map_err(ConnectError::no_host)?;
+            Ok((opened, url, lease))
+        });
+        let (((connection, condition), address), url, lease) = opening.await?;
+        info!(%address, purpose = self.purpose, "connected");
         let link = Arc::new(Link {
             connection: Some(connection),
             condition,
+            address: address.clone(),
+            traffic: self.traffic.clone(),
+            patience: match self.hosts() {
+                1 => ANSWER_TIMEOUT,
+                _ => ANSWER_TIMEOUT_OF_SEVERAL,
+            },
+            is_told: AtomicBool::new(false),
+            opened: Instant::now(),
             renewing: OnceLock::new(),
         });
         if let Some(lease) = lease {
             let renewing = credentials::renew(Arc::downgrade(&link), url, lease);
-            let _ = link
-                .renewing
-                .set(AbortOnDropHandle::new(tokio::spawn(renewing)));
+            let renewing = AbortOnDropHandle::new(tokio::spawn(renewing));
+            let _ = link.renewing.set(renewing);
         }
-        Ok(link)
+        state.preferred = Some(address);
+        state.current = Some(link.clone());
+        Ok((link, true))
     }
 }
 
@@ -272,159 +399,4 @@ fn is_worn(connection: &Connection, channel: &Channel) -> bool {
     // 0 means no limit but that of the numbers
     let most = connection.channel_max().wrapping_sub(1).saturating_add(1);
     channel.channel_id() > most / 4 * 3
-}
-
-/// Opens a channel on the thread of the connections, and goes on when this future is dropped: amqprs gives up
-/// the whole connection, with everybody's channels, where nobody waits for the answer any more.
-async fn open_channel(connection: Connection) -> Result<Result<Channel, Error>, Elapsed> {
-    let opening = async move { timeout(ANSWER_TIMEOUT, connection.open_channel(None)).await };
-    io_thread::spawn_detached(opening)
-        .await
-        .unwrap_or_else(|panic| Ok(Err(Error::ChannelOpenError(panic.to_string()))))
-}
-
-/// Why there is no channel.
-#[derive(Clone, Debug, ThisError)]
-pub(crate) enum ConnectError {
-    #[error("cannot connect to the broker at {0}")]
-    NoHost(String),
-    #[error("the broker opens no channel: {0}")]
-    NoChannel(String),
-}
-
-/// Why one host did not let us in.
-#[derive(Debug, ThisError)]
-enum Fault {
-    #[error("{0}")]
-    Unreachable(String),
-    #[error(
-        "the broker hung up during the login, as it does when access is refused for user `{user}`: \
-         check user and password (`guest` may only log in from the broker's own machine){hint}"
-    )]
-    Login { user: String, hint: &'static str },
-    #[error("{cause}: {remedy}")]
-    Handshake { cause: String, remedy: &'static str },
-    #[error("the broker refused: {0}")]
-    Refused(String),
-    #[error(
-        "the broker refused user `{user}`: {text}; check user and password (`guest` may only log in \
-         from the broker's own machine)"
-    )]
-    Access { text: String, user: String },
-    #[error("no answer within {after:?} {step}")]
-    TimedOut { step: Step, after: Duration },
-    #[error(transparent)]
-    Password(#[from] PasswordError),
-}
-
-/// How TLS says that it was not understood: the kind of the record, and its major version.
-const TLS_ALERT: [u8; 2] = [0x15, 0x03];
-
-/// AMQP's reply code for who may not come in.
-const ACCESS_REFUSED: u16 = 403;
-
-impl Fault {
-    fn new(error: OpenError, url: &RabbitUrl) -> Self {
-        let cause = match error {
-            OpenError::Login { error, .. } => match error {
-                LoginError::Refused { code, text } if code == ACCESS_REFUSED => {
-                    let user = url.user.clone();
-                    return Self::Access { text, user };
-                }
-                LoginError::Refused { text, .. } => return Self::Refused(text),
-                LoginError::NotAmqp(seen) if seen.starts_with(&TLS_ALERT) => {
-                    return Self::Handshake {
-                        cause: "the port speaks TLS".to_owned(),
-                        remedy: "write amqps://, or choose one that is not the one for amqps://",
-                    };
-                }
-                LoginError::HungUp => {
-                    return Self::Login {
-                        user: url.user.clone(),
-                        hint: match url.tls {
-                            // its alert may be lost where it hangs up right behind it
-                            Some(_) => {
-                                ", and that the broker accepts the certificate in `certfile`"
-                            }
-                            None => ", and that the port is not the one for amqps://",
-                        },
-                    };
-                }
-                error => error.to_string(),
-            },
-            OpenError::TimedOut { step, after } => return Self::TimedOut { step, after },
-            error => error.to_string(),
-        };
-        match remedy(&cause) {
-            Some(remedy) => Self::Handshake { cause, remedy },
-            None => Self::Unreachable(cause),
-        }
-    }
-}
-
-/// What to do about an error of rustls.
-fn remedy(cause: &str) -> Option<&'static str> {
-    let remedies = [
-        (
-            "not valid for name",
-            "set `server_name_indication` to the name in the broker's certificate",
-        ),
-        (
-            "UnknownIssuer",
-            "name the authority that signed the broker's certificate with `cacertfile`",
-        ),
-        ("invalid peer certificate", "renew the broker's certificate"),
-        (
-            "received fatal alert",
-            "show the broker a certificate of an authority that it trusts, with `certfile` and \
-             `keyfile`",
-        ),
-        (
-            "InvalidContentType",
-            "this port does not speak TLS, write amqp:// or choose the port for amqps://",
-        ),
-    ];
-    remedies
-        .iter()
-        .find_map(|(hint, remedy)| cause.contains(hint).then_some(*remedy))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn told(error: LoginError) -> String {
-        let url = RabbitUrl::parse("amqp://shop:x@h").unwrap();
-        let step = Step::Credentials;
-        Fault::new(OpenError::Login { step, error }, &url).to_string()
-    }
-
-    #[test]
-    fn a_refusal_is_told_in_the_brokers_words() {
-        let refused = |code, text: &str| {
-            told(LoginError::Refused {
-                code,
-                text: text.to_owned(),
-            })
-        };
-        assert_eq!(
-            refused(530, "NOT_ALLOWED - vhost x not found"),
-            "the broker refused: NOT_ALLOWED - vhost x not found"
-        );
-        let access = refused(403, "ACCESS_REFUSED - Login was refused");
-        assert!(
-            access.contains("ACCESS_REFUSED - Login was refused"),
-            "{access}"
-        );
-        assert!(access.contains("user `shop`"), "{access}");
-    }
-
-    #[test]
-    fn a_hang_up_during_the_login_names_the_user() {
-        let fault = told(LoginError::HungUp);
-        assert!(
-            fault.contains("access is refused for user `shop`"),
-            "{fault}"
-        );
-    }
 }

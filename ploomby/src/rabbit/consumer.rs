@@ -1,30 +1,25 @@
 use std::{
-    collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::future::{join, join_all};
 use tokio::{task::JoinHandle, time::timeout};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::{
     connection::{CLOSE_TIMEOUT, SharedConnection},
     copies::Copies,
-    line::LineConnection,
-    options::{RabbitOptions, Reconnect},
-    publisher::ConfirmedPublisher,
-    replies::ReplySender,
+    factory::Connections,
+    options::Reconnect,
     session::{Lost, Session, Subscription, is_refusal_to_tell},
     suspects::Suspects,
     topology::{self, Asker, TopologyError},
-    url::{RabbitUrl, UrlError},
 };
 use crate::{
-    consumer::{Declare, MessageConsumer, MessageConsumerFactory},
+    consumer::{Declare, MessageConsumer, options::QueueOptions},
     dispatcher::Dispatcher,
-    handler::QueuePolicy,
     message::Value,
     settle::ConsumerError,
 };
@@ -32,186 +27,11 @@ use crate::{
 /// A channel that lived as long counts as a success: the pauses and the tries start anew.
 const GOOD_LIFE: Duration = Duration::from_secs(30);
 
+/// What does not get better by itself is tried again after this time, at the latest.
+const HOPELESS_PAUSE: Duration = Duration::from_secs(30);
+
 /// How many questions about queues go over one channel at a start.
 const QUESTIONS: usize = 2;
-
-/// Makes consumers of queues on a RabbitMQ, that share one connection.
-///
-/// ```no_run
-/// use ploomby::{
-///     HandlerRegistry, KeySource, MessageConsumerRegistry,
-///     rabbit::{RabbitConsumerFactory, RabbitOptions},
-/// };
-///
-/// # async fn example() -> anyhow::Result<()> {
-/// let factory = RabbitConsumerFactory::new("amqp://guest:guest@localhost:5672")?;
-/// let mut consumers = MessageConsumerRegistry::new(HandlerRegistry::linked(), factory);
-/// let key = KeySource::header("task_name");
-/// consumers.register("queue1", key, 1, RabbitOptions::new()).await?;
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug)]
-pub struct RabbitConsumerFactory {
-    url: RabbitUrl,
-    connection: Arc<SharedConnection>,
-    copies: Arc<ConfirmedPublisher>,
-    replies: Arc<ReplySender>,
-    reconnect: Reconnect,
-    connections: Connections,
-    /// Shared by the consumers of a queue.
-    suspects: Mutex<HashMap<String, Weak<Suspects>>>,
-}
-
-impl RabbitConsumerFactory {
-    /// Consumers of the broker at `amqp://user:password@host1:5672,host2/vhost`.
-    ///
-    /// Where both are left out, user and password are `guest`, which RabbitMQ lets in from its own machine alone;
-    /// the port is 5672 and the virtual host `/`. Several hosts are tried in turn. The URL is read by the letter of
-    /// RabbitMQ's [URI specification]: what cannot stand in one of its parts, such as a line break in the password, is
-    /// an error, and can be written percent-encoded. Parameters: `heartbeat` (seconds, default 20), `connection_name`,
-    /// `connection_timeout` (milliseconds, default 10,000), `password_file`.
-    ///
-    /// `amqp://user@host?password_file=/run/secrets/rabbit` takes the password from a file, without white space at the
-    /// file's end. The file is read at each connection, so that a password that was changed is used by the next one.
-    ///
-    /// `amqps://`, by the feature `tls`, has the port 5671 and the parameters of RabbitMQ's [URI
-    /// query parameters]: `cacertfile`, the authorities to trust in place of the machine's;
-    /// `certfile` and `keyfile`, the certificate to show; `server_name_indication`, the name in the
-    /// broker's certificate where it is not the host. The files are in PEM format and read at each
-    /// connection, so that renewed ones are used. The certificate does not replace user and
-    /// password.
-    ///
-    /// # Errors
-    ///
-    /// A URL that cannot be used, or a file that it names.
-    ///
-    /// [URI specification]: https://www.rabbitmq.com/docs/uri-spec
-    /// [URI query parameters]: https://www.rabbitmq.com/docs/uri-query-parameters
-    pub fn new(url: &str) -> Result<Self, UrlError> {
-        Ok(Self::from_url(RabbitUrl::parse(url)?))
-    }
-
-    pub(crate) fn from_url(url: RabbitUrl) -> Self {
-        Self {
-            connection: Arc::new(SharedConnection::new(url.clone(), "consumer")),
-            copies: Arc::new(ConfirmedPublisher::new(Arc::new(LineConnection::new(
-                url.clone(),
-                "publisher",
-            )))),
-            replies: Arc::new(ReplySender::new(url.clone())),
-            url,
-            reconnect: Reconnect::forever(),
-            connections: Connections::Shared,
-            suspects: Mutex::default(),
-        }
-    }
-
-    /// Copies and replies go over this connection, which others publish over as well.
-    pub(crate) fn publishing_over(mut self, connection: Arc<LineConnection>) -> Self {
-        self.copies = Arc::new(ConfirmedPublisher::new(connection));
-        self
-    }
-
-    /// How often a lost connection is opened again (default: forever).
-    #[must_use]
-    pub fn reconnect(mut self, reconnect: Reconnect) -> Self {
-        self.reconnect = reconnect;
-        self
-    }
-
-    /// The suspects of a queue, which its consumers share.
-    fn suspects(&self, queue: &str, new: impl FnOnce() -> Suspects) -> Arc<Suspects> {
-        let mut all = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, suspects| suspects.strong_count() > 0);
-        let known = all.get(queue).and_then(Weak::upgrade);
-        known.unwrap_or_else(|| {
-            let suspects = Arc::new(new());
-            all.insert(queue.to_owned(), Arc::downgrade(&suspects));
-            suspects
-        })
-    }
-
-    /// Whether consumers share a connection (default) or have one each.
-    #[must_use]
-    pub fn connections(mut self, connections: Connections) -> Self {
-        self.connections = connections;
-        self
-    }
-}
-
-/// How consumers come to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Connections {
-    /// All consumers of a factory share one, each with a channel of its own.
-    Shared,
-    /// Each has its own, for throughput that one socket does not carry.
-    PerConsumer,
-}
-
-impl MessageConsumerFactory for RabbitConsumerFactory {
-    type Consumer = RabbitConsumer;
-    type Options = RabbitOptions;
-
-    fn create(
-        &self,
-        listen_for: &str,
-        options: &RabbitOptions,
-    ) -> Result<RabbitConsumer, ConsumerError> {
-        let options = &options.options;
-        let companions = options.companions(listen_for).map_err(ConsumerError::new)?;
-        let connection = match self.connections {
-            Connections::Shared => self.connection.clone(),
-            Connections::PerConsumer => {
-                Arc::new(SharedConnection::new(self.url.clone(), "consumer"))
-            }
-        };
-        let queue_arguments = companions.queue_arguments(&options.arguments);
-        let copies = Arc::new(Copies::new(
-            listen_for,
-            companions,
-            self.copies.clone(),
-            self.replies.clone(),
-            options.declare.unwrap_or_default(),
-        ));
-        let suspects = self.suspects(listen_for, || {
-            let most_crashes = options.policy.most_crashes();
-            Suspects::new(listen_for, connection.clone(), copies.clone(), most_crashes)
-        });
-        Ok(RabbitConsumer {
-            connection,
-            connections: self.connections,
-            queue_arguments,
-            copies,
-            suspects,
-            looking_after: None,
-            cuts: 0,
-            is_prefetch_chosen: options.is_prefetch_chosen,
-            has_single_active: options.has_single_active(),
-            retry_delays: Vec::new(),
-            subscription: Subscription {
-                queue: listen_for.to_owned(),
-                prefetch: options.prefetch,
-                is_ordered: false,
-                is_told: true,
-            },
-            reconnect: self.reconnect,
-            attempt: 0,
-            session: None,
-        })
-    }
-
-    fn policy(&self, options: &RabbitOptions, consumers_count: usize) -> QueuePolicy {
-        options.options.policy(consumers_count)
-    }
-
-    async fn close(&self) {
-        self.replies.close().await;
-        self.copies.close().await;
-        self.connection.close().await;
-    }
-}
 
 /// A consumer of one queue on a RabbitMQ. It survives the loss of its channel and its connection.
 pub struct RabbitConsumer {
@@ -232,10 +52,47 @@ pub struct RabbitConsumer {
     has_single_active: bool,
     /// Tries to connect since the last channel that lived for a while.
     attempt: u32,
+    /// Why there is no session.
+    reason: String,
+    /// The last session got nothing that it should have got.
+    is_doubted: bool,
     session: Option<Session>,
 }
 
 impl RabbitConsumer {
+    /// Nothing is connected yet.
+    pub(super) fn new(
+        (connection, connections): (Arc<SharedConnection>, Connections),
+        copies: Arc<Copies>,
+        suspects: Arc<Suspects>,
+        (queue, options): (&str, &QueueOptions),
+        reconnect: Reconnect,
+    ) -> Self {
+        Self {
+            connection,
+            connections,
+            queue_arguments: copies.companions().queue_arguments(&options.arguments),
+            copies,
+            suspects,
+            looking_after: None,
+            cuts: 0,
+            is_prefetch_chosen: options.is_prefetch_chosen,
+            has_single_active: options.has_single_active(),
+            retry_delays: Vec::new(),
+            subscription: Subscription {
+                queue: queue.to_owned(),
+                prefetch: options.prefetch,
+                is_ordered: false,
+                is_told: true,
+            },
+            reconnect,
+            attempt: 0,
+            reason: String::new(),
+            is_doubted: false,
+            session: None,
+        }
+    }
+
     /// Makes sure that all queues are there, and subscribes.
     async fn start(&mut self) -> Result<Session, TopologyError> {
         let connection = self.connection.clone();
@@ -260,6 +117,21 @@ impl RabbitConsumer {
         self.copies.declared(&beside);
         let (_, opened) = join(closing, self.open(asker)).await;
         opened
+    }
+
+    /// [Starts](Self::start) at a host that does its part: each has one try, and the one that was passed over comes last.
+    async fn start_somewhere(&mut self) -> Result<Session, TopologyError> {
+        let mut tries = self.connection.hosts();
+        loop {
+            tries -= 1;
+            match self.start().await {
+                Err(error) if tries > 0 && error.is_brokers_fault() => {
+                    let queue = &self.subscription.queue;
+                    warn!(queue, %error, "trying another host");
+                }
+                started => return started,
+            }
+        }
     }
 
     /// Subscribes again. The queue is mostly there still, and those beside it are declared when something is to go
@@ -294,11 +166,15 @@ impl RabbitConsumer {
         let Some(old) = self.session.take() else {
             return Ok(());
         };
-        let stale = old.next_stale();
+        let (stale, is_doubted) = (old.next_stale(), old.is_doubted());
         old.close().await;
         let connection = self.connection.clone();
         let opened = self.open(Asker::new(&connection)).await?;
-        self.session = Some(opened.stale_after(stale));
+        let opened = opened.stale_after(stale);
+        self.session = Some(match is_doubted {
+            true => opened.doubted(),
+            false => opened,
+        });
         Ok(())
     }
 
@@ -306,42 +182,78 @@ impl RabbitConsumer {
     ///
     /// The tries are counted from the last channel that lived for a while: a connection that is lost as soon as
     /// it is there must not make the broker's log and the other queues suffer without a pause.
-    async fn reopen(&mut self, dispatcher: &Dispatcher) -> Result<Option<Session>, ConsumerError> {
+    async fn reopen(
+        &mut self,
+        dispatcher: &Dispatcher,
+        mut is_away: bool,
+    ) -> Result<Option<Session>, ConsumerError> {
+        let mut is_hopeless = false;
         loop {
             self.attempt += 1;
             let attempt = self.attempt;
             if !self.reconnect.allows(attempt) {
                 return Err(ConsumerError::new(format!(
-                    "the connection was lost and not kept open again in {} tries",
-                    attempt - 1
+                    "the connection was lost and not kept open again in {} tries: {}",
+                    attempt - 1,
+                    self.reason
                 )));
             }
-            let pause = self.reconnect.pause(attempt);
+            let pause = match is_hopeless {
+                // nobody but a person can help, and a queue that is asked for all the time helps nobody
+                true => HOPELESS_PAUSE.min(Duration::from_secs(attempt.into())),
+                false => self.reconnect.pause(attempt),
+            };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 // there is nothing to give back, and no reason to come back
                 () = dispatcher.stopped() => return Ok(None),
             }
-            let opened = self.start_again().await;
+            // what would be dropped later leaves the client in disorder
+            let connected = tokio::select! {
+                connected = self.connection.connect() => connected,
+                // a name server or a host may take its time to say nothing
+                () = dispatcher.stopped() => return Ok(None),
+            };
+            let opened = match connected {
+                Ok(()) => self.start_again().await,
+                Err(error) => Err(error.into()),
+            };
             if matches!(opened, Err(TopologyError::Missing(_))) {
                 // it is waited for, however long that takes
                 self.attempt = self.attempt.min(1);
             }
             let queue = &self.subscription.queue;
-            match opened {
+            let error = match opened {
+                Ok(session) if self.is_doubted => {
+                    self.suspects.look();
+                    return Ok(Some(session.doubted()));
+                }
+                Ok(session) if is_away => {
+                    dispatcher.back();
+                    self.suspects.look();
+                    return Ok(Some(session));
+                }
                 Ok(session) => {
                     dispatcher.consuming();
                     self.suspects.look();
                     return Ok(Some(session));
                 }
-                Err(error) => {
-                    dispatcher.not_consuming(&error);
-                    if error.is_passing() {
-                        warn!(queue, attempt, %error, "not consuming");
-                    } else {
-                        error!(queue, attempt, %error, "not consuming");
-                    }
-                }
+                Err(error) => error,
+            };
+            self.reason = error.to_string();
+            is_hopeless = !error.is_passing();
+            if let TopologyError::Connect(_) = error {
+                // told once for all queues
+                debug!(queue, attempt, %error, "not consuming");
+                dispatcher.away(&error);
+                continue;
+            }
+            is_away = false;
+            dispatcher.not_consuming(&error);
+            if is_hopeless {
+                error!(queue, attempt, %error, "not consuming");
+            } else {
+                warn!(queue, attempt, %error, "not consuming");
             }
         }
     }
@@ -358,7 +270,10 @@ impl MessageConsumer for RabbitConsumer {
         if !self.is_prefetch_chosen {
             self.subscription.prefetch = dispatcher.window(self.subscription.prefetch);
         }
-        self.session = match self.start().await {
+        let (copies, retry_delays) = (self.copies.clone(), self.retry_delays.clone());
+        let checking = copies.check_right(&retry_delays);
+        let (started, ()) = join(self.start_somewhere(), checking).await;
+        self.session = match started {
             Err(error @ TopologyError::Missing(_)) => {
                 dispatcher.not_consuming(&error);
                 None
@@ -372,9 +287,11 @@ impl MessageConsumer for RabbitConsumer {
         let suspects = self.suspects.clone().look_after(dispatcher.clone());
         self.looking_after = Some(tokio::spawn(suspects));
         let mut opened = Instant::now();
+        // the connection was lost with all that went over it, which the log says once
+        let mut is_away = false;
         loop {
             if self.session.is_none() {
-                match self.reopen(&dispatcher).await? {
+                match self.reopen(&dispatcher, is_away).await? {
                     Some(session) => self.session = Some(session),
                     None => return Ok(()),
                 }
@@ -382,6 +299,7 @@ impl MessageConsumer for RabbitConsumer {
             }
             let session = self.session.as_mut().expect("there is one");
             let Err(Lost(mut reason)) = session.run(&dispatcher).await else {
+                is_away = false;
                 if let Err(error) = self.renew().await {
                     dispatcher.not_consuming(&error);
                 }
@@ -394,7 +312,16 @@ impl MessageConsumer for RabbitConsumer {
             if is_held_too_long(&reason) {
                 reason.push_str(&remedy_for_holding(dispatcher.longest()));
             }
-            dispatcher.not_consuming(&reason);
+            is_away = session.link().tell_loss();
+            match is_away {
+                true => dispatcher.away(&reason),
+                false => dispatcher.not_consuming(&reason),
+            }
+            self.reason = reason;
+            self.is_doubted = session.is_doubted();
+            if session.is_stuck() {
+                self.connection.pass_over(session.link()).await;
+            }
             if let Some(session) = self.session.take() {
                 session.close().await;
             }

@@ -50,6 +50,13 @@ impl Copies {
         &self.companions
     }
 
+    /// Says in the log if copies cannot be made that may have to be.
+    pub(super) async fn check_right(&self, retry_delays: &[Duration]) {
+        if self.companions.dead_letters.is_some() || !retry_delays.is_empty() {
+            self.publisher.check_right().await;
+        }
+    }
+
     /// Keeps what cannot be handled.
     pub(super) async fn dead_letter(&self, copy: Message) -> Result<(), RabbitPublishError> {
         match &self.companions.dead_letters {

@@ -23,7 +23,10 @@
 
 use std::{
     io,
-    sync::atomic::{AtomicU8, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
     time::Duration,
 };
 
@@ -40,12 +43,14 @@ use self::{
     login::{Login, Tuned, log_in},
 };
 pub(in crate::rabbit) use self::{
-    condition::Condition,
+    condition::{Condition, Ended},
     login::{LoginError, Step},
 };
 use super::{
+    connector::Address,
     dial::{Stream, dial},
     io_thread,
+    traffic::Traffic,
     url::RabbitUrl,
 };
 
@@ -72,31 +77,36 @@ mod wire;
 /// How long amqprs may take to come to its port.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Opens a connection to a host, on the thread of all connections.
+/// A connection of the client, and what is known of it.
+pub(super) type Opened = (Connection, Condition);
+
+/// Opens a connection to an address, on the thread of all connections.
 ///
 /// # Cancel safety
 ///
 /// Dropped, the connection is given up.
 pub(super) async fn open(
-    url: &RabbitUrl,
-    password: &str,
-    (host, port): (&str, u16),
+    (url, password): (&RabbitUrl, &str),
+    address: &Address,
     name: &str,
-) -> Result<(Connection, Condition), OpenError> {
+    (progress, traffic): (Arc<Progress>, Arc<Traffic>),
+) -> Result<Opened, OpenError> {
     let (url, password) = (url.clone(), password.to_owned());
-    let (host, name) = (host.to_owned(), name.to_owned());
+    let (address, name) = (address.clone(), name.to_owned());
     let opening = io_thread::spawn(async move {
-        let step = AtomicStep::new();
         let reached = timeout(
             url.connect_timeout,
-            reach(&url, &password, (&host, port), &name, &step),
+            reach((&url, &password), &address, &name, &progress),
         );
         let (stream, tuned) = reached.await.map_err(|_| OpenError::TimedOut {
-            step: step.get(),
+            step: progress.get(),
             after: url.connect_timeout,
         })??;
         let (changing, condition) = Changing::new(name.clone());
-        let client = timeout(CLIENT_TIMEOUT, take_over(stream, tuned, changing, &name));
+        let client = timeout(
+            CLIENT_TIMEOUT,
+            take_over(stream, tuned, (changing, traffic), &name),
+        );
         let connection = client.await.map_err(|_| OpenError::TimedOut {
             step: Step::Client,
             after: CLIENT_TIMEOUT,
@@ -110,24 +120,28 @@ pub(super) async fn open(
 
 /// Connects and logs in.
 async fn reach(
-    url: &RabbitUrl,
-    password: &str,
-    (host, port): (&str, u16),
+    (url, password): (&RabbitUrl, &str),
+    address: &Address,
     name: &str,
-    step: &AtomicStep,
+    progress: &Progress,
 ) -> Result<(Stream, Tuned), OpenError> {
-    let mut stream = dial(url, host, port).await.map_err(OpenError::Dial)?;
+    let dialled = dial(url, address, || progress.set(Step::Tls)).await;
+    let mut stream = dialled.map_err(|error| OpenError::Dial {
+        step: progress.get(),
+        error,
+    })?;
     let login = Login {
         user: &url.user,
         password,
         vhost: &url.vhost,
         connection_name: name,
         heartbeat: url.heartbeat,
+        is_external: url.is_external,
     };
-    let tuned = log_in(&mut stream, &login, |now| step.set(now))
+    let tuned = log_in(&mut stream, &login, |now| progress.set(now))
         .await
         .map_err(|error| OpenError::Login {
-            step: step.get(),
+            step: progress.get(),
             error,
         })?;
     Ok((stream, tuned))
@@ -137,7 +151,7 @@ async fn reach(
 async fn take_over(
     stream: Stream,
     tuned: Tuned,
-    changing: Changing,
+    notes: (Changing, Arc<Traffic>),
     name: &str,
 ) -> Result<Connection, OpenError> {
     let door = Door::open().await.map_err(OpenError::Port)?;
@@ -150,7 +164,7 @@ async fn take_over(
     arguments.connection_name(name).heartbeat(u16::MAX);
     let serving = async {
         let client = door.let_in(tuned).await.map_err(OpenError::Port)?;
-        tokio::spawn(relay::relay(client, stream, tuned, changing));
+        tokio::spawn(relay::relay(client, stream, tuned, notes));
         Ok(())
     };
     let opening = async {
@@ -165,8 +179,8 @@ async fn take_over(
 /// Why there is no connection to a host.
 #[derive(Debug, Error)]
 pub(super) enum OpenError {
-    #[error("{0}")]
-    Dial(#[source] io::Error),
+    #[error("{error}")]
+    Dial { step: Step, error: io::Error },
     #[error("{error}")]
     Login { step: Step, error: LoginError },
     #[error("no answer within {after:?} {step}")]
@@ -179,20 +193,23 @@ pub(super) enum OpenError {
     Panic(#[source] tokio::task::JoinError),
 }
 
-/// The step that is under way, for whoever stops waiting.
-struct AtomicStep(AtomicU8);
+/// The step that is under way, for whoever looks on.
+#[derive(Debug, Default)]
+pub(super) struct Progress(AtomicU8);
 
-impl AtomicStep {
-    const ALL: [Step; 5] = [
+impl Progress {
+    const ALL: [Step; 6] = [
         Step::Dial,
+        Step::Tls,
         Step::Greeting,
         Step::Credentials,
         Step::VirtualHost,
         Step::Client,
     ];
 
-    fn new() -> Self {
-        Self(AtomicU8::new(0))
+    /// Whether somebody has taken the connection.
+    pub(super) fn is_beyond_dialling(&self) -> bool {
+        self.get() != Step::Dial
     }
 
     fn set(&self, step: Step) {

@@ -15,6 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 pub(crate) use self::connection::LineConnection;
+pub(super) use self::lazy::LazyLine;
 use self::runner::Runner;
 use super::{
     publisher::{
@@ -25,6 +26,7 @@ use super::{
 use crate::{consumer::companions::Declared, message::Addressed, reply::Calls};
 
 mod connection;
+mod lazy;
 mod runner;
 
 /// How many messages wait for one that is being published. Who sends more waits as well.
@@ -69,7 +71,7 @@ impl Line {
     }
 
     /// A line whose channel is opened by its first message.
-    pub(super) fn of(connection: Arc<LineConnection>) -> Self {
+    fn of(connection: Arc<LineConnection>) -> Self {
         Self::start(Shared::new(connection, None), None)
     }
 
@@ -125,13 +127,13 @@ impl Line {
         // boxed before anything waits: a future is moved about with all that it holds
         let (unconfirmed, confirm) = Unconfirmed::new(addressed, on_loss);
         async move {
-            let published = timeout(within, async {
+            let published = async {
                 self.put(unconfirmed).await?;
                 confirm.await
-            });
-            published
-                .await
-                .unwrap_or_else(|_| Err(self.overdue(within)))
+            };
+            let traffic = self.shared.connection.shared().traffic();
+            let published = traffic.wait(within, published).await;
+            published.unwrap_or_else(|_| Err(self.overdue(within)))
         }
     }
 

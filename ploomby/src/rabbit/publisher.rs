@@ -1,7 +1,7 @@
 use std::{
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ pub(super) use self::{
 };
 use super::{
     connection::ConnectError,
-    line::{Line, LineConnection},
+    line::{LazyLine, LineConnection},
     topology::{self, TopologyError},
 };
 use crate::{
@@ -37,25 +37,28 @@ pub(super) const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 /// A confirm that takes longer is worth a line in the log.
 const SLOW_CONFIRM: Duration = Duration::from_secs(5);
 
+/// How long the broker may take to say whether the user may publish.
+const RIGHT_TIMEOUT: Duration = Duration::from_secs(4);
+
 /// Publishes copies and replies to queues, and waits until the broker has taken responsibility.
 ///
 /// It is a [`Line`] whose messages do not outlast its channel. One that the broker refuses fails alone.
 #[derive(Debug)]
 pub(crate) struct ConfirmedPublisher {
-    connection: Arc<LineConnection>,
-    /// Opened by the first message.
-    line: Mutex<Option<Line>>,
+    line: LazyLine,
     /// The last confirm took long, and the log says so.
     slow: AtomicBool,
+    /// It was asked whether the user may publish.
+    is_checked: AtomicBool,
 }
 
 impl ConfirmedPublisher {
     /// Nothing is opened before the first message.
     pub(crate) fn new(connection: Arc<LineConnection>) -> Self {
         Self {
-            connection,
-            line: Mutex::default(),
+            line: LazyLine::new(connection),
             slow: AtomicBool::new(false),
+            is_checked: AtomicBool::new(false),
         }
     }
 
@@ -73,7 +76,8 @@ impl ConfirmedPublisher {
         if queue.len() > 255 {
             return Err(RabbitPublishError::QueueName);
         }
-        let line = self.line();
+        let line = self.line.get();
+        let bytes = message.body().len();
         let copy = Addressed::to_queue(queue, message);
         // one limit for all: a broker without memory takes neither channels nor messages
         let mut publishing = pin!(line.publish_copy(copy, CONFIRM_TIMEOUT));
@@ -81,11 +85,24 @@ impl ConfirmedPublisher {
             Ok(published) => published,
             Err(_) => {
                 if !self.slow.swap(true, Ordering::Relaxed) {
-                    warn!(
-                        queue,
-                        "the broker has not confirmed a message for {SLOW_CONFIRM:?}: it may be \
-                         short of memory or disk, or lack the majority of a quorum queue"
-                    );
+                    match self
+                        .line
+                        .connection()
+                        .shared()
+                        .traffic()
+                        .is_leaving(SLOW_CONFIRM)
+                    {
+                        true => warn!(
+                            queue,
+                            bytes,
+                            "a message has been on its way for {SLOW_CONFIRM:?}: the line to the broker is slow"
+                        ),
+                        false => warn!(
+                            queue,
+                            "the broker has not confirmed a message for {SLOW_CONFIRM:?}: it may be \
+                             short of memory or disk, or lack the majority of a quorum queue"
+                        ),
+                    }
                 }
                 publishing.await
             }
@@ -96,6 +113,27 @@ impl ConfirmedPublisher {
         published
     }
 
+    /// Says in the log, once, if the user may not publish to queues. Otherwise that would show at the first message
+    /// that fails. It sends a message that no queue takes: there is no other way to ask.
+    pub(super) async fn check_right(&self) {
+        if self.is_checked.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let nowhere = format!("ploomby-nowhere-{:016x}", fastrand::u64(..));
+        let asking = self.publish(&nowhere, Message::new(""));
+        // a broker that takes no messages at the moment answers later, and nobody waits for that
+        let asked = timeout(RIGHT_TIMEOUT, asking).await;
+        if let Ok(Err(RabbitPublishError::Rejected(reason))) = asked {
+            let user = self.line.connection().shared().user();
+            warn!(
+                user,
+                reason,
+                "the user may not publish to queues: a message that fails cannot be kept or tried again, and is \
+                 handled anew until it succeeds; give the user the right `write` for `amq.default`"
+            );
+        }
+    }
+
     /// Publishes the copy of a consumed message.
     pub(super) async fn keep(&self, queue: &str, copy: Message) -> Result<(), RabbitPublishError> {
         self.publish(queue, self.own(copy)?).await
@@ -103,36 +141,22 @@ impl ConfirmedPublisher {
 
     /// Declares a queue of ours.
     pub(super) async fn declare(&self, queue: &Declared) -> Result<(), RabbitPublishError> {
-        Ok(topology::declare(self.connection.shared(), queue).await?)
+        Ok(topology::declare(self.line.connection().shared(), queue).await?)
     }
 
     pub(super) fn connection(&self) -> &super::connection::SharedConnection {
-        self.connection.shared()
+        self.line.connection().shared()
     }
 
     pub(crate) async fn close(&self) {
-        let line = self.lock().take();
-        match line {
-            Some(line) => line.close().await,
-            None => self.connection.close_unless_used().await,
-        }
-    }
-
-    fn line(&self) -> Line {
-        let mut line = self.lock();
-        line.get_or_insert_with(|| Line::of(self.connection.clone()))
-            .clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Line>> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+        self.line.close().await;
     }
 
     /// RabbitMQ refuses messages in the name of another user than the connection's, with an error
     /// that closes the channel. The copy tells the user in a header.
     fn own(&self, copy: Message) -> Result<Message, PropertyError> {
         match copy.properties.user_id() {
-            Some(user) if user != self.connection.shared().user() => {
+            Some(user) if user != self.line.connection().shared().user() => {
                 let mut fields = copy.properties.headers().to_fields();
                 fields.set_text(headers::USER_ID, user)?;
                 Ok(Message {
@@ -172,7 +196,9 @@ pub(crate) enum RabbitPublishError {
     Rejected(String),
     #[error("the channel was lost before the broker confirmed: {0}")]
     Lost(String),
-    #[error("the broker did not confirm within {CONFIRM_TIMEOUT:?}")]
+    #[error("the broker did not answer within {0:?} when it was asked to confirm messages")]
+    NoConfirms(Duration),
+    #[error("the broker did not answer in time")]
     TimedOut,
     #[error("the broker did not confirm within {after:?}{}", told(trouble.as_deref()))]
     Overdue {

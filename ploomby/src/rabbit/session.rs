@@ -14,25 +14,23 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use amqprs::{
-    FieldTable,
-    channel::{
-        BasicCancelArguments, BasicConsumeArguments, BasicQosArguments, Channel, ConsumerMessage,
-    },
-};
+use amqprs::channel::{BasicCancelArguments, Channel};
 use futures_util::future::poll_immediate;
 use tokio::{
-    sync::mpsc::UnboundedReceiver,
     task::{JoinHandle, yield_now},
-    time::{Instant, MissedTickBehavior, interval, interval_at, timeout},
+    time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+pub(super) use self::subscription::{Subscription, is_refusal_to_tell};
 use self::{
     events::ChannelEvents,
     inbox::{BURST, Inbox},
     pace::Pace,
+    stale::{LOOK, STALE, next_stale},
+    starved::{Starved, Verdict},
+    subscription::{Subscribed, subscribe},
     tags::OddTag,
     wire::Wire,
 };
@@ -41,7 +39,7 @@ use super::{
     connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, Link, OpenChannel},
     copies::Copies,
     suspects::Suspects,
-    topology::{Asked, Asker, TopologyError},
+    topology::{Asker, TopologyError},
 };
 use crate::{
     delivery::{Delivery, DeliveryTag},
@@ -51,6 +49,9 @@ use crate::{
 pub(super) mod events;
 mod inbox;
 mod pace;
+mod stale;
+mod starved;
+mod subscription;
 mod tags;
 mod wire;
 
@@ -60,6 +61,7 @@ pub(super) struct Session {
     link: Arc<Link>,
     events: ChannelEvents,
     consumer_tag: String,
+    queue: String,
     inbox: Inbox,
     acknowledger: Arc<RabbitAcknowledger>,
     /// The broker says when the queue is deleted.
@@ -76,35 +78,12 @@ pub(super) struct Session {
     cancelled: CancellationToken,
     /// The last delivery has come.
     drained: bool,
+    starved: Starved,
+    /// The broker does not give it what it should.
+    is_stuck: bool,
+    /// Health does not count it as consuming yet.
+    is_doubted: bool,
 }
-
-/// What a session needs to know of its queue.
-#[derive(Debug)]
-pub(super) struct Subscription {
-    pub(super) queue: String,
-    pub(super) prefetch: u16,
-    /// Messages are handled in an order.
-    pub(super) is_ordered: bool,
-    /// The broker says in any case when the queue is deleted.
-    pub(super) is_told: bool,
-}
-
-/// With this argument RabbitMQ 3 cancels the consumers of a deleted queue in any case. Else it moves a consumer in
-/// silence to another queue that has the name by then, and drops what that one delivers. It refuses the
-/// argument for quorum queues. RabbitMQ 4 always cancels, and ignores it.
-///
-/// Source: `queue_down_consumer_action` in [rabbit_channel].
-///
-/// [rabbit_channel]: https://github.com/rabbitmq/rabbitmq-server/blob/v3.10.8/deps/rabbit/src/rabbit_channel.erl
-const ALWAYS_CANCEL: &str = "x-cancel-on-ha-failover";
-
-/// How long nothing comes before a consumer subscribes anew that the broker may have lost in silence, and up to
-/// twice as long. Each time that nothing has come since the last, it waits twice as long.
-const STALE: Duration = Duration::from_secs(15);
-
-/// A queue that is idle for hours costs the broker no more than this. It is lost only where it is deleted and
-/// declared again in the same moment.
-const LONGEST_STALE: Duration = Duration::from_secs(8 * 60);
 
 impl Session {
     /// Subscribes over the channel that questions went over, or a new one: deliveries come from here on.
@@ -114,22 +93,17 @@ impl Session {
         copies: &Arc<Copies>,
         suspects: (Arc<Suspects>, u32),
     ) -> Result<Self, TopologyError> {
-        let (open, events) = asker.into_channel().await?;
-        let OpenChannel {
-            channel,
-            connection: link,
-            ..
-        } = open;
-        let subscribed = timeout(ANSWER_TIMEOUT, subscribe(&channel, subscription)).await;
-        let (consumer_tag, deliveries) =
-            subscribed
-                .map_err(|_| TopologyError::NoAnswer)?
-                .map_err(|error| match events.closed() {
-                    Some(closed) => {
-                        TopologyError::refused(&subscription.queue, Asked::Consume, closed)
-                    }
-                    None => TopologyError::Lost(link.told(&error)),
-                })?;
+        let Subscribed {
+            open:
+                OpenChannel {
+                    channel,
+                    connection: link,
+                    ..
+                },
+            events,
+            consumer_tag,
+            deliveries,
+        } = subscribe(asker, subscription).await?;
         let acknowledger = RabbitAcknowledger::new(
             channel.clone(),
             events.clone(),
@@ -142,6 +116,7 @@ impl Session {
             link,
             events,
             consumer_tag,
+            queue: subscription.queue.clone(),
             inbox: Inbox::new(deliveries, subscription.prefetch),
             acknowledger: Arc::new(acknowledger),
             is_told: subscription.is_told,
@@ -151,6 +126,9 @@ impl Session {
             cancelling: None,
             cancelled: CancellationToken::new(),
             drained: false,
+            starved: Starved::default(),
+            is_stuck: false,
+            is_doubted: false,
         })
     }
 
@@ -162,6 +140,24 @@ impl Session {
     pub(super) fn stale_after(mut self, stale: Duration) -> Self {
         self.stale = stale;
         self
+    }
+
+    /// Has the session be believed to consume only once something comes, or the broker says that nothing is ready: the
+    /// one before got nothing.
+    pub(super) fn doubted(mut self) -> Self {
+        self.is_doubted = true;
+        self
+    }
+
+    pub(super) fn is_doubted(&self) -> bool {
+        self.is_doubted || self.is_stuck
+    }
+
+    fn believe(&mut self, dispatcher: &Dispatcher) {
+        if self.is_doubted {
+            self.is_doubted = false;
+            dispatcher.consuming();
+        }
     }
 
     /// Dispatches and acknowledges until the channel is lost, and says why it was. Once shutdown has begun, what
@@ -177,10 +173,11 @@ impl Session {
         let mut recycler = dispatcher.recycler();
         let mut looked_again = false;
         let mut pace = Pace::new();
-        let mut stale = interval(self.stale);
+        let mut look = interval(LOOK);
         // after a busy time, each time is as long all the same
-        stale.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut last_at_tick = None;
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_at_look = None;
+        let mut quiet = 0;
         let events = self.events.clone();
         let mut ended = pin!(events.ended());
         let mut stopped = pin!(dispatcher.stopped());
@@ -242,14 +239,27 @@ impl Session {
                     self.cancelling = None;
                     self.acknowledger.may_return();
                 }
-                _ = stale.tick(), if !self.is_told => {
-                    let last = last_at_tick.replace(self.inbox.last());
-                    if last.is_some() && last != last_at_tick && self.stale > STALE {
-                        self.stale = STALE;
-                        stale = interval_at(Instant::now() + STALE, STALE);
-                        stale.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                _ = look.tick() => {
+                    let last = last_at_look.replace(self.inbox.last());
+                    if last != last_at_look || !self.is_idle() {
+                        self.starved.fed();
+                        quiet = 0;
+                        if last.is_some() {
+                            self.stale = STALE;
+                        }
+                    } else {
+                        quiet += 1;
+                        self.starved.ask(&self.link, &self.queue);
                     }
-                    if last == last_at_tick && self.is_done() && self.inbox.is_empty() {
+                }
+                verdict = self.starved.judged() => {
+                    let is_quiet = last_at_look == Some(self.inbox.last()) && self.is_idle();
+                    match verdict {
+                        Verdict::Starved(reason) if is_quiet => return Err(self.give_up(reason)),
+                        Verdict::Fed => self.believe(dispatcher),
+                        _ => {}
+                    }
+                    if is_quiet && !self.is_told && LOOK * quiet >= self.stale {
                         return Ok(());
                     }
                 }
@@ -262,6 +272,7 @@ impl Session {
         (delivery, tag): (&Delivery, DeliveryTag),
         dispatcher: &Dispatcher,
     ) -> Result<(), Lost> {
+        self.believe(dispatcher);
         if self.is_stopping {
             dispatcher.give_back(tag, &self.acknowledger).await;
             return Ok(());
@@ -362,6 +373,11 @@ impl Session {
         !self.is_stopping && self.acknowledger.has_settled_all_up_to(self.inbox.last())
     }
 
+    /// Whether nothing is to be done but to wait for what comes.
+    fn is_idle(&self) -> bool {
+        self.is_done() && self.inbox.is_empty()
+    }
+
     /// Whether there is something to acknowledge that the broker can deliver on without.
     fn can_wait(&self) -> bool {
         self.acknowledger.held() > 0 && !self.acknowledger.is_due() && self.is_done()
@@ -369,6 +385,22 @@ impl Session {
 
     fn is_cancelling(&self) -> bool {
         self.cancelling.is_some()
+    }
+
+    pub(super) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Whether it was left because the broker did not do its part.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.is_stuck
+    }
+
+    /// Leaves a broker that does not do its part.
+    fn give_up(&mut self, reason: String) -> Lost {
+        self.is_stuck = true;
+        self.acknowledger.lose();
+        Lost(reason)
     }
 
     fn lost(&self) -> Lost {
@@ -394,56 +426,6 @@ impl Session {
     }
 }
 
-/// How long the session waits for a message that comes after one that waited as long.
-fn next_stale(before: Duration, something_came: bool) -> Duration {
-    match something_came {
-        true => STALE,
-        false => (before * 2).min(LONGEST_STALE),
-    }
-}
-
 /// Why a channel consumes no more.
 #[derive(Debug)]
 pub(super) struct Lost(pub(super) String);
-
-async fn subscribe(
-    channel: &Channel,
-    subscription: &Subscription,
-) -> Result<(String, UnboundedReceiver<ConsumerMessage>), amqprs::error::Error> {
-    let qos = BasicQosArguments::new(0, subscription.prefetch, false);
-    channel.basic_qos(qos).await?;
-    // the broker chooses the consumer tag
-    let mut consume = BasicConsumeArguments::new(&subscription.queue, "");
-    if subscription.is_told {
-        let name = ALWAYS_CANCEL.try_into().expect("it is short");
-        let mut arguments = FieldTable::new();
-        arguments.insert(name, true.into());
-        consume.arguments(arguments);
-    }
-    channel.basic_consume_rx(consume).await
-}
-
-/// Whether the broker did not subscribe, since it does not say when this queue is deleted.
-pub(super) fn is_refusal_to_tell(error: &TopologyError) -> bool {
-    matches!(error, TopologyError::Refused { closed, .. } if closed.text.contains(ALWAYS_CANCEL))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_queue_that_stays_idle_is_subscribed_to_anew_ever_more_seldom() {
-        let mut stale = STALE;
-        let mut renewals = 0;
-        let mut quiet = Duration::ZERO;
-        while quiet < Duration::from_secs(24 * 60 * 60) {
-            quiet += stale;
-            stale = next_stale(stale, false);
-            renewals += 1;
-        }
-        assert!(renewals < 190, "{renewals} in a day");
-        assert_eq!(stale, LONGEST_STALE);
-        assert_eq!(next_stale(stale, true), STALE);
-    }
-}

@@ -4,7 +4,6 @@ use std::{
     sync::Arc,
 };
 
-use amqprs::tls::TlsAdaptor;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio_rustls::{
@@ -20,21 +19,21 @@ use tokio_rustls::{
     },
 };
 
+pub(super) use self::fault::TlsFault;
 use self::verifier::Verifier;
 use super::url::TlsParameters;
 
+mod fault;
 mod names;
 mod verifier;
 
-/// What amqprs needs to speak TLS with `host`.
+/// Tells what is wrong with the files before anything is connected.
 ///
-/// The files are read each time, so that a certificate that was renewed is used by the next
-/// connection.
-pub(super) fn adaptor(parameters: &TlsParameters, host: &str) -> Result<TlsAdaptor, TlsError> {
-    let name = server_name(parameters, host)?;
-    let config = config(parameters)?;
-    let connector = TlsConnector::from(Arc::new(config));
-    Ok(TlsAdaptor::new(connector, name.to_str().into_owned()))
+/// They are read again each time, so that a certificate that was renewed is used by the next connection.
+pub(super) fn check(parameters: &TlsParameters, host: &str) -> Result<(), TlsError> {
+    server_name(parameters, host)?;
+    config(parameters)?;
+    Ok(())
 }
 
 fn server_name(parameters: &TlsParameters, host: &str) -> Result<ServerName<'static>, TlsError> {
@@ -45,7 +44,7 @@ fn server_name(parameters: &TlsParameters, host: &str) -> Result<ServerName<'sta
     ServerName::try_from(name.to_owned()).map_err(|_| TlsError::ServerName(name.to_owned()))
 }
 
-/// Speaks TLS over a stream to `host`, for what amqprs does not carry.
+/// Speaks TLS over a stream to `host`.
 pub(super) async fn connect(
     parameters: &TlsParameters,
     host: &str,

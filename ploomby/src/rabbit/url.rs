@@ -1,6 +1,8 @@
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use url::form_urlencoded;
+
+use super::connector::Outage;
 
 pub use self::error::UrlError;
 pub(super) use self::password::{Password, PasswordError};
@@ -33,6 +35,10 @@ pub(crate) struct RabbitUrl {
     pub(super) connect_timeout: Duration,
     /// With `amqps://`.
     pub(super) tls: Option<Box<TlsParameters>>,
+    /// The certificate says who connects, in the place of user and password.
+    pub(super) is_external: bool,
+    /// What all connections to this broker know of its absence, whichever of them found out.
+    pub(super) outage: Arc<Outage>,
 }
 
 /// What an `amqps://` URL says of certificates, by the names of RabbitMQ's [URI query
@@ -112,6 +118,8 @@ impl RabbitUrl {
             connection_name: "ploomby".to_owned(),
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             tls,
+            is_external: false,
+            outage: Arc::default(),
         };
         // as of the other parts, so that a line break is told and not kept
         decode(Part::Parameters, query)?;
@@ -143,6 +151,19 @@ impl RabbitUrl {
                 self.connect_timeout = Duration::from_millis(milliseconds);
             }
             "password_file" => self.password = Password::File(value.into()),
+            "auth_mechanism" => {
+                self.is_external = match value.to_ascii_lowercase().as_str() {
+                    "plain" => false,
+                    "external" if self.tls.is_some() => true,
+                    "external" => return Err(Fault::TlsParameter("auth_mechanism".to_owned())),
+                    _ => {
+                        return Err(Fault::Value {
+                            name: "auth_mechanism",
+                            expected: "plain or external",
+                        });
+                    }
+                };
+            }
             "cacertfile" | "certfile" | "keyfile" | "server_name_indication" | "verify" => {
                 match &mut self.tls {
                     Some(tls) => tls.set(name, value)?,
@@ -168,10 +189,17 @@ impl RabbitUrl {
         if self.user.is_empty() {
             return Err(Fault::NoUser);
         }
+        let shows_none = self
+            .tls
+            .as_ref()
+            .is_none_or(|tls| tls.certificate.is_none());
+        if self.is_external && shows_none {
+            return Err(Fault::NoCertificate);
+        }
         #[cfg(feature = "tls")]
         if let Some(tls) = &self.tls {
             for (name, _) in &self.hosts {
-                super::tls::adaptor(tls, name)?;
+                super::tls::check(tls, name)?;
             }
         }
         Ok(())

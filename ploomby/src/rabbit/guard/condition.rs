@@ -25,6 +25,12 @@ pub(in crate::rabbit) enum Ended {
     HungUp,
     #[error("the connection was lost: {0}")]
     Io(String),
+    /// Something that cuts what is idle may lie between, such as a balancer.
+    #[error(
+        "{cause}, {after:.0?} after the last byte: if something on the way cuts connections that are idle, as balancers \
+         do, set the parameter `heartbeat` to less than that time"
+    )]
+    Idle { cause: Box<Self>, after: Duration },
     #[error("the connection was lost: nothing came from the broker for {0:?}")]
     Silent(Duration),
     #[error("the connection was given up: the broker sent {0}")]
@@ -42,6 +48,22 @@ impl From<Fault> for Ended {
 impl From<io::Error> for Ended {
     fn from(error: io::Error) -> Self {
         Self::Io(error.to_string())
+    }
+}
+
+impl Ended {
+    /// The same, where nothing had gone over the connection for so long.
+    pub(super) fn after_idling(self, after: Duration) -> Self {
+        /// No balancer is as impatient.
+        const SHORTEST: Duration = Duration::from_secs(2);
+
+        match self {
+            Self::HungUp | Self::Io(_) if after >= SHORTEST => Self::Idle {
+                cause: Box::new(self),
+                after,
+            },
+            ended => ended,
+        }
     }
 }
 

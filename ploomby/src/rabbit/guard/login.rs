@@ -23,6 +23,8 @@ pub(super) struct Login<'a> {
     pub(super) connection_name: &'a str,
     /// In seconds; 0 leaves it to the broker.
     pub(super) heartbeat: u16,
+    /// The certificate says who connects.
+    pub(super) is_external: bool,
 }
 
 /// What a client and a broker have agreed on.
@@ -58,8 +60,10 @@ impl Tuned {
 /// How far the opening of a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::rabbit) enum Step {
-    /// The way to the broker, with TLS.
+    /// The way to the broker.
     Dial,
+    /// Both agree on TLS, if they are to.
+    Tls,
     /// The broker says that it speaks AMQP.
     Greeting,
     /// It looks at user and password.
@@ -74,6 +78,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Dial => "while the connection was made",
+            Self::Tls => "while TLS was agreed on",
             Self::Greeting => "instead of a greeting",
             Self::Credentials => "while user and password were checked",
             Self::VirtualHost => "while the virtual host was opened",
@@ -96,6 +101,8 @@ pub(in crate::rabbit) enum LoginError {
     NotAmqp(Vec<u8>),
     #[error("it knows no login with user and password, only {0}")]
     NoPlain(String),
+    #[error("it knows no login by certificate, only {0}")]
+    NoExternal(String),
     #[error("it sent {0}")]
     Fault(#[from] Fault),
 }
@@ -129,13 +136,19 @@ pub(super) async fn log_in(
     let mut start = Reader(&start);
     let (_version, _properties) = (start.u16()?, start.long()?);
     let mechanisms = readable(start.long()?);
-    if !mechanisms.split(' ').any(|mechanism| mechanism == "PLAIN") {
-        return Err(LoginError::NoPlain(mechanisms));
+    let (mechanism, response) = match login.is_external {
+        true => ("EXTERNAL", String::new()),
+        false => ("PLAIN", format!("\0{}\0{}", login.user, login.password)),
+    };
+    if !mechanisms.split(' ').any(|offered| offered == mechanism) {
+        return Err(match login.is_external {
+            true => LoginError::NoExternal(mechanisms),
+            false => LoginError::NoPlain(mechanisms),
+        });
     }
     note(Step::Credentials);
-    let response = format!("\0{}\0{}", login.user, login.password);
     let start_ok = about_us(login.connection_name)
-        .short(b"PLAIN")
+        .short(mechanism.as_bytes())
         .long(response.as_bytes())
         .short(b"en_US");
     send(stream, &Bytes::method(0, CONNECTION_START_OK, &start_ok).0).await?;

@@ -2,7 +2,10 @@ use std::{
     future::{pending, poll_fn},
     io::{self, ErrorKind},
     pin::{Pin, pin},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -22,7 +25,7 @@ use super::{
     methods::CONNECTION_CLOSE,
     wire::{Bytes, HEARTBEAT_FRAME},
 };
-use crate::rabbit::dial::Stream;
+use crate::rabbit::{dial::Stream, traffic::Traffic};
 
 /// What is read at a time. A few frames of the usual size fit in.
 const BUFFER: usize = 64 << 10;
@@ -33,8 +36,13 @@ const LEAVE: Duration = Duration::from_secs(2);
 /// How often the client hears that its connection lives. It gives up after 36 hours without a frame.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60 * 60);
 
-/// Passes frames between the client and a broker until one of them is gone, and notes why.
-pub(super) async fn relay(client: TcpStream, broker: Stream, tuned: Tuned, condition: Changing) {
+/// Passes frames between the client and a broker until one of them is gone, and notes why, and what moves meanwhile.
+pub(super) async fn relay(
+    client: TcpStream,
+    broker: Stream,
+    tuned: Tuned,
+    (condition, traffic): (Changing, Arc<Traffic>),
+) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_broker, mut to_broker) = split(broker);
     let shared = Shared::default();
@@ -42,6 +50,7 @@ pub(super) async fn relay(client: TcpStream, broker: Stream, tuned: Tuned, condi
     let relay = Relay {
         heartbeat: tuned.heartbeat(),
         life: Life::new(),
+        traffic,
         is_between_frames: AtomicBool::new(true),
     };
     let ended = {
@@ -54,6 +63,7 @@ pub(super) async fn relay(client: TcpStream, broker: Stream, tuned: Tuned, condi
             ended = relay.silence() => ended,
         }
     };
+    let ended = ended.after_idling(relay.life.idle());
     let client_left = matches!(ended, Ended::Left);
     condition.end(ended);
     if client_left {
@@ -78,6 +88,7 @@ struct Relay {
     /// How often each side has to send something.
     heartbeat: Option<Duration>,
     life: Life,
+    traffic: Arc<Traffic>,
     /// Whether the broker has got the last frame whole that it has got the beginning of.
     is_between_frames: AtomicBool,
 }
@@ -111,6 +122,9 @@ impl Relay {
                 }
             }
             self.life.hear();
+            if buffer[..] != HEARTBEAT_FRAME {
+                self.traffic.note_came();
+            }
             loop {
                 let scanned = match scanner.scan(&buffer) {
                     Ok(scanned) => scanned,
@@ -153,7 +167,8 @@ impl Relay {
                 () = &mut due, if pause.is_some() => {
                     let pause = pause.unwrap_or_default();
                     if last + pause <= Instant::now() && scanner.is_between_frames() {
-                        if let Err(error) = write(to, &HEARTBEAT_FRAME, || self.life.hear()).await {
+                        self.life.speak();
+                        if let Err(error) = write(to, &HEARTBEAT_FRAME, || self.note_left()).await {
                             return error.into();
                         }
                         last = Instant::now();
@@ -170,7 +185,8 @@ impl Relay {
                 };
                 self.is_between_frames.store(false, Ordering::Relaxed);
                 // what has to wait until the broker has taken more tells that it lives
-                match pass(&mut buffer, scanned, to, || self.life.hear()).await {
+                self.life.speak();
+                match pass(&mut buffer, scanned, to, || self.note_left()).await {
                     Ok(true) => {}
                     Ok(false) => break,
                     Err(error) => return error.into(),
@@ -181,6 +197,12 @@ impl Relay {
                 .store(is_between_frames, Ordering::Relaxed);
             last = Instant::now();
         }
+    }
+
+    /// The broker has taken something that had to wait: it lives.
+    fn note_left(&self) {
+        self.life.hear();
+        self.traffic.note_left();
     }
 
     /// Resolves when nothing has come from the broker for two intervals.
@@ -250,6 +272,8 @@ struct Life {
     start: Instant,
     /// In milliseconds since the start.
     heard: AtomicU64,
+    /// When it was last told something.
+    spoke: AtomicU64,
     /// Something of it is on its way to the client, and nothing more is read.
     passing: AtomicBool,
 }
@@ -259,13 +283,31 @@ impl Life {
         Self {
             start: Instant::now(),
             heard: AtomicU64::new(0),
+            spoke: AtomicU64::new(0),
             passing: AtomicBool::new(false),
         }
     }
 
     fn hear(&self) {
-        let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.heard.store(now, Ordering::Relaxed);
+        self.heard.store(self.now(), Ordering::Relaxed);
+    }
+
+    fn speak(&self) {
+        self.spoke.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// How long nothing has gone in either direction.
+    fn idle(&self) -> Duration {
+        let (heard, spoke) = (&self.heard, &self.spoke);
+        let last = heard
+            .load(Ordering::Relaxed)
+            .max(spoke.load(Ordering::Relaxed));
+        let last = Duration::from_millis(last);
+        self.start.elapsed().saturating_sub(last)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     fn set_passing(&self, passing: bool) {

@@ -159,7 +159,8 @@ impl Runner {
     fn give_up_if_stale(&mut self) {
         let Some(channel) = &self.channel else { return };
         let oldest = channel.confirms().oldest();
-        if oldest.is_some_and(|since| since.elapsed() >= CONFIRM_TIMEOUT) {
+        let traffic = self.shared.connection.shared().traffic();
+        if oldest.is_some_and(|since| traffic.is_idle(since, CONFIRM_TIMEOUT)) {
             warn!("the broker does not confirm messages, trying another channel");
             self.replace_channel("the broker did not confirm");
         }

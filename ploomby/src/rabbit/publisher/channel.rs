@@ -7,7 +7,7 @@ use tracing::warn;
 use super::{RabbitPublishError, confirms::Confirms, unconfirmed::Unconfirmed};
 use crate::{
     message::{Properties, Routing, fit},
-    rabbit::connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, Link, OpenChannel, SharedConnection},
+    rabbit::connection::{CLOSE_TIMEOUT, Link, OpenChannel, SharedConnection},
 };
 
 /// What a content header takes beside its properties: the frame, class, weight and body size.
@@ -30,18 +30,20 @@ impl ConfirmChannel {
             frame_max,
             connection: link,
         } = connection.channel().await?;
-        let confirms = Arc::new(Confirms::default());
+        let confirms = Arc::new(Confirms::new(link.traffic().clone()));
         let lost = |error| RabbitPublishError::Lost(link.told(&error));
         channel
             .register_callback(confirms.callback(link.condition().clone()))
             .await
             .map_err(lost)?;
-        timeout(
-            ANSWER_TIMEOUT,
-            channel.confirm_select(ConfirmSelectArguments::new(false)),
-        )
-        .await?
-        .map_err(lost)?;
+        let selecting = channel.confirm_select(ConfirmSelectArguments::new(false));
+        match link.answer(selecting).await {
+            Ok(selected) => selected.map_err(lost)?,
+            Err(_) => {
+                connection.pass_over(&link).await;
+                return Err(RabbitPublishError::NoConfirms(link.patience()));
+            }
+        };
         Ok(Self {
             channel,
             _link: link,

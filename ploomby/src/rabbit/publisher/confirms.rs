@@ -2,7 +2,6 @@ use std::{
     collections::VecDeque,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Instant,
 };
 
 use amqprs::{
@@ -11,7 +10,7 @@ use amqprs::{
 };
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -22,7 +21,7 @@ use super::{
 };
 use crate::{
     message::{Addressed, Routing},
-    rabbit::guard::Condition,
+    rabbit::{guard::Condition, traffic::Traffic},
 };
 
 /// The messages of one channel that the broker has not confirmed yet.
@@ -38,6 +37,7 @@ pub(in crate::rabbit) struct Confirms {
     state: Mutex<State>,
     closed: CancellationToken,
     drained: Notify,
+    traffic: Arc<Traffic>,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +61,13 @@ struct State {
 const MOST_REFUSED: u32 = 3;
 
 impl Confirms {
+    pub(super) fn new(traffic: Arc<Traffic>) -> Self {
+        Self {
+            traffic,
+            ..Self::default()
+        }
+    }
+
     /// Whether the channel takes no message any more: RabbitMQ 3.10 refuses all that is published on it
     /// to a quorum queue whose leader was lost as the channel was opened, and takes them on another.
     pub(in crate::rabbit) fn is_refusing(&self) -> bool {
@@ -90,6 +97,7 @@ impl Confirms {
         // the wait of the broker's own begins here, however long the message waited for a connection
         message.since = Instant::now();
         let body = &mut message.addressed.message.body;
+        message.on_its_way = Some(self.traffic.send(body.len()));
         let body = match message.on_loss {
             OnLoss::Fail => mem::take(body),
             OnLoss::SendAgain | OnLoss::FailUnlessRefused => body.clone(),
@@ -207,6 +215,10 @@ impl Confirms {
             .get_or_insert_with(|| reason.to_owned())
             .clone();
         let waiting = mem::take(&mut state.waiting).into_iter().flatten();
+        let waiting = waiting.map(|mut waiting| {
+            waiting.on_its_way = None;
+            waiting
+        });
         let is_refusal = state.is_refusal;
         let (kept, lost): (VecDeque<_>, VecDeque<_>) =
             waiting.partition(|waiting| match waiting.on_loss {

@@ -1,13 +1,12 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
-    time::Instant,
 };
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::RabbitPublishError;
-use crate::message::Addressed;
+use crate::{message::Addressed, rabbit::traffic::OnItsWay};
 
 /// A message whose sender waits to hear what became of it.
 #[derive(Debug)]
@@ -19,6 +18,8 @@ pub(in crate::rabbit) struct Unconfirmed {
     /// It goes over a channel that carried no other before.
     pub(in crate::rabbit) needs_fresh_channel: bool,
     pub(super) since: Instant,
+    /// From when it was handed to a connection.
+    pub(super) on_its_way: Option<OnItsWay>,
     pub(super) returned: bool,
     /// What the channel knows it by.
     pub(super) number: u64,
@@ -64,6 +65,7 @@ impl Unconfirmed {
             call: None,
             needs_fresh_channel: false,
             since: Instant::now(),
+            on_its_way: None,
             returned: false,
             number: 0,
             identity: 0,

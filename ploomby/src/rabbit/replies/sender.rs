@@ -12,7 +12,7 @@ use crate::{
     delivery,
     message::{Addressed, Message, Routing},
     rabbit::{
-        line::{Line, LineConnection},
+        line::{LazyLine, LineConnection},
         publisher::{CONFIRM_TIMEOUT, RabbitPublishError},
         url::RabbitUrl,
     },
@@ -22,20 +22,12 @@ use crate::{
 /// broker makes of that must not reach the copies of messages, nor their acknowledgements.
 #[derive(Debug)]
 pub(in crate::rabbit) struct ReplySender {
-    known: OneLine,
+    known: LazyLine,
     /// For addresses of direct reply-to that may end the connection.
-    strangers: OneLine,
+    strangers: LazyLine,
     /// Only one stranger at a time: it ends nothing but its own reply.
     turn: AsyncMutex<()>,
     trouble: Mutex<Trouble>,
-}
-
-/// A line with a connection of its own.
-#[derive(Debug)]
-struct OneLine {
-    connection: Arc<LineConnection>,
-    /// Opened by the first reply.
-    line: Mutex<Option<Line>>,
 }
 
 /// Exchange and routing key.
@@ -88,8 +80,8 @@ impl ReplySender {
     /// The connection is opened by the first reply.
     pub(in crate::rabbit) fn new(url: RabbitUrl) -> Self {
         Self {
-            known: OneLine::new(url.clone(), "replies"),
-            strangers: OneLine::new(url, "replies to strangers"),
+            known: line(url.clone(), "replies"),
+            strangers: line(url, "replies to strangers"),
             turn: AsyncMutex::default(),
             trouble: Mutex::default(),
         }
@@ -144,10 +136,11 @@ impl ReplySender {
             message: reply,
         };
         // who waits gives up long before the timeout
-        let sent = match is_stranger {
-            true => self.strangers.publish(addressed).await,
-            false => self.known.publish(addressed).await,
+        let line = match is_stranger {
+            true => self.strangers.get(),
+            false => self.known.get(),
         };
+        let sent = line.publish_copy(addressed, CONFIRM_TIMEOUT).await;
         if is_stranger {
             match &sent {
                 Ok(()) => self.trouble().know(node),
@@ -188,35 +181,9 @@ impl ReplySender {
     }
 }
 
-impl OneLine {
-    fn new(url: RabbitUrl, purpose: &'static str) -> Self {
-        Self {
-            connection: Arc::new(LineConnection::new(url, purpose)),
-            line: Mutex::default(),
-        }
-    }
-
-    async fn publish(&self, reply: Addressed) -> Result<(), RabbitPublishError> {
-        self.line().publish_copy(reply, CONFIRM_TIMEOUT).await
-    }
-
-    async fn close(&self) {
-        let line = self.lock().take();
-        match line {
-            Some(line) => line.close().await,
-            None => self.connection.close_unless_used().await,
-        }
-    }
-
-    fn line(&self) -> Line {
-        let mut line = self.lock();
-        line.get_or_insert_with(|| Line::of(self.connection.clone()))
-            .clone()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Line>> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A line with a connection of its own.
+fn line(url: RabbitUrl, purpose: &'static str) -> LazyLine {
+    LazyLine::new(Arc::new(LineConnection::new(url, purpose)))
 }
 
 impl Trouble {

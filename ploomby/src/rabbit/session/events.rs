@@ -59,7 +59,12 @@ impl Closed {
 
     /// It may be otherwise soon, without anybody's help.
     pub(in crate::rabbit) fn is_passing(&self) -> bool {
-        self.is_home_down() || self.code == Self::INTERNAL_ERROR
+        self.is_home_down() || self.is_ill()
+    }
+
+    /// The broker failed within itself.
+    pub(in crate::rabbit) fn is_ill(&self) -> bool {
+        self.code == Self::INTERNAL_ERROR
     }
 
     /// The queue exists, but the node that holds it is down: RabbitMQ says 404 to that, too.

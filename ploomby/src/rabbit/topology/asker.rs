@@ -3,7 +3,7 @@ use tokio::time::timeout;
 
 use super::refusal::TopologyError;
 use crate::rabbit::{
-    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel, SharedConnection},
+    connection::{CLOSE_TIMEOUT, OpenChannel, SharedConnection},
     session::events::{ChannelEvents, Closed},
 };
 
@@ -32,19 +32,33 @@ impl<'a> Asker<'a> {
     pub(super) async fn declare(&mut self, declare: QueueDeclareArguments) -> Result<(), Fault> {
         // not put back where the answer does not come, or not an answer
         let (open, events) = self.channel().await?;
-        let declared = timeout(ANSWER_TIMEOUT, open.channel.queue_declare(declare))
-            .await
-            .map_err(|_| TopologyError::NoAnswer)?;
+        let link = &open.connection;
+        let asked = link.answer(open.channel.queue_declare(declare));
+        let Ok(declared) = asked.await else {
+            self.connection.pass_over(link).await;
+            return Err(TopologyError::NoAnswer(link.patience()).into());
+        };
         match declared {
             Ok(_) => {
                 self.channel = Some((open, events));
                 Ok(())
             }
-            Err(error) => Err(match events.closed() {
-                Some(closed) => Fault::Refused(closed),
-                None => Fault::Other(TopologyError::Lost(open.connection.told(&error))),
-            }),
+            Err(error) => {
+                let closed = events.closed();
+                self.connection
+                    .pass_over_if_ill(link, closed.as_ref())
+                    .await;
+                Err(match closed {
+                    Some(closed) => Fault::Refused(closed),
+                    None => Fault::Other(TopologyError::lost(link, &error)),
+                })
+            }
         }
+    }
+
+    /// The connection that it asks over.
+    pub(in crate::rabbit) fn connection(&self) -> &'a SharedConnection {
+        self.connection
     }
 
     /// A channel that may have carried questions, and carries no more.
@@ -61,7 +75,7 @@ impl<'a> Asker<'a> {
         let open = self.connection.channel().await?;
         let events = ChannelEvents::register(&open.channel)
             .await
-            .map_err(|error| TopologyError::Lost(open.connection.told(&error)))?;
+            .map_err(|error| TopologyError::lost(&open.connection, &error))?;
         Ok((open, events))
     }
 

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use thiserror::Error;
 
@@ -7,7 +7,7 @@ use crate::{
     consumer::companions::Purpose,
     message::PropertyError,
     rabbit::{
-        connection::{ANSWER_TIMEOUT, ConnectError},
+        connection::{ConnectError, Link},
         session::events::Closed,
     },
 };
@@ -37,8 +37,8 @@ pub(crate) enum TopologyError {
     Missing(String),
     #[error("the connection was lost while queues were declared: {0}")]
     Lost(String),
-    #[error("the broker did not answer within {ANSWER_TIMEOUT:?} while queues were declared")]
-    NoAnswer,
+    #[error("the broker did not answer within {0:?} while queues were declared")]
+    NoAnswer(Duration),
 }
 
 /// What the broker was asked to do with a queue.
@@ -60,15 +60,35 @@ impl TopologyError {
         }
     }
 
+    /// What was asked over a connection came to nothing, where amqprs says `error`.
+    pub(in crate::rabbit) fn lost(link: &Link, error: &amqprs::error::Error) -> Self {
+        match link.failed(error) {
+            error if error.is_hopeless() => Self::Connect(error),
+            _ => Self::Lost(link.told(error)),
+        }
+    }
+
     /// Whether the queue that was to be consumed is not there.
     pub(in crate::rabbit) fn is_missing_queue(&self) -> bool {
         matches!(self, Self::Refused { closed, .. } if closed.is_not_found())
     }
 
+    /// Whether it was the broker that did not do its part, so that another one may.
+    pub(in crate::rabbit) fn is_brokers_fault(&self) -> bool {
+        match self {
+            Self::Lost(_) | Self::NoAnswer(_) => true,
+            Self::Refused { closed, .. } => closed.is_ill(),
+            Self::Connect(_) | Self::Argument(_) | Self::Missing(_) | Self::Different { .. } => {
+                false
+            }
+        }
+    }
+
     /// Whether a later try may go better, without anybody's help.
     pub(in crate::rabbit) fn is_passing(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Lost(_) | Self::NoAnswer | Self::Missing(_) => true,
+            Self::Connect(error) => !error.is_hopeless(),
+            Self::Lost(_) | Self::NoAnswer(_) | Self::Missing(_) => true,
             Self::Refused { closed, .. } => closed.is_passing(),
             Self::Argument(_) | Self::Different { .. } => false,
         }

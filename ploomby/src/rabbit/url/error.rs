@@ -58,11 +58,13 @@ pub(super) enum Fault {
          amqp://user@host?password_file=…"
     )]
     PasswordWithoutUser,
+    #[error("`auth_mechanism=external` needs a certificate to show, with `certfile` and `keyfile`")]
+    NoCertificate,
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error(
-        "unknown parameter `{0}`, known are heartbeat, connection_name, connection_timeout and \
-         password_file, with amqps:// also cacertfile, certfile, keyfile, server_name_indication and \
+        "unknown parameter `{0}`, known are heartbeat, connection_name, connection_timeout, auth_mechanism \
+         and password_file, with amqps:// also cacertfile, certfile, keyfile, server_name_indication and \
          verify"
     )]
     Parameter(String),
