@@ -19,6 +19,7 @@ use tokio::{
 pub struct FakeBroker {
     port: u16,
     accepted: Arc<AtomicUsize>,
+    settled: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -36,6 +37,13 @@ pub enum Manner {
     },
     /// It hangs up once it has delivered its message, and it was acknowledged.
     Fickle,
+    /// In place of its answer of this number, from 0, it says that it has failed within itself.
+    Failing {
+        /// The number of the answer.
+        answer: usize,
+    },
+    /// It says that messages are ready, and delivers none.
+    Starving,
 }
 
 impl FakeBroker {
@@ -48,7 +56,9 @@ impl FakeBroker {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let accepted = Arc::new(AtomicUsize::new(0));
+        let settled = Arc::new(AtomicUsize::new(0));
         let counter = accepted.clone();
+        let settling = settled.clone();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let number = counter.fetch_add(1, Ordering::Relaxed);
@@ -57,6 +67,8 @@ impl FakeBroker {
                     manner: manner(number),
                     answers: 0,
                     number,
+                    published: 0,
+                    settled: settling.clone(),
                 };
                 tokio::spawn(conversation.run());
             }
@@ -64,6 +76,7 @@ impl FakeBroker {
         Self {
             port,
             accepted,
+            settled,
             task,
         }
     }
@@ -76,6 +89,11 @@ impl FakeBroker {
     /// How many connections there were.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// How often a message was acknowledged or given back.
+    pub fn settled(&self) -> usize {
+        self.settled.load(Ordering::Relaxed)
     }
 }
 
@@ -90,6 +108,9 @@ struct Conversation {
     manner: Manner,
     answers: usize,
     number: usize,
+    /// How many messages it was given.
+    published: u64,
+    settled: Arc<AtomicUsize>,
 }
 
 const METHOD: u8 = 1;
@@ -138,16 +159,32 @@ impl Conversation {
                     let name = arguments.get(2..).unwrap_or_default();
                     let len = usize::from(name.first().copied().unwrap_or_default());
                     let name = name.get(..=len).unwrap_or(&[0]);
-                    self.answer(answer(&[name, &[0; 8]].concat())).await?;
+                    let ready = u8::from(matches!(self.manner, Manner::Starving));
+                    let counts = [0, 0, 0, ready, 0, 0, 0, 1];
+                    self.answer(answer(&[name, &counts].concat())).await?;
                 }
                 (60 | 85, 10) => self.answer(answer(&[])).await?,
                 (60, 20) => {
                     self.answer(answer(&short(b"tag"))).await?;
-                    let deliver = self.deliver(channel);
-                    self.answer(deliver).await?;
+                    if !matches!(self.manner, Manner::Starving) {
+                        let deliver = self.deliver(channel);
+                        self.answer(deliver).await?;
+                    }
                 }
                 (60, 30) => self.answer(answer(&short(b"tag"))).await?,
-                (60, 80) if matches!(self.manner, Manner::Fickle) => return Ok(()),
+                // a message of ours, or of theirs
+                (60, 80 | 90 | 120) => {
+                    self.settled.fetch_add(1, Ordering::Relaxed);
+                    if matches!(self.manner, Manner::Fickle) {
+                        return Ok(());
+                    }
+                }
+                (60, 40) => {
+                    self.published += 1;
+                    let number = self.published.to_be_bytes();
+                    let ack = [&number[..], &[0]].concat();
+                    self.answer(method(channel, 60, 80, &ack)).await?;
+                }
                 _ => {}
             }
         }
@@ -181,6 +218,11 @@ impl Conversation {
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
                 sent
+            }
+            Manner::Failing { answer } if answer == number => {
+                let text = short(b"INTERNAL_ERROR - on purpose");
+                let close = [&541_u16.to_be_bytes()[..], &text, &[0; 4]].concat();
+                self.stream.write_all(&method(0, 10, 50, &close)).await
             }
             _ => self.stream.write_all(&truth).await,
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 pub use distance::Distance;
@@ -37,7 +37,38 @@ impl Proxy {
     ///
     /// Where the machine has no port left.
     pub async fn before(target: (String, u16)) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::behind(TcpListener::bind("127.0.0.1:0").await.unwrap(), target)
+    }
+
+    /// A slow way to the AMQP port at `target`, which takes so many bytes a second, and holds few of them. What
+    /// comes back is fast.
+    ///
+    /// # Panics
+    ///
+    /// Where the machine has no port left.
+    pub fn uplink(target: (String, u16), bytes_per_second: u32) -> Self {
+        /// In bytes.
+        const HELD: u32 = 16 << 10;
+
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(HELD).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let proxy = Self::behind(socket.listen(64).unwrap(), target);
+        proxy.rules.set_throttle(Some(bytes_per_second));
+        proxy.rules.set_throttled(Direction::ToBroker);
+        proxy
+    }
+
+    /// A proxy at an address of this machine, before the AMQP port at `target`.
+    ///
+    /// # Panics
+    ///
+    /// Where the address is taken.
+    pub async fn at(address: SocketAddr, target: (String, u16)) -> Self {
+        Self::behind(TcpListener::bind(address).await.unwrap(), target)
+    }
+
+    fn behind(listener: TcpListener, target: (String, u16)) -> Self {
         let address = listener.local_addr().unwrap();
         let rules = Arc::new(Rules::default());
         let connections = Arc::new(Connections::default());

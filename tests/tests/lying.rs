@@ -113,3 +113,42 @@ async fn whatever_a_broker_sends_at_a_reconnect_the_program_comes_back() {
         .await;
     assert_eq!(PANICS.load(Ordering::Relaxed), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_broker_sends_to_the_connection_of_copies_no_message_stays_unsettled() {
+    count_panics();
+    let rounds = stream::iter(0..300_u64).map(|seed| async move {
+        let answer = usize::try_from(seed).unwrap() % ANSWERS;
+        let broker = FakeBroker::start(move |connection| match connection {
+            0 => Manner::Honest,
+            1 | 2 => Manner::Lying { answer, seed },
+            _ => Manner::Honest,
+        })
+        .await;
+        let handlers = HandlerRegistry::new().register("work", |_: u32| async {
+            Err::<(), _>(anyhow::anyhow!("on purpose"))
+        });
+        let queue = Queue::new("q").key(KeySource::header("task_name"));
+        let url = format!(
+            "amqp://guest:guest@{}/?connection_timeout=2000",
+            broker.address()
+        );
+        let app = App::new(url).handlers(handlers).queue(queue);
+        // both connections are opened side by side: the lie may have met that of the consumer
+        let Ok(running) = app.start().await else {
+            return 0;
+        };
+        let settled = async {
+            while broker.settled() == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let is_settled = timeout(SOON, settled).await.is_ok();
+        assert!(is_settled, "seed {seed}: {} connections", broker.accepted());
+        running.shut_down().await.unwrap();
+        1
+    });
+    let started: Vec<u32> = rounds.buffer_unordered(AT_A_TIME).collect().await;
+    assert!(started.iter().sum::<u32>() > 100, "{started:?}");
+    assert_eq!(PANICS.load(Ordering::Relaxed), 0);
+}

@@ -164,7 +164,7 @@ impl Pump {
     }
 
     async fn write(&self, to: &mut OwnedWriteHalf, mut piece: &[u8]) -> std::io::Result<()> {
-        while let Some(bytes_per_second) = self.rules.throttle() {
+        while let Some(bytes_per_second) = self.rules.throttle(self.direction) {
             if piece.is_empty() {
                 return Ok(());
             }

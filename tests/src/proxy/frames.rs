@@ -19,6 +19,8 @@ impl Method {
     pub const CANCEL: Self = Self(60, 30);
     /// `connection.open`.
     pub const CONNECTION_OPEN: Self = Self(10, 40);
+    /// `connection.close`
+    pub const CONNECTION_CLOSE: Self = Self(10, 50);
     /// `channel.open`.
     pub const CHANNEL_OPEN: Self = Self(20, 10);
     /// `queue.declare`.

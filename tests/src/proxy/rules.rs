@@ -101,6 +101,8 @@ pub(super) struct Rules {
     swallowing: AtomicBool,
     /// Bytes a second; none where 0.
     throttle: AtomicU32,
+    /// Only what goes to the broker is slow.
+    throttles_one_way: AtomicBool,
     armed: Mutex<Vec<(Cut, oneshot::Sender<()>)>>,
 }
 
@@ -157,9 +159,17 @@ impl Rules {
         self.swallowing.store(swallowing, Ordering::Relaxed);
     }
 
-    pub(super) fn throttle(&self) -> Option<u32> {
+    pub(super) fn throttle(&self, direction: Direction) -> Option<u32> {
         let throttle = self.throttle.load(Ordering::Relaxed);
-        (throttle > 0).then_some(throttle)
+        let one_way = self.throttles_one_way.load(Ordering::Relaxed);
+        let is_slow = !one_way || direction == Direction::ToBroker;
+        (is_slow && throttle > 0).then_some(throttle)
+    }
+
+    /// Which direction is slow, if not both are.
+    pub(super) fn set_throttled(&self, direction: Direction) {
+        let one_way = direction == Direction::ToBroker;
+        self.throttles_one_way.store(one_way, Ordering::Relaxed);
     }
 
     pub(super) fn set_throttle(&self, bytes_per_second: Option<u32>) {

@@ -115,7 +115,12 @@ impl Site {
         fs::write(folder.join("rabbitmq-env.conf"), "")?;
         fs::write(folder.join("rabbitmq.conf"), configuration)?;
         fs::write(folder.join("advanced.config"), "[].")?;
-        fs::write(folder.join(ENABLED_PLUGINS), "[].")?;
+        // the login by certificate
+        let plugins = match configuration.contains("EXTERNAL") {
+            true => "[rabbitmq_auth_mechanism_ssl].",
+            false => "[].",
+        };
+        fs::write(folder.join(ENABLED_PLUGINS), plugins)?;
         let (port, dist_port) = (free_port()?, free_port()?);
         let environment = self.environment(name, &folder, port, dist_port);
         let exports: String = environment

@@ -6,10 +6,11 @@ mod consuming;
 mod dead_letters;
 mod distance;
 mod health;
+mod hosts;
 mod odd_messages;
 mod publisher;
 mod publishing;
-
+mod reasons;
 mod recovery;
 mod refused;
 mod replies;
@@ -17,6 +18,7 @@ mod retries;
 mod rights;
 mod rpc;
 mod shutdown;
+mod slow_lines;
 mod startup;
 mod tls;
 

@@ -11,7 +11,7 @@ async fn ctl(arguments: &[&str]) {
 }
 
 /// The URL of a user of the test's own, with the rights `configure`, `write` and `read` for these names.
-async fn user(rights: [&str; 3]) -> String {
+pub(crate) async fn user(rights: [&str; 3]) -> String {
     let user = unique_name("user");
     ctl(&["add_user", &user, "secret"]).await;
     let [configure, write, read] = rights;

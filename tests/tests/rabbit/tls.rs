@@ -1,6 +1,8 @@
 //! `amqps://`, with a RabbitMQ that lets only programs in that show a certificate.
 
 mod certificates;
+mod refusals;
+mod terminator;
 
 use std::fs;
 use std::net::TcpListener;
@@ -25,6 +27,10 @@ struct TlsRabbit {
 
 impl TlsRabbit {
     async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    async fn start_with(more: &str) -> Self {
         let certificates = Certificates::new();
         let authority = certificates.authority("authority");
         let Certificate { file, key } = certificates.signed(&authority, "broker", "localhost");
@@ -38,7 +44,8 @@ impl TlsRabbit {
              ssl_options.certfile = {}\n\
              ssl_options.keyfile = {}\n\
              ssl_options.verify = verify_peer\n\
-             ssl_options.fail_if_no_peer_cert = true\n",
+             ssl_options.fail_if_no_peer_cert = true\n\
+             {more}",
             authority.file.display(),
             file.display(),
             key.display()
@@ -241,4 +248,24 @@ async fn a_file_that_cannot_be_used_is_named_before_anything_is_connected() {
             Err(PublishError::Url(_))
         ));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_logs_in_where_the_broker_takes_it_in_the_place_of_a_password() {
+    let rabbit = TlsRabbit::start_with("auth_mechanisms.1 = EXTERNAL\n").await;
+    let client = rabbit.client();
+    // the user's name is that in the certificate, as RabbitMQ reads it
+    for command in [
+        &["add_user", "CN=client", "unused"][..],
+        &["set_permissions", "CN=client", ".*", ".*", ".*"],
+    ] {
+        let mut rabbitmqctl = rabbit.plain.rabbitmqctl().unwrap();
+        let output = rabbitmqctl.args(command).output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let url = rabbit.url("localhost", &rabbit.authority, Some(&client));
+    is_refused(&url, "`auth_mechanism=external`").await;
+    let publisher = Publisher::connect(&format!("{url}&auth_mechanism=external")).await;
+    let publisher = publisher.unwrap_or_else(|error| panic!("{error}"));
+    publisher.close().await;
 }

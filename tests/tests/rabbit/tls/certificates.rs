@@ -2,7 +2,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use ploomby_tests::unique_name;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+};
 
 /// Certificates in a folder that is removed at the end.
 pub(super) struct Certificates {
@@ -15,6 +17,9 @@ pub(super) struct Authority {
     /// Its certificate.
     pub(super) file: PathBuf,
 }
+
+/// What is special about a certificate.
+pub(super) type Change = fn(&mut CertificateParams);
 
 /// A certificate and its key.
 pub(super) struct Certificate {
@@ -43,13 +48,56 @@ impl Certificates {
 
     /// A certificate for this host.
     pub(super) fn signed(&self, authority: &Authority, name: &str, host: &str) -> Certificate {
+        self.signed_with(authority, name, host, |_| {})
+    }
+
+    pub(super) fn signed_with(
+        &self,
+        authority: &Authority,
+        name: &str,
+        host: &str,
+        change: Change,
+    ) -> Certificate {
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &authority.issuer).unwrap();
         Certificate {
             file: self.write(name, &certificate.pem()),
             key: self.write(&format!("{name}-key"), &key.serialize_pem()),
+        }
+    }
+
+    /// A certificate that signs for itself, as `openssl req -x509` makes it: one of an authority, for these names.
+    pub(super) fn self_signed(&self, name: &str, hosts: &[&str], change: Change) -> Certificate {
+        let hosts: Vec<_> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let mut params = CertificateParams::new(hosts).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name = DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "localhost");
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Certificate {
+            file: self.write(name, &certificate.pem()),
+            key: self.write(&format!("{name}-key"), &key.serialize_pem()),
+        }
+    }
+
+    /// An authority that another one has signed.
+    pub(super) fn intermediate(&self, authority: &Authority, name: &str) -> Authority {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &authority.issuer).unwrap();
+        let file = self.write(name, &certificate.pem());
+        Authority {
+            issuer: Issuer::new(params, key),
+            file,
         }
     }
 

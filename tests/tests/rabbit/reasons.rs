@@ -1,0 +1,209 @@
+//! Why a broker ends a connection, or lets none in: in its own words, in log, health and error.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ploomby::rabbit::Reconnect;
+use ploomby::{App, DeadLetters, HandlerRegistry, Publisher, Queue, Retry};
+use ploomby_tests::{Bed, Cut, DEADLINE, Direction, Method, Proxy, eventually, rabbit_with};
+use tokio::time::sleep;
+
+use crate::rights::user;
+
+/// What the threads of one runtime log, down to the least.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    fn keep(&self) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+fn nothing() -> HandlerRegistry {
+    HandlerRegistry::new().register("nothing", || async {})
+}
+
+// on one thread, of which the log is kept
+#[tokio::test]
+async fn the_reason_for_a_closed_connection_is_in_log_health_and_error() {
+    const REASON: &str = "maintenance at noon";
+
+    let log = Log::default();
+    let _kept = log.keep();
+    let rabbit = rabbit_with("").await;
+    let proxy = Proxy::before((rabbit.host().to_owned(), rabbit.port())).await;
+    // so that there is one connection, and its reason
+    let set_up = || Queue::new("q").dead_letters(DeadLetters::by_broker());
+    let app = App::new(proxy.url()).handlers(nothing());
+    let running = app.queue(set_up()).start().await.unwrap();
+    let at_once = App::new(rabbit.url()).handlers(nothing());
+    let at_once = at_once.reconnect(Reconnect::never()).queue(set_up());
+    let mut at_once = at_once.start().await.unwrap();
+    let health = running.health();
+    // so that what follows on the end does not take the place of the reason at once
+    let mute = proxy.swallow_when(Cut::behind(Direction::ToClient, Method::CONNECTION_CLOSE));
+    let mut close = rabbit.rabbitmqctl().unwrap();
+    let close = close.args(["close_all_connections", REASON]).output();
+    let watch = eventually(DEADLINE, async || health.to_string().contains(REASON));
+    let ((), output) = tokio::join!(watch, close);
+    assert!(output.unwrap().status.success());
+    drop(mute);
+
+    let error = at_once.wait().await.unwrap_err().to_string();
+    assert!(error.contains(REASON), "{error}");
+    proxy.go_on();
+    eventually(DEADLINE, async || health.is_healthy()).await;
+    running.shut_down().await.unwrap();
+    let log = log.text();
+    let told = log.lines().filter(|line| line.contains(REASON));
+    let told: Vec<_> = told
+        .filter(|line| line.contains(&proxy.address()))
+        .collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_limit_of_channels_ends_a_start_with_that_reason() {
+    let rabbit = rabbit_with("").await;
+    let mut limit = rabbit.rabbitmqctl().unwrap();
+    let limits = ["set_user_limits", "guest", r#"{"max-channels": 2}"#];
+    let output = limit.args(limits).output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let app = (0..5).fold(App::new(rabbit.url()).handlers(nothing()), |app, number| {
+        app.queue(Queue::new(format!("q{number}")))
+    });
+    let begin = Instant::now();
+    let error = app.start().await.unwrap_err().to_string();
+    for part in ["no more channels", "raise the user's limit", "NOT_ALLOWED"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(begin.elapsed() < Duration::from_secs(15));
+}
+
+// on one thread, of which the log is kept
+#[tokio::test]
+async fn a_missing_right_to_keep_what_fails_is_told_at_the_start() {
+    let log = Log::default();
+    let _kept = log.keep();
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            bed.declare(&queue, &[]).await;
+            bed.declare(&format!("{queue}_dlq"), &[]).await;
+            let url = user([".*", "", ".*"]).await;
+            let app = Bed::start_at(&url, Queue::new(&queue), nothing()).await;
+            eventually(DEADLINE, async || {
+                let log = log.text();
+                let parts = ["may not publish to queues", "ACCESS_REFUSED", "`write`"];
+                parts.iter().all(|part| log.contains(part))
+            })
+            .await;
+            assert_eq!(bed.consumer_count(&queue).await, 1);
+            app.shut_down().await.unwrap();
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_of_a_long_name_is_consumed_or_the_name_is_what_is_wrong() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            for kind in ["classic", "quorum"] {
+                let mut consumed = 0;
+                for len in [200, 215, 220, 226, 231, 236, 241, 246, 251, 252, 255] {
+                    let mut queue = bed.queue_name();
+                    queue.push_str(&"x".repeat(len - queue.len()));
+                    let set_up = Queue::new(&queue)
+                        .queue_argument("x-queue-type", kind)
+                        .retry(Retry::exponential(5));
+                    let app = App::new(bed.url()).handlers(nothing()).queue(set_up);
+                    bed.remove_later(&queue);
+                    match app.start().await {
+                        Ok(app) => {
+                            consumed += 1;
+                            app.shut_down().await.unwrap();
+                        }
+                        Err(error) => {
+                            let error = error.to_string();
+                            assert!(error.contains("1 to 255 bytes"), "{len}: {error}");
+                        }
+                    }
+                }
+                assert!(consumed >= 4, "{kind}: {consumed}");
+            }
+        })
+        .await;
+}
+
+// on one thread, of which the log is kept
+#[tokio::test]
+async fn no_line_of_the_log_and_no_error_shows_a_password() {
+    const PASSWORD: &str = "correct-horse";
+
+    let log = Log::default();
+    let _kept = log.keep();
+    let bed = Bed::rabbit().await;
+    bed.run(async |bed| {
+        let url = bed.url().parse::<url::Url>().unwrap();
+        let (host, port) = (url.host_str().unwrap(), url.port().unwrap());
+        let (proxy, _) = crate::proxied().await;
+        let mut errors = Vec::new();
+        for (user, place) in [
+            ("nobody", format!("{host}:{port}")),
+            ("guest", format!("{host}:{port}/no-such-vhost")),
+            ("guest", "127.0.0.1:1".to_owned()),
+            ("guest", "gone.invalid".to_owned()),
+            ("guest", format!("{host}:{port}?heartbeat=x")),
+            ("guest", proxy.address()),
+        ] {
+            let url = format!("amqp://{user}:{PASSWORD}@{place}");
+            let app = App::new(&url).handlers(nothing());
+            let app = app.queue(Queue::new(bed.queue_name())).start().await;
+            errors.push(app.unwrap_err());
+            let publisher = Publisher::connect(&url).await;
+            errors.push(publisher.unwrap_err().into());
+        }
+        for error in &errors {
+            let told = format!("{error} {error:?} {error:#?}");
+            assert!(!told.contains(PASSWORD), "{told}");
+        }
+        // one that gets in, and loses its connection
+        let set_up = Queue::new(bed.queue_name());
+        let app = Bed::start_at(&proxy.url(), set_up, nothing()).await;
+        proxy.cut();
+        sleep(Duration::from_millis(500)).await;
+        eventually(DEADLINE, async || app.health().is_healthy()).await;
+        app.shut_down().await.unwrap();
+    })
+    .await;
+    let log = log.text();
+    assert!(log.contains("TRACE") || log.contains("DEBUG"), "{log}");
+    assert!(!log.contains(PASSWORD), "{log}");
+    // nor that of the one who got in, as it is on the wire
+    assert!(!log.contains("guest:guest"), "{log}");
+}
