@@ -10,6 +10,7 @@ use crate::Rabbit;
 #[derive(Debug)]
 pub struct RawClient {
     stream: TcpStream,
+    version: String,
 }
 
 /// A message as it came over the wire.
@@ -40,9 +41,10 @@ impl RawClient {
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))
             .unwrap();
-        let mut client = Self { stream };
+        let version = String::new();
+        let mut client = Self { stream, version };
         client.stream.write_all(b"AMQP\x00\x00\x09\x01").unwrap();
-        client.expect([10, 10]);
+        client.version = version_in(&client.expect([10, 10]));
         let login = b"\0guest\0guest";
         let start_ok = [long(b""), short(b"PLAIN"), long(login), short(b"en_US")].concat();
         client.send_method(0, [10, 11], &start_ok);
@@ -54,6 +56,12 @@ impl RawClient {
         client.call(1, [20, 10], &short(b""));
         client.call(1, [85, 10], &[0]);
         client
+    }
+
+    /// Whether the broker is RabbitMQ 3, which keeps headers as bytes. RabbitMQ 4 takes them apart, in a time that grows
+    /// with the square of their depth.
+    pub fn is_version_3(&self) -> bool {
+        self.version.starts_with("3.")
     }
 
     /// Binds a queue to a topic exchange that each broker has, for all routing keys.
@@ -169,10 +177,11 @@ impl RawClient {
         self.stream.write_all(&frame.concat()).unwrap();
     }
 
-    fn expect(&mut self, [class, method]: [u16; 2]) {
+    fn expect(&mut self, [class, method]: [u16; 2]) -> Vec<u8> {
         let payload = self.receive(METHOD);
         let expected = [class.to_be_bytes(), method.to_be_bytes()].concat();
         assert_eq!(payload[..4], expected, "{}", payload.escape_ascii());
+        payload
     }
 
     fn receive(&mut self, kind: u8) -> Vec<u8> {
@@ -185,6 +194,17 @@ impl RawClient {
         assert_eq!(head[0], kind, "{}", payload.escape_ascii());
         payload
     }
+}
+
+/// What the broker says of itself in its first words.
+fn version_in(start: &[u8]) -> String {
+    const NAME: &[u8] = b"\x07versionS";
+
+    let mut windows = start.windows(NAME.len());
+    let at = windows.position(|window| window == NAME).unwrap() + NAME.len();
+    let len = u32::from_be_bytes(start[at..at + 4].try_into().unwrap());
+    let text = &start[at + 4..][..usize::try_from(len).unwrap()];
+    String::from_utf8(text.to_vec()).unwrap()
 }
 
 fn short(text: &[u8]) -> Vec<u8> {
