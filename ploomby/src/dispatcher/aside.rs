@@ -1,12 +1,58 @@
-use std::sync::Arc;
+//! Messages that came back: those that may be what ends the process are handled alone.
 
-use super::Dispatcher;
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+
+use super::{
+    Dispatcher,
+    background::{Held, KeptPlace, Line, Unsettled, give_back},
+};
 use crate::{
     delivery::{Delivery, DeliveryTag},
-    settle::Acknowledger,
+    handler::Route,
+    outcome::Failure,
+    settle::{Acknowledger, Decision},
 };
 
 impl Dispatcher {
+    /// Runs a handler, unless the message came back so often that it is set aside.
+    pub(super) async fn run_held<A: Acknowledger>(
+        &self,
+        held: Held,
+        route: Arc<Route>,
+        delivery: Delivery,
+        acknowledger: &A,
+    ) -> Decision {
+        if delivery.came_back() {
+            // boxed, since each message that waits would be as large
+            return Box::pin(self.run_again(held, route, delivery, acknowledger)).await;
+        }
+        self.run(&route, delivery, held).await
+    }
+
+    async fn run_again<A: Acknowledger>(
+        &self,
+        held: Held,
+        route: Arc<Route>,
+        delivery: Delivery,
+        acknowledger: &A,
+    ) -> Decision {
+        let is_ordered = route.order.is_some() || self.queue.policy.concurrency == Some(1);
+        let _outlived = Outlived(acknowledger);
+        let settling = &self.queue.settling;
+        if acknowledger.is_suspect(&delivery, is_ordered).await
+            && settling.set_aside(&delivery, acknowledger).await
+        {
+            return Decision::SetAside;
+        }
+        // it may have taken a while
+        if self.is_stopped() {
+            return give_back();
+        }
+        self.run(&route, delivery, held).await
+    }
+
     /// Moves a message to where it is handled alone, at once: it waits for no slot, since it must not come back as it
     /// is. If it cannot be moved, it is handled as any other.
     pub(crate) fn set_aside<A: Acknowledger>(
@@ -27,5 +73,76 @@ impl Dispatcher {
                 acknowledger.give_back(again).await;
             }
         });
+    }
+
+    /// Takes a message that may be what ends the process, once the queue has a place for it, and runs its handler. The
+    /// place comes first, so that a message that was taken is not held without having begun.
+    ///
+    /// Says whether there was one. It is with its handler then, or `acknowledger` was told.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before `take` is done, it takes no place; `take` decides what becomes of the message.
+    pub(crate) async fn dispatch_alone<A: Acknowledger>(
+        &self,
+        patience: Duration,
+        take: impl Future<Output = Option<(Delivery, DeliveryTag, Option<Failure>)>>,
+        acknowledger: &Arc<A>,
+    ) -> bool {
+        let entering = self.unless_stopped(timeout(patience, self.queue.room.enter(0)));
+        let Some(Ok(place)) = entering.await else {
+            return false;
+        };
+        let Some((mut delivery, tag, condemned)) = take.await else {
+            return false;
+        };
+        delivery.set_source(&self.queue.source);
+        // taken before `stop` is looked at, so that `drain` misses nothing
+        let _token = self.consumer.tasks.token();
+        if self.is_stopped() {
+            acknowledger.give_back(tag).await;
+            return true;
+        }
+        place.keep();
+        let kept = KeptPlace {
+            queue: self.queue.clone(),
+            body_len: 0,
+        };
+        let admitted = match condemned {
+            Some(failure) => Err(Decision::Result(Err(failure))),
+            None => self.queue.admit(&delivery),
+        };
+        let route = match admitted {
+            Ok(route) => route,
+            Err(decision) => {
+                let work = kept.until(std::future::ready(decision));
+                self.spawn(Unsettled::refused(&delivery, tag), work, acknowledger);
+                return true;
+            }
+        };
+        let line = Line::of(route.line_up(&delivery));
+        let job = Unsettled::of(route, &delivery, tag);
+        let (dispatcher, route, stop) = (
+            self.clone(),
+            route.clone(),
+            self.queue.settling.stop.clone(),
+        );
+        let work = async move {
+            match stop.run_until_cancelled(line.held(&route)).await {
+                Some(held) => dispatcher.run(&route, delivery, held).await,
+                None => give_back(),
+            }
+        };
+        self.spawn(job, kept.until(work), acknowledger);
+        true
+    }
+}
+
+/// Says that a message which came back did not end the process.
+struct Outlived<'a, A: Acknowledger>(&'a A);
+
+impl<A: Acknowledger> Drop for Outlived<'_, A> {
+    fn drop(&mut self) {
+        self.0.outlived();
     }
 }

@@ -12,7 +12,7 @@ use futures_util::{FutureExt, future::Either};
 use pin_project_lite::pin_project;
 use tokio::{
     sync::OwnedSemaphorePermit,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
@@ -104,105 +104,6 @@ impl Dispatcher {
         }
     }
 
-    /// Runs a handler, unless the message came back so often that it is set aside.
-    pub(super) async fn run_held<A: Acknowledger>(
-        &self,
-        held: Held,
-        route: Arc<Route>,
-        delivery: Delivery,
-        acknowledger: &A,
-    ) -> Decision {
-        if delivery.came_back() {
-            // boxed, since each message that waits would be as large
-            return Box::pin(self.run_again(held, route, delivery, acknowledger)).await;
-        }
-        self.run(&route, delivery, held).await
-    }
-
-    async fn run_again<A: Acknowledger>(
-        &self,
-        held: Held,
-        route: Arc<Route>,
-        delivery: Delivery,
-        acknowledger: &A,
-    ) -> Decision {
-        let is_ordered = route.order.is_some() || self.queue.policy.concurrency == Some(1);
-        let _outlived = Outlived(acknowledger);
-        let settling = &self.queue.settling;
-        if acknowledger.is_suspect(&delivery, is_ordered).await
-            && settling.set_aside(&delivery, acknowledger).await
-        {
-            return Decision::SetAside;
-        }
-        // it may have taken a while
-        if self.is_stopped() {
-            return give_back();
-        }
-        self.run(&route, delivery, held).await
-    }
-
-    /// Takes a message that may be what ends the process, once the queue has a place for it, and runs its handler. The
-    /// place comes first, so that a message that was taken is not held without having begun.
-    ///
-    /// Says whether there was one. It is with its handler then, or `acknowledger` was told.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before `take` is done, it takes no place; `take` decides what becomes of the message.
-    pub(crate) async fn dispatch_alone<A: Acknowledger>(
-        &self,
-        patience: Duration,
-        take: impl Future<Output = Option<(Delivery, DeliveryTag, Option<Failure>)>>,
-        acknowledger: &Arc<A>,
-    ) -> bool {
-        let entering = self.unless_stopped(timeout(patience, self.queue.room.enter(0)));
-        let Some(Ok(place)) = entering.await else {
-            return false;
-        };
-        let Some((mut delivery, tag, condemned)) = take.await else {
-            return false;
-        };
-        delivery.set_source(&self.queue.source);
-        // taken before `stop` is looked at, so that `drain` misses nothing
-        let _token = self.consumer.tasks.token();
-        if self.is_stopped() {
-            acknowledger.give_back(tag).await;
-            return true;
-        }
-        place.keep();
-        let kept = KeptPlace {
-            queue: self.queue.clone(),
-            body_len: 0,
-        };
-        let admitted = match condemned {
-            Some(failure) => Err(Decision::Result(Err(failure))),
-            None => self.queue.admit(&delivery),
-        };
-        let route = match admitted {
-            Ok(route) => route,
-            Err(decision) => {
-                let work = kept.until(std::future::ready(decision));
-                self.spawn(Unsettled::refused(&delivery, tag), work, acknowledger);
-                return true;
-            }
-        };
-        let line = Line::of(route.line_up(&delivery));
-        let job = Unsettled::of(route, &delivery, tag);
-        let (dispatcher, route, stop) = (
-            self.clone(),
-            route.clone(),
-            self.queue.settling.stop.clone(),
-        );
-        let work = async move {
-            match stop.run_until_cancelled(line.held(&route)).await {
-                Some(held) => dispatcher.run(&route, delivery, held).await,
-                None => give_back(),
-            }
-        };
-        self.spawn(job, kept.until(work), acknowledger);
-        true
-    }
-
     /// Runs a handler once the body of its message is unpacked.
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     pub(super) fn when_unpacked<H: Send + 'static>(
@@ -221,7 +122,12 @@ impl Dispatcher {
         not(any(feature = "gzip", feature = "zstd")),
         allow(clippy::unused_self, reason = "nothing is unpacked")
     )]
-    async fn run(&self, route: &Arc<Route>, delivery: Delivery, held: impl Send) -> Decision {
+    pub(super) async fn run(
+        &self,
+        route: &Arc<Route>,
+        delivery: Delivery,
+        held: impl Send,
+    ) -> Decision {
         #[cfg(any(feature = "gzip", feature = "zstd"))]
         if route.takes_payload && delivery.is_packed() {
             let Queue {
@@ -246,15 +152,6 @@ impl Dispatcher {
     }
 }
 
-/// Says that a message which came back did not end the process.
-struct Outlived<'a, A: Acknowledger>(&'a A);
-
-impl<A: Acknowledger> Drop for Outlived<'_, A> {
-    fn drop(&mut self) {
-        self.0.outlived();
-    }
-}
-
 /// Where a message stands in its lane.
 pub(super) enum Line {
     Behind(Waiting),
@@ -266,7 +163,7 @@ pub(super) enum Line {
 pub(super) type Held = (Option<Turn>, Option<OwnedSemaphorePermit>);
 
 impl Line {
-    fn of(entered: Option<Entered>) -> Self {
+    pub(super) fn of(entered: Option<Entered>) -> Self {
         match entered {
             Some(Entered::Behind(waiting)) => Self::Behind(waiting),
             Some(Entered::AtOnce(turn)) => Self::First(Some(turn)),
@@ -274,7 +171,7 @@ impl Line {
         }
     }
 
-    async fn held(self, route: &Route) -> Held {
+    pub(super) async fn held(self, route: &Route) -> Held {
         let turn = match self {
             Self::Behind(waiting) => Some(waiting.await),
             Self::First(turn) => turn,
@@ -318,7 +215,7 @@ impl Unsettled {
     }
 }
 
-fn give_back() -> Decision {
+pub(super) fn give_back() -> Decision {
     Decision::Result(Ok(Outcome::Requeue.into()))
 }
 
@@ -416,8 +313,8 @@ impl Drop for Named {
 
 /// A place among the handlers that may run at the same time, kept until it is dropped.
 pub(super) struct KeptPlace {
-    queue: Arc<Queue>,
-    body_len: usize,
+    pub(super) queue: Arc<Queue>,
+    pub(super) body_len: usize,
 }
 
 impl KeptPlace {
