@@ -268,6 +268,7 @@ impl Suspects {
             tokio::select! {
                 biased;
                 () = trial.done() => return,
+                () = trial.handled(), if alone.is_some() => alone = None,
                 () = events.ended(), if !is_cut => {
                     is_cut = true;
                     self.note_survived(trial);

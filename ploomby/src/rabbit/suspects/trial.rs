@@ -29,6 +29,7 @@ pub(super) struct Trial {
     events: ChannelEvents,
     suspects: Arc<Suspects>,
     taken: Mutex<Option<Taken>>,
+    handled: CancellationToken,
     done: CancellationToken,
 }
 
@@ -49,6 +50,7 @@ impl Trial {
             events,
             suspects,
             taken: Mutex::default(),
+            handled: CancellationToken::new(),
             done: CancellationToken::new(),
         }
     }
@@ -117,6 +119,11 @@ impl Trial {
         Some((tag, taken, survived))
     }
 
+    /// Resolves once its handler is done. What becomes of the message may take longer: its copy waits for room.
+    pub(super) async fn handled(&self) {
+        self.handled.cancelled().await;
+    }
+
     /// Resolves once the suspect is settled.
     pub(super) async fn done(&self) {
         self.done.cancelled().await;
@@ -178,6 +185,7 @@ impl Acknowledger for Trial {
     }
 
     async fn requeue(&self, tag: DeliveryTag) {
+        self.handled.cancel();
         // it would be taken again at once
         sleep(Duration::from_secs(1)).await;
         self.put_back(tag).await;
@@ -188,11 +196,13 @@ impl Acknowledger for Trial {
     }
 
     async fn retry(&self, copy: Message, delay: Duration) -> Result<(), ConsumerError> {
+        self.handled.cancel();
         let kept = self.suspects.copies.retry(copy, delay).await;
         kept.map_err(not_kept)
     }
 
     async fn dead_letter(&self, copy: Message) -> Result<(), ConsumerError> {
+        self.handled.cancel();
         let kept = self.suspects.copies.dead_letter(copy).await;
         kept.map_err(not_kept)
     }
@@ -207,6 +217,7 @@ impl Acknowledger for Trial {
         routing_key: &str,
         reply: Message,
     ) -> Result<(), ConsumerError> {
+        self.handled.cancel();
         let copies = &self.suspects.copies;
         copies
             .reply(exchange, routing_key, reply)
