@@ -155,7 +155,7 @@ impl Refusal {
                 user: url.user.clone(),
             },
             LoginError::Refused { text, .. } => Self::Refused { text },
-            error => Self::Other(error.to_string()),
+            error @ LoginError::Fault(_) => Self::Other(error.to_string()),
         }
     }
 
