@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use proc_macro2::TokenTree;
 use syn::{
-    Expr, Ident, Lit, LitStr, Token,
+    Expr, ExprMacro, ExprPath, Ident, Lit, LitStr, Path, Token,
     ext::IdentExt,
     parse::{Parse, ParseStream},
 };
@@ -14,9 +14,17 @@ mod duration;
 /// What a handler answers to, and how it is run: `("key", "other key", default, retry = 5)`.
 #[derive(Default)]
 pub(crate) struct Attr {
-    pub(crate) keys: Vec<LitStr>,
+    pub(crate) keys: Vec<Key>,
     pub(crate) default: bool,
     pub(crate) options: Vec<Opt>,
+    /// Where ploomby is found, in place of `::ploomby`.
+    pub(crate) krate: Option<Path>,
+}
+
+pub(crate) enum Key {
+    Text(LitStr),
+    /// A constant's path, or a macro such as `concat!`.
+    Constant(Expr),
 }
 
 /// `name = value`, a setter of `HandlerOptions`.
@@ -61,11 +69,11 @@ impl Parse for Attr {
     }
 }
 
-const ALLOWED: &str = "expected keys as string literals, `default`, or options: \
-                       #[handler], #[handler(\"key\")], #[handler(\"key\", \"other key\")], \
+const ALLOWED: &str = "expected keys as string literals or constants, `default`, or options: \
+                       #[handler], #[handler(\"key\")], #[handler(\"key\", OTHER_KEY)], \
                        #[handler(default)], #[handler(\"key\", retry = 5, timeout = \"10s\")]; \
                        the options are `queue`, `retry`, `timeout`, `concurrency`, `ordered_by`, \
-                       `batch_size`, `batch_wait` and `layer`";
+                       `batch_size`, `batch_wait`, `layer` and `crate`";
 
 static OPTIONS: [KnownOption; 8] = [
     KnownOption {
@@ -117,13 +125,27 @@ impl Attr {
         } else if input.peek(Lit) {
             Err(syn::Error::new_spanned(
                 input.parse::<Lit>()?,
-                "a key is a string literal, in double quotes",
+                "a key is a string literal, in double quotes, or a constant of type `&str`",
             ))
+        } else if is_constant(input) {
+            self.add_constant(input)
         } else if input.peek(Ident::peek_any) {
             self.add_word(input.call(Ident::parse_any)?, input)
         } else {
             Err(input.error(ALLOWED))
         }
+    }
+
+    fn add_constant(&mut self, input: ParseStream<'_>) -> syn::Result<()> {
+        let ahead = input.fork();
+        let is_macro = ahead.call(Path::parse_mod_style).is_ok() && ahead.peek(Token![!]);
+        let key = if is_macro {
+            Expr::Macro(input.parse::<ExprMacro>()?)
+        } else {
+            Expr::Path(input.parse::<ExprPath>()?)
+        };
+        self.keys.push(Key::Constant(key));
+        Ok(())
     }
 
     fn add_key(&mut self, key: LitStr) -> syn::Result<()> {
@@ -134,16 +156,20 @@ impl Attr {
                 "a key cannot be empty: #[handler] alone takes the function's name",
             ));
         }
-        if self.keys.iter().any(|known| known.value() == text) {
+        let is_it = |known: &Key| matches!(known, Key::Text(known) if known.value() == text);
+        if self.keys.iter().any(is_it) {
             return Err(syn::Error::new_spanned(key, "this key is named twice"));
         }
-        self.keys.push(key);
+        self.keys.push(Key::Text(key));
         Ok(())
     }
 
     fn add_word(&mut self, word: Ident, rest: ParseStream<'_>) -> syn::Result<()> {
         if word == "default" {
             return self.add_default(&word, rest);
+        }
+        if word == "crate" {
+            return self.add_crate(&word, rest);
         }
         if let Some(known) = OPTIONS.iter().find(|option| word == option.name) {
             return self.add_option(word, known, rest);
@@ -162,6 +188,18 @@ impl Attr {
             return Err(syn::Error::new_spanned(word, "`default` is named twice"));
         }
         self.default = true;
+        Ok(())
+    }
+
+    fn add_crate(&mut self, word: &Ident, rest: ParseStream<'_>) -> syn::Result<()> {
+        let error = "`crate` takes the path to ploomby: crate = my_facade::ploomby";
+        let path = rest
+            .parse::<Token![=]>()
+            .and_then(|_| rest.call(Path::parse_mod_style))
+            .map_err(|_| syn::Error::new_spanned(word, error))?;
+        if self.krate.replace(path).is_some() {
+            return Err(syn::Error::new_spanned(word, "`crate` is named twice"));
+        }
         Ok(())
     }
 
@@ -189,6 +227,21 @@ impl Attr {
         self.options.push(Opt { name, known, value });
         Ok(())
     }
+}
+
+/// A path of several segments, a name as constants have it, or a macro. A word in lower case is an option, or
+/// is meant to be one.
+fn is_constant(input: ParseStream<'_>) -> bool {
+    if input.peek(Token![::]) || input.peek(Token![<]) {
+        return true;
+    }
+    let ahead = input.fork();
+    let Ok(word) = ahead.call(Ident::parse_any) else {
+        return false;
+    };
+    let ends = ahead.is_empty() || ahead.peek(Token![,]);
+    let is_upper = word.unraw().to_string().starts_with(char::is_uppercase);
+    ahead.peek(Token![::]) || ahead.peek(Token![!]) || (ends && is_upper)
 }
 
 fn time(name: &Ident, text: &LitStr) -> syn::Result<Duration> {

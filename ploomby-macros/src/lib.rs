@@ -3,8 +3,10 @@
 //! # Layout
 //!
 //! - `attr`: what stands in the parentheses;
+//! - `function`: the signature that it stands on;
 //! - `valid`: what a function must be like to be a handler;
 //! - `expand`: the code that registers and calls it;
+//! - `passed_on`: the attributes beside it that hold for that code as well;
 //! - `error`, `span`: mistakes are reported all at once, each where it is.
 
 use proc_macro::TokenStream;
@@ -12,6 +14,8 @@ use proc_macro::TokenStream;
 mod attr;
 mod error;
 mod expand;
+mod function;
+mod passed_on;
 mod span;
 mod valid;
 
@@ -39,6 +43,7 @@ mod valid;
 /// | `#[handler]` | its own name as the key |
 /// | `#[handler("key")]` | this key |
 /// | `#[handler("key", "other key")]` | one of these keys |
+/// | `#[handler(KEY, Keys::OTHER)]` | the values of these constants, which are `&'static str`; also `concat!(…)` |
 /// | `#[handler(default)]` | a key that no other function has |
 /// | `#[handler("key", default)]` | this key, or one that no other function has |
 ///
@@ -130,9 +135,16 @@ mod valid;
 /// |---|---|---|
 /// | `()` | it is acknowledged | that it is done: `null` |
 /// | a value, any type that implements `serde::Serialize` | it is acknowledged, once the reply is sent | the value |
+/// | `Option` of a value | the same, also for `None` | the value, or `null` |
 /// | an [`Outcome`] | what the outcome says | nothing, unless it is given up |
 /// | `Ok` of one of these | the same | the same |
 /// | `Err`, of a type that converts to `anyhow::Error` | see below | the error, once no attempt follows |
+/// | `Ok(Ok(…))`, `Ok(Err(…))`, as `spawn_blocking(…).await` gives them | as of the inner `Result` | the same |
+/// | a `Result` in an `Option`, a `Box`, a list, a map, a tuple or whatever else `std` keeps a value in; three in one another | it does not compile: `?` takes it out | |
+/// | `Option<()>` | it does not compile: an `Outcome` or a `Result` says what `None` means | |
+///
+/// What a type of your own holds is a value, whatever it is: a `Result` in a field of it is sent as
+/// `serde` writes it.
 ///
 /// ```
 /// use ploomby::{ErrorReply, Outcome, handler};
@@ -204,6 +216,7 @@ mod valid;
 /// | `ordered_by` | an [`OrderBy`]: messages with the same value there run one after another, others in parallel; more than one consumer of a queue that it handles is an error at startup | as the queue says: no order |
 /// | `batch_size` | how many messages a [`Batch`] has, at most, as a number | as the queue says: 32 |
 /// | `batch_wait` | how long the first message of a [`Batch`] waits for others: `"50ms"`, or a `Duration` | as the queue says: 100 ms |
+/// | `crate` | the path to ploomby, for a crate that has it by another name, or behind a facade: see [there](#by-another-name) | `::ploomby` |
 ///
 /// They go before what the queue says, and stand in any order, each once, before or behind the keys.
 /// Beside options alone the function's name is the key. What an option cannot be, such as a queue
@@ -233,13 +246,52 @@ mod valid;
 /// ```
 ///
 /// It is registered when the program is linked, wherever it stands: in any module, private or not,
-/// also in the body of a function, and in any crate. The linker leaves out a crate of which nothing
-/// is used. Name one that has nothing but handlers once, in the program:
+/// also in the body of a function, and in any crate. `allow`, `expect`, `cfg` and what `cfg_attr` makes of them
+/// hold for what is registered as well.
+///
+/// An attribute that makes another function of it, such as `#[async_recursion]`, goes below `#[handler]`.
+///
+/// ## What is linked
+///
+/// The linker leaves out a crate of which nothing is used. Name one that has nothing but handlers once, in the
+/// program, and in each integration test and benchmark that needs its handlers:
 ///
 /// ```
 /// # extern crate self as my_handlers;
 /// use my_handlers as _;
 /// ```
+///
+/// `#![warn(unused_crate_dependencies)]` in the program's root finds a dependency that nobody names. When it
+/// starts, the program says what is registered, and from which crates: `12 handlers for 3 queues from shop,
+/// shop_billing`; at the level `debug` each function with its place. A message that no handler is for says the
+/// crates, too. Handlers of a crate that uses another version of ploomby are not among them: `cargo tree -d`
+/// shows whether there are two.
+///
+/// In a `staticlib` that a C compiler links, the linker takes what is called, and nobody calls a
+/// handler. Tell it to take all: `cc main.c -Wl,--whole-archive libshop.a -Wl,--no-whole-archive`, or `-Wl,-force_load,libshop.a`
+/// on macOS.
+///
+/// ## By another name
+///
+/// The code that is written for a function names `::ploomby`. Where that is not to be had, say where it is:
+///
+/// ```
+/// # mod facade { pub use ploomby; }
+/// use facade::ploomby::handler;
+///
+/// #[handler("create_user", crate = facade::ploomby)]
+/// async fn create_user(name: String) {}
+/// ```
+///
+/// It is needed for a renamed dependency (`crate = mq`), behind a facade with `pub use ploomby;`, and in a
+/// `macro_rules` for other crates (`#[$crate::ploomby::handler(crate = $crate::ploomby)]`). It is not needed behind a facade with
+/// `pub use ploomby::*;` that the crate names `ploomby`: in Cargo.toml by `ploomby = { package = "facade" }`, or by
+/// `extern crate facade as ploomby;` in its root.
+///
+/// ## In documentation
+///
+/// rustdoc makes one program of the doc tests of a crate, from edition 2024 on. Each has its own handlers there, so
+/// that two may have one key.
 ///
 /// # Errors
 ///
@@ -248,6 +300,9 @@ mod valid;
 /// argument that is neither a payload nor an extractor, or a second payload, where it returns
 /// something else, or where its future cannot be sent to another thread. The message says so at the
 /// spot.
+///
+/// A type that stands for a reference, such as `type Message<'a> = &'a Delivery`, is not seen to be one: write
+/// the `&` in the signature.
 ///
 /// An associated function without `self` cannot be a handler either, though the compiler's message
 /// is less clear: `const` items in this context need a name. Put the function outside of the

@@ -1,12 +1,14 @@
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{FnArg, GenericParam, ItemFn, Safety, Signature, Type, TypeReference};
+use syn::{
+    FnArg, GenericArgument, GenericParam, PathArguments, ReturnType, Safety, Signature, Type,
+    TypePath, TypeReference,
+};
 
 use crate::error::Errors;
 
 /// Checks what traits cannot say, and reports all that is wrong at once.
-pub(crate) fn check(function: &ItemFn) -> syn::Result<()> {
-    let signature = &function.sig;
+pub(crate) fn check(signature: &Signature) -> syn::Result<()> {
     let mut errors = Errors::default();
     check_qualifiers(signature, &mut errors);
     for parameter in &signature.generics.params {
@@ -21,15 +23,66 @@ pub(crate) fn check(function: &ItemFn) -> syn::Result<()> {
     for argument in &signature.inputs {
         errors.check(check_argument(argument));
     }
+    errors.check(check_output(&signature.output));
     errors.finish()
+}
+
+/// Errors that the compiler would word worse.
+fn check_output(output: &ReturnType) -> syn::Result<()> {
+    let ReturnType::Type(_, ty) = output else {
+        return Ok(());
+    };
+    let error = match bare(ty) {
+        Type::Never(_) => Some(
+            "a handler has to return, so that its message is settled: spawn what runs for ever where the program \
+             starts",
+        ),
+        Type::Path(ty) if borrows(error_of(ty)) => Some(
+            "a handler's error cannot borrow from the message, which is gone when the error is logged and kept: \
+             take what it says as `String`",
+        ),
+        _ => None,
+    };
+    error.map_or(Ok(()), |error| Err(syn::Error::new_spanned(ty, error)))
+}
+
+/// The `E` of a `Result<T, E>`.
+fn error_of(ty: &TypePath) -> Option<&Type> {
+    let result = ty
+        .path
+        .segments
+        .last()
+        .filter(|last| last.ident == "Result")?;
+    let PathArguments::AngleBracketed(arguments) = &result.arguments else {
+        return None;
+    };
+    match arguments.args.iter().nth(1)? {
+        GenericArgument::Type(error) => Some(error),
+        _ => None,
+    }
+}
+
+/// Whether it names a lifetime or a reference that may be the message's.
+fn borrows(error: Option<&Type>) -> bool {
+    let tokens = error.map(ToTokens::to_token_stream).unwrap_or_default();
+    let text = tokens.to_string();
+    let lifetimes = text.split('\'').skip(1);
+    let is_static = |rest: &str| rest.trim_start().starts_with("static");
+    let mut others = lifetimes.filter(|rest| !is_static(rest));
+    others.next().is_some() || (text.contains('&') && !text.contains("'static"))
 }
 
 fn check_qualifiers(signature: &Signature, errors: &mut Errors) {
     if signature.asyncness.is_none() {
-        errors.push(syn::Error::new_spanned(
-            signature.fn_token,
-            "a handler is an async function: write `async fn`",
-        ));
+        let mut error = "a handler is an async function: write `async fn`".to_owned();
+        // as an attribute such as `#[async_recursion]` leaves it
+        let output = signature.output.to_token_stream().to_string();
+        if output.contains("Future") {
+            error.push_str(
+                "; where an attribute above made it return a future, put that attribute below #[handler]",
+            );
+        }
+        errors.push(syn::Error::new_spanned(signature.fn_token, error));
     }
     if let Safety::Unsafe(unsafety) = &signature.safety {
         errors.push(syn::Error::new_spanned(

@@ -48,11 +48,13 @@ use crate::{
 pub use crate::{message::HeaderRejection, outcome::Rejection};
 // how the compiler tells arguments apart: nothing that a program names
 #[doc(hidden)]
-pub use self::kind::{Extractor, Free, Optional, Part, Payload, Slot, Taken, Tried};
+pub use self::kind::{
+    Borrowed, Extractor, Free, Optional, OwnedKind, Part, Payload, Slot, Taken, Tried,
+};
 
 mod batch;
 mod extension;
-mod extracting;
+pub(crate) mod extracting;
 mod header;
 mod kind;
 pub(crate) mod lent;
@@ -145,13 +147,27 @@ pub trait FromDelivery<'d>: Sized + Send {
     note = "or implement `ploomby::extract::FromDelivery` for it",
     note = "or mind what it holds: `State<T>` and `Extension<T>` take a `T` that is `Clone + Send + \
             Sync + 'static`, `Header<T>` one that is `Deserialize`, `Valid<T>` one that is \
-            `garde::Validate`, `Option<T>` and `Result<T, T::Rejection>` an extractor"
+            `garde::Validate`, `Option<T>` and `Result<T, T::Rejection>` an extractor",
+    note = "or write the `&` in the signature, where an alias stands for a reference"
 )]
 pub trait Argument<'d, Kind>: Sized {
     /// Makes the argument.
     fn extract<'a>(delivery: &'d Delivery, place: &'a mut Place<Self>) -> Extracting<'a>
     where
         'd: 'a;
+
+    /// The same, for an argument whose kind is known already.
+    fn make<'a>(
+        delivery: &'d Delivery,
+        place: &'a mut Place<Self>,
+        kind: PhantomData<fn() -> Kind>,
+    ) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        let _ = kind;
+        Self::extract(delivery, place)
+    }
 
     /// What the program has to give for it.
     fn require(

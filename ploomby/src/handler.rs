@@ -44,32 +44,20 @@ mod table;
 /// A function in the registry, and where it was written.
 #[derive(Clone)]
 pub(crate) struct Entry {
-    pub(crate) call: Call,
+    pub(crate) call: Arc<Bare>,
     pub(crate) options: Arc<HandlerOptions>,
     pub(crate) requirements: Arc<Requirements>,
     pub(crate) origin: Origin,
 }
 
-#[derive(Clone)]
-pub(crate) enum Call {
-    Linked(fn(Delivery) -> HandlerFuture),
-    ByHand(Arc<Bare>),
-}
-
 impl Entry {
     /// The handler without what is around it.
     fn service(&self) -> HandlerService {
-        HandlerService::bare(match self.call.clone() {
-            Call::Linked(call) => Arc::new(call),
-            Call::ByHand(call) => call,
-        })
+        HandlerService::bare(self.call.clone())
     }
 
     pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
-        match &self.call {
-            Call::Linked(call) => call(delivery),
-            Call::ByHand(call) => call(delivery),
-        }
+        (self.call)(delivery)
     }
 }
 

@@ -13,7 +13,8 @@ use tower::{BoxError, ServiceExt, timeout::error::Elapsed, util::BoxService};
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub use self::work::{HandlerFuture, start};
+pub use self::work::HandlerFuture;
+pub(crate) use self::work::start;
 pub(crate) use self::work::{guard, guard_one};
 use crate::{
     delivery::Delivery,

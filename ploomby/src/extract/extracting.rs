@@ -73,6 +73,42 @@ impl Future for Extracting<'_> {
     }
 }
 
+/// All arguments of a handler, one after another; the first that cannot be made ends it.
+pub struct AllExtracted<'a, const N: usize> {
+    arguments: [Extracting<'a>; N],
+    made: usize,
+}
+
+impl<'a, const N: usize> AllExtracted<'a, N> {
+    /// Of these.
+    #[inline]
+    pub fn of(arguments: [Extracting<'a>; N]) -> Self {
+        Self { arguments, made: 0 }
+    }
+}
+
+impl<const N: usize> Future for AllExtracted<'_, N> {
+    type Output = Result<(), Failure>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        for argument in &mut this.arguments[this.made..] {
+            match Pin::new(argument).poll(cx) {
+                Poll::Ready(Ok(())) => this.made += 1,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<const N: usize> fmt::Debug for AllExtracted<'_, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AllExtracted").finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Extracting<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Extracting").finish_non_exhaustive()

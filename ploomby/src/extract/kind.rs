@@ -6,6 +6,10 @@ use std::marker::PhantomData;
 #[derive(Debug)]
 pub enum Payload {}
 
+/// Arguments by reference, whose references implement `serde::Deserialize`.
+#[derive(Debug)]
+pub enum Borrowed {}
+
 /// Arguments that are parts of the delivery, and there at once.
 #[derive(Debug)]
 pub enum Part {}
@@ -21,6 +25,15 @@ pub struct Optional<Kind>(PhantomData<Kind>);
 /// `Result` of a part or an extractor.
 #[derive(Debug)]
 pub struct Tried<Kind>(PhantomData<Kind>);
+
+/// How an argument is made that a variable can own: all kinds but [`Borrowed`].
+pub trait OwnedKind {}
+
+impl OwnedKind for Payload {}
+impl OwnedKind for Part {}
+impl OwnedKind for Extractor {}
+impl<Kind> OwnedKind for Optional<Kind> {}
+impl<Kind> OwnedKind for Tried<Kind> {}
 
 /// Counts payloads at compile time: what the arguments so far leave room for.
 #[diagnostic::on_unimplemented(
@@ -50,6 +63,15 @@ impl Slot<Payload> for Free {
     type After = Taken;
 
     fn fill(self, _: PhantomData<fn() -> Payload>) -> Taken {
+        Taken
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl Slot<Borrowed> for Free {
+    type After = Taken;
+
+    fn fill(self, _: PhantomData<fn() -> Borrowed>) -> Taken {
         Taken
     }
 }

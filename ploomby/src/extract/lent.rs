@@ -4,11 +4,14 @@ use std::{
     borrow::{Borrow, Cow},
     fmt,
     marker::PhantomData,
+    path::Path,
 };
 
 use serde::Deserialize;
 
-use super::{Argument, Extracting, Payload, Place, Requirements, payload::decode};
+use super::{
+    Argument, Borrowed, Extracting, OwnedKind, Payload, Place, Requirements, payload::decode,
+};
 use crate::delivery::Delivery;
 
 /// What a handler can take as `&Self`: any argument, and what cannot be owned by a variable, such
@@ -35,6 +38,19 @@ pub trait LentArgument<'d, Kind> {
     where
         'd: 'a;
 
+    /// The same, for an argument whose kind is known already.
+    fn make<'a>(
+        delivery: &'d Delivery,
+        place: &'a mut LentPlace<Self, Self::Holder>,
+        kind: PhantomData<fn() -> Kind>,
+    ) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        let _ = kind;
+        Self::extract(delivery, place)
+    }
+
     /// What the program has to give for it.
     fn require(
         argument: PhantomData<*const Self>,
@@ -46,7 +62,7 @@ pub trait LentArgument<'d, Kind> {
 }
 
 #[diagnostic::do_not_recommend]
-impl<'d, T, Kind> LentArgument<'d, Kind> for T
+impl<'d, T, Kind: OwnedKind> LentArgument<'d, Kind> for T
 where
     T: Argument<'d, Kind>,
 {
@@ -114,6 +130,55 @@ impl<'d> LentArgument<'d, Payload> for str {
     }
 }
 
+/// A path is sent as text.
+#[diagnostic::do_not_recommend]
+impl<'d> LentArgument<'d, Payload> for Path {
+    type Holder = Text<'d>;
+
+    fn extract<'a>(
+        delivery: &'d Delivery,
+        place: &'a mut LentPlace<Path, Text<'d>>,
+    ) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        Extracting::ready(decode(delivery), &mut place.holder)
+    }
+
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Payload>,
+        requirements: &mut Requirements,
+    ) {
+        requirements.payload();
+    }
+}
+
+/// What cannot be owned by a variable and is borrowed where it lies in the message, such as
+/// `serde_json::value::RawValue`.
+#[diagnostic::do_not_recommend]
+impl<'d, T: ?Sized + 'd> LentArgument<'d, Borrowed> for T
+where
+    &'d T: Deserialize<'d>,
+{
+    type Holder = &'d T;
+
+    fn extract<'a>(delivery: &'d Delivery, place: &'a mut LentPlace<T, &'d T>) -> Extracting<'a>
+    where
+        'd: 'a,
+    {
+        Extracting::ready(decode(delivery), &mut place.holder)
+    }
+
+    fn require(
+        _: PhantomData<*const Self>,
+        _: PhantomData<fn() -> Borrowed>,
+        requirements: &mut Requirements,
+    ) {
+        requirements.payload();
+    }
+}
+
 /// Text that is borrowed from the message, unless it has escapes there.
 #[derive(Deserialize)]
 pub struct Text<'d>(#[serde(borrow)] Cow<'d, str>);
@@ -121,6 +186,12 @@ pub struct Text<'d>(#[serde(borrow)] Cow<'d, str>);
 impl Borrow<str> for Text<'_> {
     fn borrow(&self) -> &str {
         &self.0
+    }
+}
+
+impl Borrow<Path> for Text<'_> {
+    fn borrow(&self) -> &Path {
+        Path::new(&*self.0)
     }
 }
 
@@ -172,5 +243,35 @@ impl<T: ?Sized, Holder: Borrow<T>> LentPlace<T, Holder> {
 impl<T: ?Sized, Holder> fmt::Debug for LentPlace<T, Holder> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LentPlace").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "gzip"))]
+mod tests {
+    use super::*;
+
+    struct Known;
+
+    impl<'de> Deserialize<'de> for &'de Known {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            <()>::deserialize(deserializer).map(|()| &Known)
+        }
+    }
+
+    fn takes_payload<'d, T: LentArgument<'d, Kind> + ?Sized, Kind>() -> bool {
+        let mut requirements = Requirements::default();
+        T::require(PhantomData, PhantomData, &mut requirements);
+        requirements.takes_payload()
+    }
+
+    /// So its body is decompressed where that holds up nobody.
+    #[test]
+    fn whatever_is_lent_from_the_body_is_a_payload() {
+        assert!(takes_payload::<String, Payload>());
+        assert!(takes_payload::<str, Payload>());
+        assert!(takes_payload::<[u8], Payload>());
+        assert!(takes_payload::<Path, Payload>());
+        assert!(takes_payload::<Known, Borrowed>());
+        assert!(!takes_payload::<Delivery, super::super::Part>());
     }
 }

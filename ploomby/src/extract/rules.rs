@@ -26,7 +26,7 @@ impl<T: ?Sized> fmt::Debug for Rules<T> {
 }
 
 /// It has rules.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct OfPayload;
 
 /// Chosen for payloads with rules.
@@ -40,7 +40,7 @@ pub trait OfPayloadKind {
 impl<'d, T> OfPayloadKind for &Rules<T> where T: LentArgument<'d, Payload> + Validate + ?Sized {}
 
 /// Each message of a batch has rules.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct OfItems;
 
 /// Chosen for batches of payloads with rules.
@@ -54,7 +54,7 @@ pub trait OfItemsKind {
 impl<T: Validate> OfItemsKind for &Rules<Batch<T>> {}
 
 /// There is nothing to check.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Unruled;
 
 /// Chosen for all else.

@@ -2,11 +2,11 @@
 //! methods that [returned values](crate::handler::returned) are told apart by finds it, so that the
 //! compiler says what is wrong. Left alone it would ask for type annotations.
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, path::Path};
 
 use serde::Deserialize;
 
-use super::FromDelivery;
+use super::{FromDelivery, Payload};
 
 /// An argument of a handler, by the type that it is given or lent as.
 pub struct Sort<T: ?Sized>(PhantomData<fn(*const T)>);
@@ -17,6 +17,30 @@ impl<T: ?Sized> Sort<T> {
         Self(PhantomData)
     }
 }
+
+/// Which of its ways an argument is made, where only one is open: inferred.
+pub trait AnyKind {
+    /// Its kind.
+    fn __ploomby_kind<Kind>(&self) -> PhantomData<fn() -> Kind> {
+        PhantomData
+    }
+}
+
+impl<T: ?Sized> AnyKind for Sort<T> {}
+
+/// What could be borrowed where it lies is decoded, so that it may have escapes there.
+macro_rules! decoded {
+    ($(($($item:ident)?) $ty:ty),+) => {$(
+        impl<$($item)?> Sort<$ty> {
+            #[doc(hidden)]
+            pub fn __ploomby_kind(&self) -> PhantomData<fn() -> Payload> {
+                PhantomData
+            }
+        }
+    )+};
+}
+
+decoded!(() str, (T) [T], () Path);
 
 impl<T: ?Sized> fmt::Debug for Sort<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,4 @@
-use std::{future::Future, marker::PhantomData, sync::Arc};
+use std::{future::Future, marker::PhantomData, pin::pin, sync::Arc};
 
 use crate::{
     delivery::Delivery,
@@ -53,7 +53,7 @@ macro_rules! function {
                             $argument::extract(&delivery, &mut place).await?;
                             let $argument = place.take();
                         )*
-                        function($($argument),*)
+                        pin!(function($($argument),*))
                             .await
                             .into_answer(&delivery)
                             .map_err(Failure::handler)

@@ -1,7 +1,13 @@
-use std::sync::Arc;
+use std::{fmt, future::Future, sync::Arc};
 
-use super::{Call, Entry, HandlerOptions, Origin};
-use crate::{delivery::Delivery, extract::Requirements, layer::HandlerFuture};
+use super::{Entry, HandlerOptions, Origin};
+use crate::{
+    delivery::Delivery,
+    extract::Requirements,
+    layer::{Bare, start},
+    outcome::Failure,
+    reply::Answer,
+};
 
 /// What `#[handler]` leaves in the program for [`HandlerRegistry::linked`] to find.
 ///
@@ -18,12 +24,10 @@ pub struct LinkedHandler {
     pub line: u32,
     /// Says what else there is to say.
     pub describe: fn(&mut Description),
-    /// Decodes the arguments and calls the function.
-    pub call: fn(Delivery) -> HandlerFuture,
 }
 
 /// What the program learns of a handler when it starts.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Description {
     /// The name of the function's type.
     pub type_name: &'static str,
@@ -31,6 +35,7 @@ pub struct Description {
     pub options: HandlerOptions,
     /// What the arguments need from the program.
     pub requirements: Requirements,
+    call: Option<Arc<Bare>>,
 }
 
 /// One thing that a handler answers to.
@@ -44,6 +49,32 @@ pub enum LinkedKey {
 
 inventory::collect!(LinkedHandler);
 
+impl LinkedKey {
+    /// The value of a constant, looked at when the program is compiled.
+    ///
+    /// # Panics
+    ///
+    /// Where it is empty.
+    pub const fn constant(key: &'static str) -> Self {
+        assert!(
+            !key.is_empty(),
+            "a key cannot be empty: #[handler] alone takes the function's name"
+        );
+        Self::Key(key)
+    }
+}
+
+impl Description {
+    /// How the function is called: `call` decodes the arguments first.
+    pub fn run<F, W>(&mut self, call: F)
+    where
+        F: Fn(Delivery) -> W + Copy + Send + Sync + 'static,
+        W: Future<Output = Result<Answer, Failure>> + Send + 'static,
+    {
+        self.call = Some(Arc::new(move |delivery| start(delivery, call)));
+    }
+}
+
 impl LinkedHandler {
     pub(super) fn description(&self) -> Description {
         let mut description = Description::default();
@@ -54,7 +85,9 @@ impl LinkedHandler {
     pub(super) fn entry(&self) -> Entry {
         let description = self.description();
         Entry {
-            call: Call::Linked(self.call),
+            call: description
+                .call
+                .expect("the attribute says how it is called"),
             options: Arc::new(description.options),
             requirements: Arc::new(description.requirements),
             origin: Origin {
@@ -63,5 +96,41 @@ impl LinkedHandler {
                 line: self.line,
             },
         }
+    }
+
+    /// Whether rustdoc, which makes one program of many doc tests, runs another one of them now.
+    pub(super) fn is_of_another_doc_test(&self) -> bool {
+        // set by what rustdoc writes around the tests, for each of them in a process of its own
+        let running = std::env::var("RUSTDOC_DOCTEST_RUN_NB_TEST").ok();
+        running.is_some_and(|number| is_of_another(self.name, &number))
+    }
+}
+
+/// The module of a merged doc test is called `__doctest_` and its number.
+fn is_of_another(path: &str, running: &str) -> bool {
+    let mut modules = path.split("::");
+    let number = modules.find_map(|module| module.strip_prefix("__doctest_"));
+    number.is_some_and(|number| number != running)
+}
+
+impl fmt::Debug for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Description")
+            .field("type_name", &self.type_name)
+            .field("options", &self.options)
+            .field("requirements", &self.requirements)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_another;
+
+    #[test]
+    fn a_merged_doc_test_has_the_handlers_of_its_own_module() {
+        assert!(is_of_another("merged::__doctest_1::main::greet", "0"));
+        assert!(!is_of_another("merged::__doctest_1::main::greet", "1"));
+        assert!(!is_of_another("my_handlers::greet", "1"));
     }
 }

@@ -12,7 +12,7 @@ use tracing::{debug, info};
 pub use self::error::InvalidHandlers;
 use self::error::{Duplicate, Fault};
 use super::{
-    Call, Entry, HandlerFunction, HandlerOptions, Origin, QueuePolicy, Table,
+    Entry, HandlerFunction, HandlerOptions, Origin, QueuePolicy, Table,
     linked::{LinkedHandler, LinkedKey},
     routes::Index,
 };
@@ -78,7 +78,8 @@ impl HandlerRegistry {
     #[must_use]
     pub fn linked() -> Self {
         let mut registry = Self::new();
-        for linked in inventory::iter::<LinkedHandler> {
+        let handlers = inventory::iter::<LinkedHandler>.into_iter();
+        for linked in handlers.filter(|handler| !handler.is_of_another_doc_test()) {
             let entry = linked.entry();
             for key in linked.keys {
                 let key = match key {
@@ -348,7 +349,7 @@ where
     H::require(&mut requirements);
     let handler = Arc::new(handler);
     Entry {
-        call: Call::ByHand(Arc::new(move |delivery| handler.call(delivery))),
+        call: Arc::new(move |delivery| handler.call(delivery)),
         requirements: Arc::new(requirements),
         options: Arc::new(options),
         origin: Origin {

@@ -57,16 +57,33 @@ where
 }
 
 /// Calls a handler.
-pub fn start<W>(delivery: Delivery, call: impl Fn(Delivery) -> W + Send + 'static) -> HandlerFuture
+pub(crate) fn start<W>(
+    delivery: Delivery,
+    call: impl Fn(Delivery) -> W + Send + 'static,
+) -> HandlerFuture
 where
     W: Future<Output = Result<Answer, Failure>> + Send + 'static,
 {
-    let mut work = HandlerFuture(Box::pin(Calls { call, work: None }));
-    work.begin(delivery);
-    work
+    if size_of::<W>() > LARGE {
+        return HandlerFuture::begun(move |delivery| Box::pin(call(delivery)), delivery);
+    }
+    HandlerFuture::begun(call, delivery)
 }
 
+/// Where a future is so large that it is put on the heap before it is moved any further: without optimization
+/// each move is a copy on the stack.
+const LARGE: usize = 16 * 1024;
+
 impl HandlerFuture {
+    fn begun<W>(call: impl Fn(Delivery) -> W + Send + 'static, delivery: Delivery) -> Self
+    where
+        W: Future<Output = Result<Answer, Failure>> + Send + 'static,
+    {
+        let mut work = Self(Box::pin(Calls { call, work: None }));
+        work.begin(delivery);
+        work
+    }
+
     /// Calls the same handler once more. What is left of the last call is dropped.
     #[inline]
     pub(crate) fn begin(&mut self, delivery: Delivery) {

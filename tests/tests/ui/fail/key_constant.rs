@@ -1,14 +1,9 @@
-const CREATE_USER: &str = "create_user";
+const NUMBER: u32 = 1;
 
-#[ploomby::handler(CREATE_USER)]
+#[ploomby::handler(NUMBER)]
 async fn create_user() {}
 
-#[ploomby::handler(keys::CREATE_USER)]
-async fn create_group() {}
-
-#[ploomby::handler(concat!("create", "_user"))]
+#[ploomby::handler(create_role)]
 async fn create_role() {}
 
-fn main() {
-    drop(CREATE_USER);
-}
+fn main() {}

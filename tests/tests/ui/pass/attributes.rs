@@ -48,6 +48,20 @@ async fn arguments(
     assert_eq!(name, "Ada");
 }
 
+/// What comes of a condition is a condition.
+#[ploomby::handler]
+async fn conditions_of_conditions(
+    #[cfg_attr(all(), cfg(any()), allow(unused))] missing: Missing,
+    #[cfg_attr(any(), cfg(any()))] name: &str,
+    #[cfg_attr(all(), cfg_attr(all(), cfg(any())))] also_missing: Missing,
+) {
+    assert_eq!(name, "Ada");
+}
+
+#[ploomby::handler]
+#[cfg_attr(all(), cfg(any()))]
+async fn left_out_by_a_condition() {}
+
 #[ploomby::handler]
 #[tracing::instrument(skip(name))]
 async fn instrumented_below(name: &str, key: Key) -> anyhow::Result<()> {
@@ -75,6 +89,7 @@ fn main() {
         "documented",
         "left_in",
         "arguments",
+        "conditions_of_conditions",
         "instrumented_below",
         "instrumented_above",
         "deprecated_above",
@@ -83,7 +98,11 @@ fn main() {
         assert_eq!(deliver(key, r#""Ada""#), Acked, "{key}");
     }
     assert_eq!(deliver("takes_what_is_deprecated", "{}"), Acked);
-    for key in ["left_out_above", "left_out_below"] {
+    for key in [
+        "left_out_above",
+        "left_out_below",
+        "left_out_by_a_condition",
+    ] {
         assert!(matches!(deliver(key, ""), DeadLettered(_)), "{key}");
     }
 }

@@ -24,6 +24,25 @@ async fn one() {}
 #[ploomby::handler("first", "second", r"a\b", "naïve ✓")]
 async fn several() {}
 
+const CONSTANT: &str = "a constant";
+
+struct Keys;
+
+impl Keys {
+    const OTHER: &'static str = "a constant of a type";
+}
+
+mod names {
+    pub(crate) const INNER: &str = "a constant of a module";
+}
+
+#[ploomby::handler(CONSTANT, Keys::OTHER, names::INNER, "beside constants", concat!("a", " macro"))]
+async fn constants() {}
+
+/// The same key in two queues is no duplicate.
+#[ploomby::handler(<Keys>::OTHER, queue = "another", timeout = "1s")]
+async fn constant_of_another_queue() {}
+
 #[ploomby::handler(default, "known")]
 async fn the_rest(Key(key): Key) -> Result<(), std::fmt::Error> {
     if key == "known" {
@@ -44,6 +63,11 @@ fn main() {
         r"a\b",
         "naïve ✓",
         "known",
+        CONSTANT,
+        Keys::OTHER,
+        names::INNER,
+        "beside constants",
+        "a macro",
     ] {
         assert_eq!(deliver(key, ""), Acked, "{key}");
     }

@@ -127,6 +127,32 @@ async fn text(name: &str) {
     assert_eq!(name, "Ada\n");
 }
 
+/// A path may have escapes, as text does.
+#[ploomby::handler]
+async fn path(path: &std::path::Path) {
+    assert_eq!(path.file_name().expect("a name"), "Ada\n");
+}
+
+/// It is told by its name, and only its reference is a payload, as with `serde_json::value::RawValue`.
+struct Coin(u32);
+
+static PENNY: Coin = Coin(1);
+
+impl<'de> Deserialize<'de> for &'de Coin {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match <&str>::deserialize(deserializer)? {
+            "penny" => Ok(&PENNY),
+            _ => Err(serde::de::Error::custom("no such coin")),
+        }
+    }
+}
+
+#[ploomby::handler]
+async fn borrowed_where_it_lies(coin: &Coin, key: &ploomby::extract::Key) {
+    std::future::ready(()).await;
+    assert_eq!((coin.0, &*key.0), (1, "borrowed_where_it_lies"));
+}
+
 #[ploomby::handler]
 async fn slice(users: &[User]) {
     assert_eq!(users[1].name, "Bob");
@@ -165,6 +191,8 @@ fn main() {
         ("unit", "null"),
         // an escape: the text cannot be borrowed from the message
         ("text", r#""Ada\n""#),
+        ("path", r#""/home/Ada\n""#),
+        ("borrowed_where_it_lies", r#""penny""#),
         ("slice", users),
         ("borrowing_slice", r#"["Ada", "Bob"]"#),
         ("bytes", "[1, 2]"),
@@ -181,6 +209,11 @@ fn main() {
             "undecodable: field `name`: invalid type: integer `1`, expected a string",
         ),
         ("text", "undecodable: invalid type: map, expected a string"),
+        ("path", "undecodable: invalid type: map, expected a string"),
+        (
+            "borrowed_where_it_lies",
+            "undecodable: invalid type: map, expected a borrowed string",
+        ),
         (
             "slice",
             "undecodable: invalid type: map, expected a sequence",

@@ -97,7 +97,20 @@ async fn call() {}
 #[ploomby::handler]
 async fn run() {}
 
+const LARGE: usize = 600 * 1024;
+
+/// It holds so much across its wait that a few copies of it would not fit on a thread's usual stack.
+#[ploomby::handler]
+async fn deep(name: &str) {
+    let buffer = [1_u8; LARGE];
+    std::future::ready(()).await;
+    assert_eq!(buffer.len(), LARGE, "{name}");
+}
+
 fn main() {
+    let thread = std::thread::Builder::new().stack_size(2 * 1024 * 1024);
+    let deep = thread.spawn(|| deliver("deep", r#""Ada""#)).expect("a thread");
+    assert_eq!(deep.join().expect("no panic"), Acked);
     registers();
     let user = r#"{"name": "Ada"}"#;
     for (key, body) in [

@@ -56,6 +56,22 @@ async fn alias(number: &str) -> OwnResult {
     number.parse::<u8>().map(drop).map_err(|_| OwnError)
 }
 
+/// As a task gives it.
+#[ploomby::handler]
+async fn result_of_result(number: &str) -> Result<Result<u8, ParseIntError>, OwnError> {
+    Ok(number.parse())
+}
+
+#[ploomby::handler]
+async fn result_of_result_of_nothing(number: &str) -> Result<Result<(), ParseIntError>, OwnError> {
+    Ok(number.parse::<u8>().map(drop))
+}
+
+#[ploomby::handler]
+async fn optional_value(number: &str) -> Result<Option<u8>, ParseIntError> {
+    number.parse().map(Some)
+}
+
 #[ploomby::handler]
 async fn panics() {
     panic!("at the disco");
@@ -64,11 +80,14 @@ async fn panics() {
 fn main() {
     let dead = |text: &str| DeadLettered(text.to_owned());
     let not_a_digit = dead("handler-error: invalid digit found in string");
-    let cases: [(&str, Settled, Settled); 8] = [
+    let cases: [(&str, Settled, Settled); 11] = [
         ("nothing", Acked, Acked),
         ("unit", Acked, Acked),
         ("outcome", Requeued, Requeued),
         ("result", Acked, not_a_digit.clone()),
+        ("result_of_result", Acked, not_a_digit.clone()),
+        ("result_of_result_of_nothing", Acked, not_a_digit.clone()),
+        ("optional_value", Acked, not_a_digit.clone()),
         ("result_of_outcome", Requeued, not_a_digit.clone()),
         ("anyhow", Acked, not_a_digit),
         ("alias", Acked, dead("handler-error: no luck")),

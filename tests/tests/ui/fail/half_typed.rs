@@ -1,0 +1,6 @@
+#[ploomby::handler]
+async fn find(name: String) {
+    let length = name.
+}
+
+fn main() {}
