@@ -60,10 +60,12 @@ fn register(attr: &Attr, function: &Function) -> TokenStream {
         call
     };
     let called = at_name(quote!(#(#passes),*));
-    // all of it stands at the function's name, so that what is wrong with its future is said once
+    // it stands at the function's name, where what is wrong with its future is said
     let run_on_any_thread = Spans::of(name).private(&krate, &["run_on_any_thread"]);
     let call = at_name(quote!(#name #called));
-    let waiting = quote_spanned!(name.span()=> .await);
+    // an editor looks up what stands at the name: the word that waits stands at the one that makes it necessary
+    let asyncness = function.sig.asyncness.map_or(name.span(), |word| word.span);
+    let waiting = quote_spanned!(asyncness=> .await);
     let spans = match &function.sig.output {
         ReturnType::Default => Spans::of(name),
         ReturnType::Type(_, ty) => Spans::of(ty),
