@@ -98,7 +98,7 @@ fn no_line_of_the_attribute_is_counted_as_covered_or_not() {
     let options = ["-C", "instrument-coverage", "--emit=mir"];
     let of_program = ["rustc", "--quiet", "--package=shop", "--bin=shop", "--"];
     shop.cargo(&[&of_program[..], &options].concat());
-    let counted = shop.counted_lines("shop/src/main.rs");
+    let counted = Shop::counted_lines("shop/src/main.rs");
     let line = |text: &str| shop.line("shop/src/main.rs", text);
     assert!(counted.contains(&line("async fn close(")), "{counted:?}");
     let attribute = line("#[ploomby::handler");

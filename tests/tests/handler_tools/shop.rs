@@ -91,7 +91,7 @@ impl Shop {
     }
 
     /// The lines of a file whose runs the program counts.
-    pub(crate) fn counted_lines(&self, file: &str) -> BTreeSet<usize> {
+    pub(crate) fn counted_lines(file: &str) -> BTreeSet<usize> {
         let built = files(&built_in().join("target/debug/deps"));
         let mir = built.into_iter().filter(|path| {
             let name = path.file_name().and_then(|name| name.to_str());
