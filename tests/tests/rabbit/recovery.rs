@@ -403,7 +403,10 @@ async fn every_host_of_the_url_has_its_turn() {
             while handled.next_note().await != "2" {}
             eventually(DEADLINE, async || bed.ready_count(&queue).await == 0).await;
             app.shut_down().await.unwrap();
-            assert!(bed.is_empty(&queue).await);
+            // one whose acknowledgement was cut off comes back once the broker hears of the cut, which may be now
+            let left = bed.take_all(&queue).await;
+            assert!(left.len() <= 2, "{left:?}");
+            assert!(left.iter().all(|left| left.body != b"\"2\""), "{left:?}");
         })
         .await;
 }
