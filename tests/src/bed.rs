@@ -369,13 +369,14 @@ impl Bed {
             Broker::Memory(broker) => {
                 broker.delete_queue(queue);
             }
+            // what a test did to the broker may cost a channel or two
             Broker::Rabbit(control) => {
-                let channel = control.channel().await;
-                channel
-                    .queue_delete(QueueDeleteArguments::new(queue))
-                    .await
-                    .unwrap();
-                channel.close().await.unwrap();
+                eventually(DEADLINE, async || {
+                    let channel = control.channel().await;
+                    let delete = QueueDeleteArguments::new(queue);
+                    channel.queue_delete(delete).await.is_ok() && channel.close().await.is_ok()
+                })
+                .await;
             }
         }
     }
