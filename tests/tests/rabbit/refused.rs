@@ -46,7 +46,8 @@ async fn a_reply_that_the_broker_refuses_touches_its_own_message_alone() {
             let mut app = App::new(bed.url()).handlers(handlers);
             for queue in [&large, &failing, &asked] {
                 let set_up = Queue::new(queue.as_str()).key(KeySource::header(KEY));
-                app = app.queue(set_up.expose_errors());
+                // longer than a slow machine takes for a channel in the place of the one that is closed
+                app = app.queue(set_up.expose_errors().reply_within(DEADLINE));
             }
             let app = app.start().await.unwrap();
             let client = RpcClient::connect(bed.url())

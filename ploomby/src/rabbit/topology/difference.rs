@@ -39,7 +39,12 @@ impl Difference {
         // the name of the queue may say anything: the last one is not part of it
         let (_, current) = text.rsplit_once("but current is ")?;
         let shown = quoted(current).unwrap_or(current).to_owned();
-        let value = current.strip_prefix("the value ").and_then(value);
+        let value = match current.strip_prefix("the value ") {
+            Some(typed) => value(typed),
+            // RabbitMQ 4 says the type of a queue so: `received 'classic' but current is 'quorum'`
+            None if argument.starts_with("x-") => quoted(current).map(Value::from),
+            None => None,
+        };
         Some(Self {
             argument: argument.to_owned(),
             current: value,
@@ -111,6 +116,10 @@ mod tests {
         let text = "received the value 'quorum' of type 'longstr' but current is none";
         read("x-queue-type", text).accept(&mut arguments);
         assert!(arguments.is_empty());
+        let of_version_4 = "received 'classic' but current is 'quorum'";
+        read("x-queue-type", of_version_4).accept(&mut arguments);
+        assert_eq!(arguments, [("x-queue-type".to_owned(), "quorum".into())]);
+        arguments.clear();
         let text = "received none but current is the value '10' of type 'signedint'";
         read("x-max-priority", text).accept(&mut arguments);
         assert_eq!(arguments, [("x-max-priority".to_owned(), 10_i64.into())]);
