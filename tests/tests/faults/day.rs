@@ -47,7 +47,7 @@ impl Trouble {
 
 /// The broker, what is on it, and who publishes.
 struct Day {
-    rabbit: OwnRabbit,
+    rabbit: Arc<OwnRabbit>,
     proxy: Proxy,
     bed: Arc<Bed>,
     publisher: Publisher,
@@ -235,7 +235,8 @@ impl Day {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_of_alarms_rights_limits_and_deleted_queues_loses_and_condemns_nothing() {
-    let rabbit = OwnRabbit::start().await;
+    // it outlives the day, for what removes its queues
+    let rabbit = Arc::new(OwnRabbit::start().await);
     rabbit.ctl(&["add_user", "shop", "secret"]).await;
     Bed::on(&rabbit)
         .await
@@ -245,7 +246,7 @@ async fn a_day_of_alarms_rights_limits_and_deleted_queues_loses_and_condemns_not
                 publisher: Publisher::connect(bed.url()).await.unwrap(),
                 queues: std::array::from_fn(|_| bed.queue_name()),
                 bed: bed.clone(),
-                rabbit,
+                rabbit: rabbit.clone(),
                 published: AtomicU32::new(0),
                 published_there: AtomicU32::new(0),
                 ledger: Ledger::new(),
