@@ -47,7 +47,7 @@ use crate::{
     delivery::{Delivery, DeliveryTag, KeyReader, Life, LostReplies, Recycler, Replying, Source},
     handler::{Called, Entered, HandlerRegistry, Order, Origin, QueuePolicy, Route, Table},
     health::{Blocked, ConsumerHealth},
-    settle::{Acknowledger, Decision, Settling, Verdict},
+    settle::{Acknowledger, Decision, Settling, is_done},
 };
 
 mod admission;
@@ -408,18 +408,16 @@ impl Dispatcher {
             Called::Done(result) => {
                 drop(slot);
                 drop(turn);
-                match Verdict::of(&result) {
-                    Some(verdict) => {
-                        let mut telling = pin!(verdict.tell(tag, &**acknowledger));
-                        // as a rule there is nothing to wait for
-                        if poll_immediate(telling.as_mut()).await.is_none() {
-                            let _token = self.consumer.tasks.token();
-                            telling.await;
-                        }
-                        return;
+                if is_done(&result) {
+                    let mut telling = pin!(acknowledger.ack(tag));
+                    // as a rule there is nothing to wait for
+                    if poll_immediate(telling.as_mut()).await.is_none() {
+                        let _token = self.consumer.tasks.token();
+                        telling.await;
                     }
-                    None => Either::Left(ready(Decision::Result(result))),
+                    return;
                 }
+                Either::Left(ready(Decision::Result(result)))
             }
             Called::Waits(work) => Either::Right(within(deadline, holding((turn, slot), work))),
         };

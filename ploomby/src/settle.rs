@@ -83,28 +83,14 @@ pub(crate) struct Trying {
     pub(crate) most_requeues: Option<u32>,
 }
 
-/// All that the source is told of a message that nothing else has to be done for first.
-#[derive(Clone, Copy)]
-pub(crate) enum Verdict {
-    Ack,
-}
-
-impl Verdict {
-    /// None where a copy has to be kept first, or a reply sent.
-    #[inline]
-    pub(crate) fn of(result: &Result<Answer, Failure>) -> Option<Self> {
-        let answer = result.as_ref().ok().filter(|answer| !answer.has_reply())?;
-        match answer.outcome() {
-            Outcome::Ack | Outcome::Discard => Some(Self::Ack),
-            Outcome::Requeue | Outcome::DeadLetter | Outcome::Retry => None,
-        }
-    }
-
-    pub(crate) async fn tell<A: Acknowledger>(self, tag: DeliveryTag, acknowledger: &A) {
-        match self {
-            Self::Ack => acknowledger.ack(tag).await,
-        }
-    }
+/// Whether the source is told that the message is done, and nothing else: no copy has to be kept first, and no reply
+/// sent.
+#[inline]
+pub(crate) fn is_done(result: &Result<Answer, Failure>) -> bool {
+    let Ok(answer) = result else {
+        return false;
+    };
+    !answer.has_reply() && matches!(answer.outcome(), Outcome::Ack | Outcome::Discard)
 }
 
 impl Settling {
@@ -129,16 +115,15 @@ impl Settling {
             acknowledger,
         };
         match decision {
-            Decision::Result(result) => match (Verdict::of(&result), result) {
-                (Some(verdict), _) => verdict.tell(tag, acknowledger).await,
-                (None, Ok(answer)) => match (answer.outcome(), answer.into_reply()) {
+            Decision::Result(result) => match result {
+                Ok(answer) => match (answer.outcome(), answer.into_reply()) {
                     (Outcome::Requeue, _) => Box::pin(settled.requeue(tag, slot)).await,
                     (Outcome::DeadLetter, _) => settled.fail(Failure::asked_for(), tag, slot).await,
                     (Outcome::Retry, _) => settled.fail(Failure::asked_to_retry(), tag, slot).await,
                     (_, Some(reply)) => Box::pin(settled.reply(reply, tag)).await,
                     (_, None) => acknowledger.ack(tag).await,
                 },
-                (None, Err(failure)) => match answer_in(&failure, delivery) {
+                Err(failure) => match answer_in(&failure, delivery) {
                     Some(reply) => Box::pin(settled.reply(reply, tag)).await,
                     None => settled.fail(failure, tag, slot).await,
                 },
