@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use ploomby::{App, DeadLetters, HandlerRegistry, KeySource, Queue};
 use ploomby_tests::{FakeBroker, Manner, Seen, seen};
 use tokio::time::timeout;
@@ -39,6 +39,14 @@ fn count_panics() {
     });
 }
 
+/// What comes of all rounds, of which some run at a time, and in which nothing panics.
+async fn without_a_panic<T>(rounds: impl Stream<Item = impl Future<Output = T>>) -> Vec<T> {
+    count_panics();
+    let all = rounds.buffer_unordered(AT_A_TIME).collect().await;
+    assert_eq!(PANICS.load(Ordering::Relaxed), 0);
+    all
+}
+
 /// The program that is lied to.
 fn app(url: &str, seen: &'static Seen) -> App {
     let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
@@ -55,7 +63,6 @@ const ANSWERS: usize = 10;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_a_broker_sends_at_the_start_the_program_starts_or_says_what_it_was() {
-    count_panics();
     let rounds = stream::iter(0..1_000_u64).map(|seed| async move {
         let answer = usize::try_from(seed).unwrap() % ANSWERS;
         let lying = FakeBroker::start(move |_| Manner::Lying { answer, seed }).await;
@@ -77,16 +84,11 @@ async fn whatever_a_broker_sends_at_the_start_the_program_starts_or_says_what_it
             }
         }
     });
-    rounds
-        .buffer_unordered(AT_A_TIME)
-        .collect::<Vec<()>>()
-        .await;
-    assert_eq!(PANICS.load(Ordering::Relaxed), 0);
+    without_a_panic(rounds).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_a_broker_sends_at_a_reconnect_the_program_comes_back() {
-    count_panics();
     let rounds = stream::iter(0..1_000_u64).map(|seed| async move {
         let answer = usize::try_from(seed).unwrap() % ANSWERS;
         let broker = FakeBroker::start(move |connection| match connection {
@@ -107,16 +109,11 @@ async fn whatever_a_broker_sends_at_a_reconnect_the_program_comes_back() {
             .unwrap_or_else(|_| panic!("seed {seed}: {} connections", broker.accepted()));
         running.shut_down().await.unwrap();
     });
-    rounds
-        .buffer_unordered(AT_A_TIME)
-        .collect::<Vec<()>>()
-        .await;
-    assert_eq!(PANICS.load(Ordering::Relaxed), 0);
+    without_a_panic(rounds).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_a_broker_sends_to_the_connection_of_copies_no_message_stays_unsettled() {
-    count_panics();
     let rounds = stream::iter(0..300_u64).map(|seed| async move {
         let answer = usize::try_from(seed).unwrap() % ANSWERS;
         let broker = FakeBroker::start(move |connection| match connection {
@@ -148,7 +145,6 @@ async fn whatever_a_broker_sends_to_the_connection_of_copies_no_message_stays_un
         running.shut_down().await.unwrap();
         1
     });
-    let started: Vec<u32> = rounds.buffer_unordered(AT_A_TIME).collect().await;
+    let started: Vec<u32> = without_a_panic(rounds).await;
     assert!(started.iter().sum::<u32>() > 100, "{started:?}");
-    assert_eq!(PANICS.load(Ordering::Relaxed), 0);
 }
