@@ -8,6 +8,7 @@
 //! - [`Distance`]: has what goes to a broker and back take its time
 //! - [`FakeBroker`]: speaks AMQP, and lies when it is told to
 //! - [`RawClient`]: publishes and gets properties as bytes
+//! - [`Logged`]: what a thread logs
 //! - [`seen`]: what handlers note, and a test waits for
 //! - [`eventually`], [`eventually_some`]: waiting for a condition, with a deadline
 //! - [`unique_name`]: names that no other test uses
@@ -15,6 +16,7 @@
 mod bed;
 mod fake_broker;
 mod linked;
+mod logged;
 mod name;
 mod proxy;
 mod rabbit;
@@ -26,6 +28,7 @@ mod wait;
 pub use bed::{Bed, DEADLINE, KEY};
 pub use fake_broker::{FakeBroker, Manner};
 pub use linked::from_another_crate;
+pub use logged::Logged;
 pub use name::unique_name;
 pub use proxy::{Cut, Direction, Distance, Method, Proxy};
 pub use rabbit::{OwnRabbit, Rabbit, rabbit, rabbit_with};

@@ -1,29 +1,14 @@
 //! What of a message reaches the log.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use garde::Validate;
 use ploomby::extract::{Header, Protobuf, Valid};
 use ploomby::{HandlerRegistry, Message, Properties};
-use ploomby_tests::{Bed, KEY};
+use ploomby_tests::{Bed, KEY, Logged};
 use serde::{Deserialize, Serialize};
 
 const SECRET: &str = "correct horse";
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 #[derive(Deserialize)]
 struct Number {
@@ -55,12 +40,7 @@ fn quoting(password: &str, (): &()) -> garde::Result {
 // one thread, of which the log is kept
 #[tokio::test]
 async fn what_is_refused_is_not_quoted_in_the_log() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Logged::begin();
 
     let text = Text { number: SECRET };
     let password = format!(r#"{{"password": "{SECRET}"}}"#);
@@ -105,7 +85,7 @@ async fn what_is_refused_is_not_quoted_in_the_log() {
             })
             .await;
     }
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     assert_eq!(log.matches("dead-lettered").count(), 6, "{log}");
     assert!(log.contains("breaks 1 of its rules"), "{log}");
     assert!(log.contains("the header `number` does not fit"), "{log}");

@@ -14,7 +14,6 @@ mod kept;
 mod kill;
 mod ledger;
 mod load;
-mod logged;
 mod net;
 mod order;
 mod poison;

@@ -2,10 +2,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use ploomby::{Declare, HandlerRegistry, KeySource, PublishError, Publisher, Queue, Value};
-use ploomby_tests::{Bed, KEY, eventually};
+use ploomby_tests::{Bed, KEY, Logged, eventually};
 
 use crate::ledger::Ledger;
-use crate::logged::Logged;
 use crate::{LONG, shared};
 
 fn noting(ledger: &'static Ledger) -> HandlerRegistry {

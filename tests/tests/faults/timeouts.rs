@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use ploomby::{HandlerRegistry, KeySource, Queue};
-use ploomby_tests::{Bed, KEY};
+use ploomby_tests::{Bed, KEY, Logged};
 
 use crate::ledger::Ledger;
-use crate::logged::Logged;
 use crate::net::{CLASSIC, QUORUM, declared};
 use crate::{LONG, disturbed};
 

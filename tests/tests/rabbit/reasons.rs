@@ -1,46 +1,16 @@
 //! Why a broker ends a connection, or lets none in: in its own words, in log, health and error.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ploomby::rabbit::Reconnect;
 use ploomby::{App, DeadLetters, HandlerRegistry, Publisher, Queue, Retry};
-use ploomby_tests::{Bed, Cut, DEADLINE, Direction, Method, Proxy, eventually, rabbit_with};
+use ploomby_tests::{
+    Bed, Cut, DEADLINE, Direction, Logged, Method, Proxy, eventually, rabbit_with,
+};
 use tokio::time::sleep;
+use tracing::Level;
 
 use crate::rights::user;
-
-/// What the threads of one runtime log, down to the least.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn keep(&self) -> tracing::subscriber::DefaultGuard {
-        let writer = self.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
 
 fn nothing() -> HandlerRegistry {
     HandlerRegistry::new().register("nothing", || async {})
@@ -51,8 +21,7 @@ fn nothing() -> HandlerRegistry {
 async fn the_reason_for_a_closed_connection_is_in_log_health_and_error() {
     const REASON: &str = "maintenance at noon";
 
-    let log = Log::default();
-    let _kept = log.keep();
+    let (log, _kept) = Logged::down_to(Level::TRACE);
     let rabbit = rabbit_with("").await;
     let proxy = Proxy::before((rabbit.host().to_owned(), rabbit.port())).await;
     // so that there is one connection, and its reason
@@ -106,8 +75,7 @@ async fn a_limit_of_channels_ends_a_start_with_that_reason() {
 // on one thread, of which the log is kept
 #[tokio::test]
 async fn a_missing_right_to_keep_what_fails_is_told_at_the_start() {
-    let log = Log::default();
-    let _kept = log.keep();
+    let (log, _kept) = Logged::down_to(Level::TRACE);
     Bed::rabbit()
         .await
         .run(async |bed| {
@@ -165,8 +133,7 @@ async fn a_queue_of_a_long_name_is_consumed_or_the_name_is_what_is_wrong() {
 async fn no_line_of_the_log_and_no_error_shows_a_password() {
     const PASSWORD: &str = "correct-horse";
 
-    let log = Log::default();
-    let _kept = log.keep();
+    let (log, _kept) = Logged::down_to(Level::TRACE);
     let bed = Bed::rabbit().await;
     bed.run(async |bed| {
         let url = bed.url().parse::<url::Url>().unwrap();
