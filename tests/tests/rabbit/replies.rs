@@ -240,6 +240,8 @@ async fn what_cannot_be_copied_without_the_right_to_write_is_tried_again_with_it
                 .retry(Retry::fixed(3, Duration::from_millis(100)));
             let app = Bed::start_at(&url, set_up, handlers).await;
             rights("^$").await;
+            // a channel of RabbitMQ remembers what it may do until it has been idle for a second
+            sleep(Duration::from_secs(3)).await;
             for _ in 0..MESSAGES {
                 bed.send(&queue, "fail", "").await;
             }
