@@ -9,7 +9,7 @@ use ploomby::extract::{Attempt, Valid};
 use ploomby::{
     App, CallError, Codec, ErrorReply, HandlerRegistry, Queue, Retry, RpcClient, handler,
 };
-use ploomby_tests::Bed;
+use ploomby_tests::{Bed, DEADLINE};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
@@ -100,7 +100,8 @@ async fn calling(bed: Arc<Bed>, dead_letters: usize, test: impl AsyncFnOnce(&Rpc
     bed.remove_later(&format!("{queue}_retry_50ms"));
     let app = App::new(bed.url())
         .handlers(HandlerRegistry::linked())
-        .queue(Queue::new(&queue).expose_errors())
+        // a machine that is busy with other tests is no reason to drop a reply
+        .queue(Queue::new(&queue).expose_errors().reply_within(DEADLINE))
         .start()
         .await
         .unwrap();
