@@ -1,12 +1,12 @@
 //! From settings to a running program.
 
-use std::{any::TypeId, fmt, pin::pin, time::Duration};
+use std::{any::TypeId, fmt, pin::pin, sync::Arc, time::Duration};
 
 use http::Extensions;
 use tracing::{error, info, warn};
 
 pub use self::{error::Error, queue::Queue, running::Running};
-use self::{running::Consumers, signals::Signals};
+use self::{given::LazyState, running::Consumers, signals::Signals};
 use crate::{
     consumer::{
         Declare, MessageConsumerFactory, MessageConsumerRegistry, RegisterError, Registration,
@@ -15,13 +15,14 @@ use crate::{
     delivery::KeySource,
     extract::Given,
     handler::{HandlerRegistry, Queues},
-    layer::{HandlerLayer, Layers},
+    layer::Layers,
     memory::MemoryConsumerFactory,
     publisher::{BrokerUrl, Destination, Publisher},
     rabbit::{Ask, Credentials, RabbitConsumerFactory, Reconnect},
 };
 
 mod error;
+mod given;
 mod queue;
 mod running;
 mod signals;
@@ -84,6 +85,8 @@ pub struct App {
     deadline: Option<Duration>,
     reconnect: Reconnect,
     state: Extensions,
+    lazy_state: Vec<LazyState>,
+    name: Option<Arc<str>>,
     layers: Layers,
     only: Option<Vec<String>>,
     declare: Declare,
@@ -102,6 +105,8 @@ impl App {
             deadline: None,
             reconnect: Reconnect::forever(),
             state: Extensions::new(),
+            lazy_state: Vec::new(),
+            name: None,
             layers: Layers::default(),
             only: None,
             declare: Declare::default(),
@@ -187,21 +192,6 @@ impl App {
     /// [`#[handler]`](macro@crate::handler).
     pub fn handlers(mut self, handlers: HandlerRegistry) -> Self {
         self.handlers = Some(handlers);
-        self
-    }
-
-    /// Gives the handlers a value that they take as [`State`](crate::extract::State): one of each
-    /// type, of which each message gets a clone.
-    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
-        self.state.insert(state);
-        self
-    }
-
-    /// Puts a `tower::Layer` around the handlers of each queue, and around the layers that are there
-    /// already. A limit of the layer's counts for each queue; one for all together is a layer that
-    /// shares it, such as `tower::limit::GlobalConcurrencyLimitLayer`.
-    pub fn layer(mut self, layer: impl HandlerLayer) -> Self {
-        self.layers.push(layer);
         self
     }
 
@@ -307,7 +297,9 @@ impl App {
         }
         for queue in &mut self.queues {
             queue.options.declare.get_or_insert(self.declare);
+            queue.options.policy.app.clone_from(&self.name);
         }
+        self.make_state().await?;
         let destination = Destination::new(url.clone(), "publisher");
         let publisher = self.publisher_for(&handlers, destination.clone()).await?;
         let consumers = match url {
@@ -324,7 +316,7 @@ impl App {
             }
         };
         info!("started");
-        Ok(Running::new(consumers, destination, publisher))
+        Ok(Running::new(consumers, destination, publisher, self.name))
     }
 
     /// Reports all that is wrong with the handlers, before anything is connected.
@@ -334,9 +326,11 @@ impl App {
             .iter()
             .map(|queue| queue.name.as_str())
             .collect();
+        let lazy = self.lazy_state.iter().map(LazyState::type_id);
+        let promised: Vec<_> = lazy.chain([TypeId::of::<Publisher>()]).collect();
         let given = Given {
             state: &self.state,
-            promised: Some(TypeId::of::<Publisher>()),
+            promised: &promised,
         };
         handlers
             .check_for(Queues::All(&queues), Some(given))
@@ -354,6 +348,7 @@ impl App {
             return Ok(None);
         }
         let publisher = Publisher::to_destination(destination).await?;
+        let publisher = publisher.of_app(self.name.clone());
         self.state.insert(publisher.clone());
         Ok(Some(publisher))
     }

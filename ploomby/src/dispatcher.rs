@@ -47,6 +47,7 @@ use crate::{
     delivery::{Delivery, DeliveryTag, KeyReader, Life, LostReplies, Recycler, Replying, Source},
     handler::{Called, Entered, HandlerRegistry, Order, Origin, QueuePolicy, Route, Table},
     health::{Blocked, ConsumerHealth},
+    layer::watch_panics,
     settle::{Acknowledger, Decision, Settling, is_done},
 };
 
@@ -111,6 +112,7 @@ impl Dispatcher {
         policy: QueuePolicy,
         state: Arc<Extensions>,
     ) -> Self {
+        watch_panics();
         let stop = CancellationToken::new();
         let lost = Arc::<LostReplies>::default();
         let handlers = handlers.table(queue, &policy, &stop);
@@ -139,6 +141,7 @@ impl Dispatcher {
                 memory: crate::delivery::Memory::of(policy.max_in_flight_bytes),
                 settling: Settling {
                     dead_lettering: policy.dead_lettering,
+                    app: policy.app.clone(),
                     stop,
                     ..Settling::default()
                 },

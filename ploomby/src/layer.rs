@@ -13,6 +13,7 @@ use tower::{BoxError, ServiceExt, timeout::error::Elapsed, util::BoxService};
 use tower_layer::Layer;
 use tower_service::Service;
 
+pub(crate) use self::panics::watch as watch_panics;
 pub use self::work::HandlerFuture;
 pub(crate) use self::work::start;
 pub(crate) use self::work::{guard, guard_one};
@@ -22,6 +23,7 @@ use crate::{
     reply::Answer,
 };
 
+mod panics;
 mod work;
 
 /// A `tower::Layer` that can be put around handlers. It is implemented for all that can.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 pub(crate) use self::{
     addressed::{Addressed, Routing},
     fit::{NoRoom, fit},
+    new_id::{milliseconds_since_1970, new_id},
 };
 pub use self::{
     decode::HeaderRejection,
@@ -21,6 +22,7 @@ pub(crate) mod fields;
 mod fit;
 pub(crate) mod header_names;
 mod headers;
+mod new_id;
 pub(crate) mod properties;
 pub(crate) mod raw_text;
 pub(crate) mod value;

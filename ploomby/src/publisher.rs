@@ -191,6 +191,12 @@ impl Publisher {
         })
     }
 
+    /// Says which program sends.
+    pub(crate) fn of_app(mut self, app: Option<Arc<str>>) -> Self {
+        Arc::make_mut(&mut self.settings).app = app;
+        self
+    }
+
     /// How it writes messages.
     pub(crate) fn settings(&self) -> Arc<Settings> {
         self.settings.clone()

@@ -63,9 +63,14 @@ pub(crate) struct Settling {
     pub(crate) pause: RequeuePause,
     pub(crate) copies: Arc<Copies>,
     pub(crate) log: FailureLog,
+    /// Name and version of the program, which dead letters tell.
+    pub(crate) app: Option<Arc<str>>,
     /// Shutdown has begun: it cuts the pause short.
     pub(crate) stop: CancellationToken,
 }
+
+/// In place of the name of a handler, where there is none.
+pub(crate) const NO_HANDLER: &str = "(no handler)";
 
 /// What becomes of a delivery.
 pub(crate) enum Decision {
@@ -273,7 +278,12 @@ impl<A: Acknowledger> Settled<'_, A> {
             acknowledger.reject(tag).await;
             self.tell(&failure).await;
         } else {
-            let copy = copy::dead_letter(delivery, &failure);
+            let copy = copy::dead_letter(
+                delivery,
+                &failure,
+                (self.handler != NO_HANDLER).then_some(self.handler),
+                self.settling.app.as_deref(),
+            );
             let keep = |copy| acknowledger.dead_letter(copy);
             // there is nowhere else for it to go
             match self.keep_at_last(copy, keep, |_| false, &mut slot).await {

@@ -31,6 +31,9 @@ pub enum Error {
     /// The publisher that a handler takes could not connect.
     #[error("cannot connect the publisher that a handler takes: {0}")]
     Publisher(PublishError),
+    /// The state that [`App::state_with`](crate::App::state_with) makes could not be made.
+    #[error("cannot make the state that handlers take: {0}")]
+    State(Box<dyn std::error::Error + Send + Sync>),
     /// Consuming ended.
     #[error(transparent)]
     Run(#[from] RunError),

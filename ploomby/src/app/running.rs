@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use tokio::sync::OnceCell;
 use tracing::{error, info};
@@ -22,6 +22,8 @@ pub struct Running {
     destination: Destination,
     /// What its handlers send with, or the program does.
     publisher: OnceCell<Publisher>,
+    /// Name and version of the program.
+    name: Option<Arc<str>>,
 }
 
 pub(super) enum Consumers {
@@ -34,11 +36,13 @@ impl Running {
         consumers: Consumers,
         destination: Destination,
         publisher: Option<Publisher>,
+        name: Option<Arc<str>>,
     ) -> Self {
         Self {
             consumers,
             destination,
             publisher: OnceCell::new_with(publisher),
+            name,
         }
     }
 
@@ -49,7 +53,10 @@ impl Running {
     ///
     /// A broker that is not there or does not let the program in.
     pub async fn publisher(&self) -> Result<Publisher, PublishError> {
-        let connect = || Publisher::to_destination(self.destination.clone());
+        let connect = async || {
+            let publisher = Publisher::to_destination(self.destination.clone()).await?;
+            Ok::<_, PublishError>(publisher.of_app(self.name.clone()))
+        };
         Ok(self.publisher.get_or_try_init(connect).await?.clone())
     }
 

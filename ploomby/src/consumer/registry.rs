@@ -191,7 +191,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             Queues::Some(&[listen_for]),
             Some(Given {
                 state: &self.state,
-                promised: None,
+                promised: &[],
             }),
         )?;
         if consumers_count == 0 {

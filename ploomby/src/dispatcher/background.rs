@@ -24,7 +24,7 @@ use crate::{
     layer::{HandlerFuture, guard},
     outcome::{Failure, Outcome},
     reply::Answer,
-    settle::{Acknowledger, Decision, Trying},
+    settle::{Acknowledger, Decision, NO_HANDLER, Trying},
 };
 
 impl Dispatcher {
@@ -206,7 +206,7 @@ impl Unsettled {
 
     pub(super) fn refused(delivery: &Delivery, tag: DeliveryTag) -> Self {
         Self {
-            handler: "(no handler)",
+            handler: NO_HANDLER,
             number: HandlerNumber::NONE,
             trying: Arc::default(),
             delivery: delivery.clone(),

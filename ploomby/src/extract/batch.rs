@@ -135,7 +135,7 @@ impl<T> BatchItem<T> {
 
     /// The message failed: it is tried again or dead-lettered with this error.
     pub fn fail(self, error: impl Into<anyhow::Error>) {
-        self.become_of(Err(Failure::handler(error.into())));
+        self.become_of(Err(Failure::of(error)));
     }
 
     /// Says what becomes of the message.

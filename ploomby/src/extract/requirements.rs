@@ -32,8 +32,8 @@ struct StateType {
 #[derive(Clone, Copy)]
 pub(crate) struct Given<'a> {
     pub(crate) state: &'a Extensions,
-    /// A type of state that it will give as well, such as a publisher that is not connected yet.
-    pub(crate) promised: Option<TypeId>,
+    /// The types of state that it will give as well, such as a publisher that is not connected yet.
+    pub(crate) promised: &'a [TypeId],
 }
 
 impl Requirements {
@@ -93,8 +93,9 @@ impl Requirements {
 
     /// The types of state that are not given, each once.
     pub(crate) fn missing(&self, given: Given<'_>) -> Vec<&'static str> {
-        let is_given =
-            |state: &&StateType| (state.is_given)(given.state) || given.promised == Some(state.id);
+        let is_given = |state: &&StateType| {
+            (state.is_given)(given.state) || given.promised.contains(&state.id)
+        };
         let missing = self.states.iter().filter(|state| !is_given(state));
         let mut names: Vec<_> = missing.map(|state| state.name).collect();
         names.sort_unstable();

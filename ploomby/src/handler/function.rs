@@ -4,7 +4,6 @@ use crate::{
     delivery::Delivery,
     extract::{Argument, Free, Place, Requirements, Slot},
     layer::{HandlerFuture, start},
-    outcome::Failure,
     reply::IntoOutcome,
 };
 
@@ -56,7 +55,6 @@ macro_rules! function {
                         pin!(function($($argument),*))
                             .await
                             .into_answer(&delivery)
-                            .map_err(Failure::handler)
                     }
                 })
             }

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 
@@ -252,6 +252,8 @@ pub struct QueuePolicy {
     pub(crate) returns: Returns,
     /// Where its messages are kept that cannot be handled, if it is not the queue's name with `_dlq`.
     pub(crate) dead_letter_queue: Option<String>,
+    /// Name and version of the program, which dead letters tell.
+    pub(crate) app: Option<Arc<str>>,
 }
 
 /// How often a handler may give a message back.

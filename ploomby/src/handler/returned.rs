@@ -36,7 +36,7 @@ pub trait ReturnedError {
 #[diagnostic::do_not_recommend]
 impl<E: Into<anyhow::Error>> ReturnedError for E {
     fn into_failure(self) -> Failure {
-        Failure::handler(self.into())
+        Failure::of(self)
     }
 }
 
@@ -56,7 +56,7 @@ pub trait ReturnedValue {
 #[diagnostic::do_not_recommend]
 impl<T: Serialize> ReturnedValue for T {
     fn into_reply(self, delivery: &Delivery) -> Result<Answer, Failure> {
-        Reply(self).into_answer(delivery).map_err(Failure::handler)
+        Reply(self).into_answer(delivery)
     }
 }
 
@@ -144,7 +144,7 @@ impl<T: IntoOutcome> Return<Decides> for T {
         returned: Returned<T>,
         delivery: &Delivery,
     ) -> Result<Answer, Failure> {
-        returned.0.into_answer(delivery).map_err(Failure::handler)
+        returned.0.into_answer(delivery)
     }
 }
 

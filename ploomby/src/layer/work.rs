@@ -10,6 +10,7 @@ use std::{
 use futures_util::FutureExt;
 use pin_project_lite::pin_project;
 
+use super::panics;
 use crate::{
     delivery::Delivery,
     outcome::{Failure, Reason},
@@ -125,12 +126,10 @@ pub(crate) async fn guard(
 
 #[cold]
 fn panicked(panic: &(dyn Any + Send)) -> Failure {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "the handler panicked with a value that is not text".to_owned());
-    Failure::new(Reason::Panic, text)
+    let words = panics::words(panic);
+    let text = words.unwrap_or("the handler panicked with a value that is not text");
+    let location = panics::location(words.unwrap_or_default());
+    Failure::new(Reason::Panic, text.to_owned()).at(location)
 }
 
 impl fmt::Debug for HandlerFuture {

@@ -18,7 +18,7 @@ pub(crate) fn fit(properties: Properties, room: usize) -> Result<Properties, NoR
     };
     let keeps: [&dyn Fn(&str) -> bool; 3] = [
         &|name| name != headers::ERROR,
-        &|name| !is_ours(name) || name == headers::REASON,
+        &|name| !is_ours(name) || [headers::REASON, headers::DEAD_LETTER_ID].contains(&name),
         &|name| !is_ours(name),
     ];
     let keep_user_id = properties.user_id().is_some();

@@ -14,6 +14,18 @@ pub(crate) const QUEUE: &str = "ploomby-queue";
 pub(crate) const ATTEMPTS: &str = "ploomby-attempts";
 /// When it failed, a timestamp.
 pub(crate) const FAILED_AT: &str = "ploomby-failed-at";
+/// Names the dead letter, in every tool: a UUID of version 7.
+pub(crate) const DEAD_LETTER_ID: &str = "ploomby-dead-letter-id";
+/// The type of the error, where it is known.
+pub(crate) const ERROR_TYPE: &str = "ploomby-error-type";
+/// The path of the handler, where there was one.
+pub(crate) const HANDLER: &str = "ploomby-handler";
+/// Where a handler panicked, `file:line`.
+pub(crate) const LOCATION: &str = "ploomby-location";
+/// Name and version of the program: of a dead letter the one that failed, else the one that sent the message.
+pub(crate) const APP: &str = "ploomby-app";
+/// When the message was sent, in milliseconds since 1970.
+pub(crate) const SENT_AT: &str = "ploomby-sent-at";
 /// Which attempt the message waits for, on its way through a retry queue.
 pub(crate) const ATTEMPT: &str = "ploomby-attempt";
 /// How often a handler gave the message back.
@@ -38,7 +50,19 @@ pub(crate) const OF_SUSPECTS: [&str; 2] = [SUSPECT, CRASHES];
 /// retry queue has one of them.
 pub(crate) const COUNTS: [&str; 2] = [ATTEMPT, REDELIVERIES];
 /// What tells of a failure, and is no part of the message.
-pub(crate) const OF_FAILURES: [&str; 6] = [REASON, ERROR, KEY, QUEUE, ATTEMPTS, FAILED_AT];
+pub(crate) const OF_FAILURES: [&str; 11] = [
+    REASON,
+    ERROR,
+    KEY,
+    QUEUE,
+    ATTEMPTS,
+    FAILED_AT,
+    DEAD_LETTER_ID,
+    ERROR_TYPE,
+    HANDLER,
+    LOCATION,
+    APP,
+];
 /// What all of them start with. Before `CC` and `BCC` it sets them aside: RabbitMQ would send
 /// the copy to the queues named there, too.
 pub(crate) const PREFIX: &str = "ploomby-";

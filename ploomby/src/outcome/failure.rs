@@ -1,4 +1,4 @@
-use std::{fmt, ops::Deref, sync::Arc, time::Duration};
+use std::{any::type_name, fmt, ops::Deref, sync::Arc, time::Duration};
 
 use super::{ErrorReply, Outcome, Permanent, Reason, Rejection};
 
@@ -19,6 +19,10 @@ pub struct Details {
     log: Option<String>,
     /// The handler's error, for its retry policy to look at. Messages of a batch share it.
     error: Option<Arc<anyhow::Error>>,
+    /// The type of that error, where it has a name of its own.
+    pub(crate) error_type: Option<&'static str>,
+    /// Where it panicked, `file:line`.
+    pub(crate) location: Option<String>,
     /// The fields of the payload that are at fault.
     fields: Vec<(String, String)>,
     /// What the error says itself.
@@ -40,6 +44,8 @@ impl Failure {
             text,
             log: None,
             error: None,
+            error_type: None,
+            location: None,
             fields: Vec::new(),
             outcome: None,
         }))
@@ -58,6 +64,20 @@ impl Failure {
     /// The handler's own error.
     pub(crate) fn handler(error: anyhow::Error) -> Self {
         Self::from_error(Reason::HandlerError, error)
+    }
+
+    /// The same, where its type is known.
+    pub(crate) fn of<E: Into<anyhow::Error>>(error: E) -> Self {
+        let mut failure = Self::handler(error.into());
+        let error_type = type_name::<E>();
+        failure.0.error_type = (error_type != type_name::<anyhow::Error>()).then_some(error_type);
+        failure
+    }
+
+    /// Says where it panicked.
+    pub(crate) fn at(mut self, location: Option<String>) -> Self {
+        self.0.location = location;
+        self
     }
 
     /// An error with all its causes.

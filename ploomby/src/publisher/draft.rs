@@ -1,8 +1,4 @@
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -16,7 +12,8 @@ use crate::{
     delivery::{self, KeySource},
     handler::NoKey,
     message::{
-        Addressed, Message, Properties, PropertyError, Routing, Value, properties::check_short,
+        Addressed, Message, Properties, PropertyError, Routing, Value, header_names as headers,
+        milliseconds_since_1970, new_id, properties::check_short,
     },
     settle::whole_milliseconds,
 };
@@ -117,6 +114,8 @@ pub(crate) use draft_setters;
 pub(crate) struct Settings {
     pub(crate) key: KeySource,
     pub(crate) codec: Codec,
+    /// Name and version of the program.
+    pub(crate) app: Option<Arc<str>>,
 }
 
 impl Default for Settings {
@@ -124,6 +123,7 @@ impl Default for Settings {
         Self {
             key: KeySource::MessageType,
             codec: Codec::default(),
+            app: None,
         }
     }
 }
@@ -143,6 +143,8 @@ pub(crate) struct Draft {
     properties: Option<Properties>,
     body: Bytes,
     delay: Option<Duration>,
+    /// It is sent as it is, and nothing is added.
+    is_verbatim: bool,
     fault: Option<PublishError>,
 }
 
@@ -177,6 +179,7 @@ impl Draft {
             properties: Some(Properties::new()),
             body: Bytes::new(),
             delay: None,
+            is_verbatim: false,
             fault: None,
         }
     }
@@ -207,6 +210,7 @@ impl Draft {
     pub(crate) fn set_message(&mut self, message: Message) {
         let (properties, body) = message.into_parts();
         self.set_properties(properties);
+        self.is_verbatim = false;
         self.body = body;
         self.content_type = None;
     }
@@ -214,6 +218,7 @@ impl Draft {
     pub(crate) fn set_verbatim(&mut self, message: Message) {
         let (properties, body) = message.into_parts();
         self.properties = Some(properties.chosen());
+        self.is_verbatim = true;
         self.body = body;
         self.content_type = None;
     }
@@ -290,6 +295,7 @@ impl Draft {
                 properties.with_message_id(new_id().hyphenated().encode_lower(&mut text))
             }
         });
+        self.stamp();
         match self.fault {
             Some(fault) => Err(fault),
             None => Ok(Addressed {
@@ -301,6 +307,18 @@ impl Draft {
                     body: self.body,
                 },
             }),
+        }
+    }
+
+    /// Says when the message is sent, and by which program.
+    fn stamp(&mut self) {
+        if self.is_verbatim {
+            return;
+        }
+        let sent_at = i64::try_from(milliseconds_since_1970()).unwrap_or(i64::MAX);
+        self.set_header(headers::SENT_AT, Value::I64(sent_at));
+        if let Some(app) = self.settings.app.clone() {
+            self.set_header(headers::APP, (&*app).into());
         }
     }
 
@@ -356,17 +374,6 @@ impl Draft {
 /// RabbitMQ answers it with an internal error, and all that is under way would be lost or sent again.
 const NO_ADDRESS: &str = "it is for a name of `amq.rabbitmq.reply-to` that RabbitMQ never made, and would close the \
                           connection";
-
-/// A UUID of version 7: unique by its random bits among those of the same millisecond.
-fn new_id() -> Uuid {
-    let since_1970 = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let milliseconds = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
-    let mut random = [0; 10];
-    fastrand::fill(&mut random);
-    uuid::Builder::from_unix_timestamp_millis(milliseconds, &random).into_uuid()
-}
 
 impl From<Contradiction> for PublishError {
     fn from(contradiction: Contradiction) -> Self {

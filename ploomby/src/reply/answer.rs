@@ -3,7 +3,10 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Addressed, IntoOutcome, to_value};
-use crate::{delivery::Delivery, outcome::Outcome};
+use crate::{
+    delivery::Delivery,
+    outcome::{Failure, Outcome},
+};
 
 /// What a handler decided, and what goes back to who asked, as layers see it.
 ///
@@ -99,7 +102,7 @@ impl<T: Serialize> IntoOutcome for Reply<T> {
         Ok(Outcome::Ack)
     }
 
-    fn into_answer(self, delivery: &Delivery) -> Result<Answer, anyhow::Error> {
-        Answer::reply(&self.0, delivery)
+    fn into_answer(self, delivery: &Delivery) -> Result<Answer, Failure> {
+        Answer::reply(&self.0, delivery).map_err(Failure::handler)
     }
 }

@@ -1,5 +1,8 @@
 use super::Answer;
-use crate::{delivery::Delivery, outcome::Outcome};
+use crate::{
+    delivery::Delivery,
+    outcome::{Failure, Outcome},
+};
 
 /// What a handler may return: `()`, an [`Outcome`], a [`Reply`](crate::Reply), or a `Result` of one of these whose
 /// error converts to `anyhow::Error`. A function with [`#[handler]`](macro@crate::handler) may return
@@ -26,12 +29,14 @@ pub trait IntoOutcome {
     ///
     /// The handler's own error.
     #[doc(hidden)]
-    fn into_answer(self, delivery: &Delivery) -> Result<Answer, anyhow::Error>
+    fn into_answer(self, delivery: &Delivery) -> Result<Answer, Failure>
     where
         Self: Sized,
     {
         let _ = delivery;
-        self.into_outcome().map(Answer::from)
+        self.into_outcome()
+            .map(Answer::from)
+            .map_err(Failure::handler)
     }
 }
 
@@ -43,8 +48,8 @@ impl IntoOutcome for () {
 
     /// Who waits for an answer hears that it is done.
     #[inline]
-    fn into_answer(self, delivery: &Delivery) -> Result<Answer, anyhow::Error> {
-        Answer::reply(&(), delivery)
+    fn into_answer(self, delivery: &Delivery) -> Result<Answer, Failure> {
+        Answer::reply(&(), delivery).map_err(Failure::handler)
     }
 }
 
@@ -65,7 +70,7 @@ where
         self.map_err(Into::into)?.into_outcome()
     }
 
-    fn into_answer(self, delivery: &Delivery) -> Result<Answer, anyhow::Error> {
-        self.map_err(Into::into)?.into_answer(delivery)
+    fn into_answer(self, delivery: &Delivery) -> Result<Answer, Failure> {
+        self.map_err(Failure::of)?.into_answer(delivery)
     }
 }

@@ -2,7 +2,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{
     delivery::{Delivery, is_retry_queue},
-    message::{Message, PropertyError, Value, fields::Fields, header_names as headers},
+    message::{Message, PropertyError, Value, fields::Fields, header_names as headers, new_id},
     outcome::{Failure, cut},
 };
 
@@ -14,15 +14,23 @@ pub(super) const MAX_KEY: usize = 255;
 
 /// The copy that goes to the dead-letter queue: body and properties as they were, the reason added.
 ///
-/// What is moved back by hand starts anew, so that nothing is counted on.
+/// What is moved back by hand starts anew, so that nothing is counted on. What tells of an earlier failure, or is
+/// made up by the sender, does not stay.
 pub(super) fn dead_letter(
     delivery: &Delivery,
     failure: &Failure,
+    handler: Option<&str>,
+    app: Option<&str>,
 ) -> Result<Message, PropertyError> {
     let mut headers = kept_headers(delivery)?;
-    let is_kept =
-        |name: &str| !headers::COUNTS.contains(&name) && !headers::OF_SUSPECTS.contains(&name);
-    headers.retain(is_kept);
+    headers.retain(|name| {
+        let of_others = [
+            &headers::COUNTS[..],
+            &headers::OF_SUSPECTS,
+            &headers::OF_FAILURES,
+        ];
+        !of_others.iter().any(|names| names.contains(&name))
+    });
     headers.rename(headers::DEATHS, DEATHS);
     let attempts = delivery.attempt() - u32::from(!failure.handler_ran);
     headers.set(headers::REASON, failure.reason.as_str().into())?;
@@ -30,6 +38,18 @@ pub(super) fn dead_letter(
     headers.set(headers::QUEUE, delivery.queue().into())?;
     headers.set(headers::ATTEMPTS, Value::I64(attempts.into()))?;
     headers.set(headers::FAILED_AT, Value::Timestamp(unix_seconds()))?;
+    headers.set(headers::DEAD_LETTER_ID, new_id().to_string().into())?;
+    let more = [
+        (headers::ERROR_TYPE, failure.error_type),
+        (headers::HANDLER, handler),
+        (headers::LOCATION, failure.location.as_deref()),
+        (headers::APP, app),
+    ];
+    for (name, text) in more {
+        if let Some(text) = text {
+            headers.set(name, text.into())?;
+        }
+    }
     if let Some(key) = delivery.key() {
         headers.set_text(headers::KEY, &cut(key.into_owned(), MAX_KEY))?;
     }

@@ -9,6 +9,7 @@ mod documents;
 mod extractors;
 mod keys;
 mod layers;
+mod letters;
 mod limits;
 mod ordering;
 mod payloads;
@@ -328,4 +329,9 @@ contract! {
         the_timeout_of_a_handler_includes_the_wait_for_its_layers,
         what_waits_for_a_layer_goes_back_at_shutdown,
         a_layer_past_the_deadline_of_the_shutdown_is_cut_off_and_named;
+    letters:
+        a_dead_letter_says_which_it_is_and_what_failed_where,
+        what_a_sender_makes_up_stands_on_no_dead_letter,
+        a_message_says_when_it_was_sent_and_by_which_program,
+        state_is_made_once_when_the_program_starts;
 }

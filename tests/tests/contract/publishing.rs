@@ -50,7 +50,9 @@ pub(crate) async fn a_message_says_what_it_is(bed: Arc<Bed>) {
         assert_eq!(received.content_type.as_deref(), Some("application/json"));
         assert_eq!(received.message_type.as_deref(), Some("greet"));
         assert!(received.persistent);
-        assert!(received.headers.is_empty());
+        // when it was sent, and nothing else
+        assert_eq!(received.headers.len(), 1);
+        assert!(matches!(received.headers["ploomby-sent-at"], Value::I64(_)));
         let id = received.message_id.unwrap();
         assert_eq!((id.len(), &id[14..15]), (36, "7"), "{id}");
         ids.insert(id);

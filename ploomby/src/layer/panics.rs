@@ -1,0 +1,43 @@
+//! Where a handler panicked. Only the hook of the process is told.
+
+use std::{any::Any, cell::RefCell, panic, sync::Once, thread};
+
+thread_local! {
+    /// What panicked last on this thread: its words, and where.
+    static LAST: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
+}
+
+/// Looks at panics from here on, and leaves what becomes of them to the hook that there is.
+pub(crate) fn watch() {
+    static WATCHES: Once = Once::new();
+
+    // no hook can be set by what panics itself
+    if thread::panicking() {
+        return;
+    }
+    WATCHES.call_once(|| {
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if let Some(at) = info.location() {
+                let place = format!("{}:{}", at.file(), at.line());
+                let text = words(info.payload()).unwrap_or_default().to_owned();
+                // a thread that ends has none
+                let _ = LAST.try_with(|last| last.replace(Some((text, place))));
+            }
+            hook(info);
+        }));
+    });
+}
+
+/// What it says, where that is text.
+pub(super) fn words(panic: &(dyn Any + Send)) -> Option<&str> {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+}
+
+/// Where this thread panicked with these words, if that was its last panic: one that was passed on from another thread
+/// has not been seen here.
+pub(super) fn location(text: &str) -> Option<String> {
+    let (last, place) = LAST.take()?;
+    (last == text).then_some(place)
+}
