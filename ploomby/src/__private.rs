@@ -41,6 +41,16 @@ pub mod by_type {
     };
 }
 
+/// Ends what is to see whether a message fits its handler.
+///
+/// # Errors
+///
+/// For such a message.
+#[inline]
+pub fn end_trial(delivery: &Delivery) -> Result<(), Failure> {
+    delivery.end_trial()
+}
+
 /// The handler at work. That it can be sent to another thread is asked for here, so that the error
 /// is about the handler and not about what is around it; and the compiler need not look inside
 /// again.

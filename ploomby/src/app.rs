@@ -23,6 +23,7 @@ use crate::{
 
 mod error;
 mod given;
+mod parts;
 mod queue;
 mod running;
 mod signals;
@@ -274,10 +275,7 @@ impl App {
     ///
     /// What keeps it from starting.
     pub async fn start(mut self) -> Result<Running, Error> {
-        let url = match (BrokerUrl::parse(&self.url)?, self.credentials.take()) {
-            (BrokerUrl::Rabbit(url), Some(ask)) => BrokerUrl::Rabbit(url.asking(ask)),
-            (url, _) => url,
-        };
+        let url = self.broker()?;
         let mut handlers = self.handlers.take().unwrap_or_else(HandlerRegistry::linked);
         if let Some(only) = self.only.take() {
             let is_there = |name: &&String| self.queues.iter().any(|queue| queue.name == **name);

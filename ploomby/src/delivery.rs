@@ -23,6 +23,7 @@ pub(crate) use self::{
         is_companion, is_malformed_address, is_well_formed, node_of_address,
     },
     source::{ReplyStyle, Source},
+    trial::Trial,
 };
 pub use self::{key::KeySource, recycler::Recycler, replying::Replies};
 use crate::{
@@ -38,6 +39,7 @@ mod plain_body;
 mod recycler;
 mod replying;
 mod source;
+mod trial;
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 mod unpacking;
 

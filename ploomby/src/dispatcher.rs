@@ -37,6 +37,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
 pub use self::in_flight::CutOff;
+pub(crate) use self::trial::Tried;
 use self::{
     background::{Deadline, Held, Line, Unsettled, holding, within},
     in_flight::InFlight,
@@ -57,6 +58,7 @@ mod background;
 mod gate;
 mod in_flight;
 mod room;
+mod trial;
 mod turn;
 
 /// Gives each delivery of one queue to the handler that its key names, and settles it.
@@ -134,6 +136,7 @@ impl Dispatcher {
                     state,
                     fitted: OnceLock::new(),
                     stop: stop.clone(),
+                    is_trial: policy.is_trial,
                 }),
                 handlers,
                 room: Room::new(&policy),

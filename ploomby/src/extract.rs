@@ -188,6 +188,9 @@ where
     where
         'd: 'a,
     {
+        if let Err(trial) = delivery.end_trial() {
+            return Extracting::done(Err(trial));
+        }
         Extracting::extractor(T::from_delivery(delivery), place)
     }
 

@@ -20,7 +20,7 @@ pub use self::{
 pub(crate) use self::{
     order::{Entered, Order, Turn, Waiting},
     receives::{NoKey, Replied},
-    registry::Queues,
+    registry::{Queues, Registered},
     table::{Called, Route, Table},
 };
 use crate::{

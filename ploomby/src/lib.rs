@@ -5,6 +5,7 @@
 //! The modules stand on floors: each uses only those below it. From the top down they follow the way of
 //! a delivery, from the settings of a program to the words that all of them speak:
 //!
+//! - `ops`: what a program handles, how much waits, and its dead letters;
 //! - `app`: `run` and `App`, from settings to a running program;
 //! - `rpc`: calling handlers;
 //! - `publisher`: sending messages;
@@ -24,7 +25,7 @@
 //! - `message`: the message as a program sees it.
 //!
 //! What is still to come has its place, too: `topology` (exchanges and bindings) and `schema` (what handlers
-//! take, for other programs to read) below `consumer`; `ops`, `testing`, `admin` and `cli` above `app`, in
+//! take, for other programs to read) below `consumer`; `testing`, `admin` and `cli` above `app`, in
 //! this order.
 
 pub use self::{
@@ -63,6 +64,8 @@ macro_rules! debug_is_text {
 }
 
 // in the order of the floors: blank lines keep it
+pub mod ops;
+
 mod app;
 
 mod rpc;

@@ -91,6 +91,7 @@
 //!
 //! [default of RabbitMQ 4]: https://www.rabbitmq.com/docs/limits
 
+pub(crate) use self::look::MemoryLook;
 pub use self::{
     broker::MemoryBroker, consumer::MemoryConsumer, error::MemoryError,
     factory::MemoryConsumerFactory, options::MemoryOptions,
@@ -102,6 +103,7 @@ mod broker;
 mod consumer;
 mod error;
 mod factory;
+mod look;
 mod options;
 mod queue;
 mod replies;

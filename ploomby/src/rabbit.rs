@@ -18,6 +18,7 @@
 //! - `suspects`: which message ends the process;
 //! - `publisher`: publishing with confirms;
 //! - `line`: publishing in order, whatever becomes of the connection;
+//! - `looking`: messages that are looked at and given back;
 //! - `replies`: what comes back to calls, and sending what handlers answer.
 //!
 //! # Limits
@@ -61,6 +62,7 @@ pub(crate) use self::{
     credentials::Ask,
     declarations::Declarations,
     line::{Line, LineConnection},
+    looking::{RabbitLook, RabbitLooker},
     publisher::{Confirm, RabbitPublishError},
     url::RabbitUrl,
 };
@@ -77,6 +79,7 @@ mod factory;
 mod guard;
 mod io_thread;
 mod line;
+mod looking;
 mod options;
 mod publisher;
 mod replies;

@@ -6,10 +6,10 @@ use crate::{
 /// A queue that an [`App`](crate::App) consumes.
 #[derive(Clone, Debug)]
 pub struct Queue {
-    pub(super) name: String,
-    pub(super) key: KeySource,
-    pub(super) consumers: usize,
-    pub(super) options: QueueOptions,
+    pub(crate) name: String,
+    pub(crate) key: KeySource,
+    pub(crate) consumers: usize,
+    pub(crate) options: QueueOptions,
 }
 
 impl Queue {

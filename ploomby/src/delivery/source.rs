@@ -25,6 +25,8 @@ pub(crate) struct Source {
     pub(crate) fitted: OnceLock<Box<dyn Any + Send + Sync>>,
     /// Shutdown has begun.
     pub(crate) stop: CancellationToken,
+    /// Messages are decoded to see whether they fit, and no handler has them.
+    pub(crate) is_trial: bool,
 }
 
 /// How the replies of a callee are to be read, or written.
@@ -49,6 +51,7 @@ impl Source {
             state: Arc::default(),
             fitted: OnceLock::new(),
             stop: CancellationToken::new(),
+            is_trial: false,
         }
     }
 }

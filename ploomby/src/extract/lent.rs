@@ -103,7 +103,7 @@ where
         _: PhantomData<fn() -> Payload>,
         requirements: &mut Requirements,
     ) {
-        requirements.payload();
+        requirements.payload::<Self>();
     }
 }
 
@@ -126,7 +126,7 @@ impl<'d> LentArgument<'d, Payload> for str {
         _: PhantomData<fn() -> Payload>,
         requirements: &mut Requirements,
     ) {
-        requirements.payload();
+        requirements.payload::<Self>();
     }
 }
 
@@ -150,7 +150,7 @@ impl<'d> LentArgument<'d, Payload> for Path {
         _: PhantomData<fn() -> Payload>,
         requirements: &mut Requirements,
     ) {
-        requirements.payload();
+        requirements.payload::<Self>();
     }
 }
 
@@ -175,7 +175,7 @@ where
         _: PhantomData<fn() -> Borrowed>,
         requirements: &mut Requirements,
     ) {
-        requirements.payload();
+        requirements.payload::<Self>();
     }
 }
 

@@ -45,6 +45,9 @@ where
     where
         'd: 'a,
     {
+        if let Err(trial) = delivery.end_trial() {
+            return Extracting::done(Err(trial));
+        }
         Extracting::extractor(T::optional(delivery), place)
     }
 
@@ -91,6 +94,9 @@ where
     where
         'd: 'a,
     {
+        if let Err(trial) = delivery.end_trial() {
+            return Extracting::done(Err(trial));
+        }
         Extracting::waiting(T::from_delivery(delivery).map(|result| place.fill(Ok(result))))
     }
 

@@ -26,7 +26,7 @@ where
         _: PhantomData<fn() -> Payload>,
         requirements: &mut Requirements,
     ) {
-        requirements.payload();
+        requirements.payload::<Self>();
     }
 }
 
@@ -39,6 +39,12 @@ pub(super) fn now<'d, T: Argument<'d, Payload>>(delivery: &'d Delivery) -> Resul
 
 /// Decodes the body as the message says, or else as the queue does.
 pub(super) fn decode<'d, T: Deserialize<'d>>(delivery: &'d Delivery) -> Result<T, Failure> {
+    let decoded = decode_body(delivery);
+    delivery.note_decoded(&decoded);
+    decoded
+}
+
+fn decode_body<'d, T: Deserialize<'d>>(delivery: &'d Delivery) -> Result<T, Failure> {
     let codec = match Format::of(delivery.properties().content_type())? {
         Format::Unspecified => delivery.decoding().codec,
         Format::Serde(codec) => codec,

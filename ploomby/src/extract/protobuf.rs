@@ -56,11 +56,17 @@ where
         _: PhantomData<fn() -> Payload>,
         requirements: &mut Requirements,
     ) {
-        requirements.payload();
+        requirements.payload::<Self>();
     }
 }
 
 fn decode<T: prost::Message + Default>(delivery: &Delivery) -> Result<T, Failure> {
+    let decoded = decode_body(delivery);
+    delivery.note_decoded(&decoded);
+    decoded
+}
+
+fn decode_body<T: prost::Message + Default>(delivery: &Delivery) -> Result<T, Failure> {
     match Format::of(delivery.properties().content_type())? {
         Format::Unspecified | Format::Protobuf => {}
         Format::Serde(codec) => {

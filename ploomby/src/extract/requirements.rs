@@ -17,7 +17,7 @@ pub struct Requirements {
     optional_states: Vec<StateType>,
     of_message: Vec<&'static str>,
     batch: bool,
-    payload: bool,
+    payload: Option<&'static str>,
 }
 
 /// A type of state, and how to look for it.
@@ -61,14 +61,20 @@ impl Requirements {
         self.optional_states.extend(other.optional_states);
     }
 
-    pub(crate) fn payload(&mut self) {
-        self.payload = true;
+    /// The handler takes this, decoded from the body.
+    pub(crate) fn payload<T: ?Sized>(&mut self) {
+        self.payload = Some(type_name::<T>());
+    }
+
+    /// The type that is decoded from the body.
+    pub(crate) fn payload_type(&self) -> Option<&'static str> {
+        self.payload
     }
 
     /// Whether the handler takes what is decoded from the body.
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     pub(crate) fn takes_payload(&self) -> bool {
-        self.payload
+        self.payload.is_some()
     }
 
     pub(crate) fn batch(&mut self) {

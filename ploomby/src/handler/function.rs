@@ -2,7 +2,7 @@ use std::{future::Future, marker::PhantomData, pin::pin, sync::Arc};
 
 use crate::{
     delivery::Delivery,
-    extract::{Argument, Free, Place, Requirements, Slot},
+    extract::{Argument, Free, Place, Requirements, Slot, extracting::AllExtracted},
     layer::{HandlerFuture, start},
     reply::IntoOutcome,
 };
@@ -47,11 +47,10 @@ macro_rules! function {
                 start(delivery, move |delivery| {
                     let function = function.clone();
                     async move {
-                        $(
-                            let mut place = Place::empty();
-                            $argument::extract(&delivery, &mut place).await?;
-                            let $argument = place.take();
-                        )*
+                        $(let mut $kind = Place::<$argument>::empty();)*
+                        AllExtracted::of([$($argument::extract(&delivery, &mut $kind)),*]).await?;
+                        $(let $argument = $kind.take();)*
+                        delivery.end_trial()?;
                         pin!(function($($argument),*))
                             .await
                             .into_answer(&delivery)

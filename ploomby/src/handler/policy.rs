@@ -254,6 +254,8 @@ pub struct QueuePolicy {
     pub(crate) dead_letter_queue: Option<String>,
     /// Name and version of the program, which dead letters tell.
     pub(crate) app: Option<Arc<str>>,
+    /// Messages are decoded to see whether they fit, and no handler has them.
+    pub(crate) is_trial: bool,
 }
 
 /// How often a handler may give a message back.

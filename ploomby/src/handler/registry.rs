@@ -11,6 +11,7 @@ use tracing::{debug, info};
 
 pub use self::error::InvalidHandlers;
 use self::error::{Duplicate, Fault};
+pub(crate) use self::functions::Registered;
 use super::{
     Entry, HandlerFunction, HandlerOptions, Origin, QueuePolicy, Table,
     linked::{LinkedHandler, LinkedKey},
@@ -19,6 +20,7 @@ use super::{
 use crate::extract::{Given, Requirements};
 
 mod error;
+mod functions;
 
 /// Which function handles which key.
 ///

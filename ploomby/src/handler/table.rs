@@ -114,6 +114,12 @@ impl Table {
         Some(self.routes.get(number, make))
     }
 
+    /// The function for a key, or the default one, as it is without what holds for the queue.
+    pub(crate) fn entry_of(&self, key: &str) -> Option<&Entry> {
+        let number = self.own_get(key).or_else(|| self.shared.get(key));
+        Some(self.entry(number.or_else(|| self.default_number())?))
+    }
+
     fn own_get(&self, key: &str) -> Option<u32> {
         Some(self.behind_shared(self.own.get(key)?))
     }

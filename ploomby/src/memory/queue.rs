@@ -130,6 +130,17 @@ impl Queue {
         self.ready.pop_front()
     }
 
+    /// Gives the first ready message to this consumer, whatever its prefetch.
+    pub(super) fn hold_next(&mut self, consumer: u64) -> Option<()> {
+        let at = self
+            .consumers
+            .iter()
+            .position(|known| known.id == consumer)?;
+        let entry = self.ready.pop_front()?;
+        self.consumers[at].give(entry);
+        Some(())
+    }
+
     pub(super) fn purge(&mut self) -> VecDeque<Entry> {
         std::mem::take(&mut self.ready)
     }

@@ -66,3 +66,22 @@ pub(crate) const OF_FAILURES: [&str; 11] = [
 /// What all of them start with. Before `CC` and `BCC` it sets them aside: RabbitMQ would send
 /// the copy to the queues named there, too.
 pub(crate) const PREFIX: &str = "ploomby-";
+/// What the broker adds to the headers of a message.
+pub(crate) const OF_THE_BROKER: [&str; 12] = [
+    "x-death",
+    "x-first-death-queue",
+    "x-first-death-reason",
+    "x-first-death-exchange",
+    "x-last-death-queue",
+    "x-last-death-reason",
+    "x-last-death-exchange",
+    "x-delivery-count",
+    "x-acquired-count",
+    "x-received-from",
+    "x-shovelled",
+    "x-stream-offset",
+];
+/// How often a letter was replayed, and when for the last time.
+pub(crate) const REPLAYED: &str = "ploomby-replayed";
+/// When it was replayed, a timestamp.
+pub(crate) const REPLAYED_AT: &str = "ploomby-replayed-at";

@@ -5,29 +5,14 @@ use crate::message::{Properties, PropertyError, header_names as headers};
 /// Where the broker tells in which queues the message died.
 const DEATHS: &str = "x-death";
 
-/// What the broker adds to the headers of a message.
-const OF_THE_BROKER: [&str; 12] = [
-    DEATHS,
-    "x-first-death-queue",
-    "x-first-death-reason",
-    "x-first-death-exchange",
-    "x-last-death-queue",
-    "x-last-death-reason",
-    "x-last-death-exchange",
-    "x-delivery-count",
-    "x-acquired-count",
-    "x-received-from",
-    "x-shovelled",
-    "x-stream-offset",
-];
-
 /// What says that a reply is an error: that is no part of its history.
 const REPLY: &str = "ploomby-reply";
 
 /// The properties without the history.
 pub(super) fn taken_off(properties: Properties) -> Result<Properties, PropertyError> {
     let is_history = |name: &str| {
-        OF_THE_BROKER.contains(&name) || (name.starts_with(headers::PREFIX) && name != REPLY)
+        headers::OF_THE_BROKER.contains(&name)
+            || (name.starts_with(headers::PREFIX) && name != REPLY)
     };
     if !properties
         .headers()

@@ -2,10 +2,8 @@ use amqprs::channel::QueueDeclareArguments;
 use futures_util::future::{join, join_all};
 use tracing::warn;
 
-pub(super) use self::{
-    asker::Asker,
-    refusal::{Asked, TopologyError},
-};
+pub(super) use self::{asker::Asker, refusal::Asked};
+pub(crate) use self::{asker::Depth, refusal::TopologyError};
 use self::{difference::Difference, once::once};
 use super::{connection::SharedConnection, session::events::Closed};
 use crate::{
@@ -89,13 +87,21 @@ pub(super) async fn exists(
 }
 
 async fn exists_by(asker: &mut Asker<'_>, queue: &str) -> Result<bool, TopologyError> {
+    Ok(depth_by(asker, queue).await?.is_some())
+}
+
+/// How much there is in a queue; None if there is no such queue.
+pub(super) async fn depth_by(
+    asker: &mut Asker<'_>,
+    queue: &str,
+) -> Result<Option<Depth>, TopologyError> {
     let mut declare = QueueDeclareArguments::new(queue);
     declare.passive(true);
-    match asker.declare(declare).await {
-        Ok(()) => Ok(true),
+    match asker.ask(declare).await {
+        Ok(depth) => Ok(Some(depth)),
         Err(fault) => match fault.told(|closed| TopologyError::refused(queue, Asked::Look, closed))
         {
-            TopologyError::Refused { closed, .. } if closed.is_not_found() => Ok(false),
+            TopologyError::Refused { closed, .. } if closed.is_not_found() => Ok(None),
             error => Err(error),
         },
     }

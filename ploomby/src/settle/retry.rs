@@ -178,6 +178,11 @@ impl Retry {
         }
     }
 
+    /// How many attempts there are in all.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
     /// All delays that there can be, each once.
     pub(crate) fn all_delays(&self) -> Vec<Duration> {
         let mut delays = Vec::new();

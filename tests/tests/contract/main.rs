@@ -11,6 +11,7 @@ mod keys;
 mod layers;
 mod letters;
 mod limits;
+mod operations;
 mod ordering;
 mod payloads;
 mod publishing;
@@ -334,4 +335,13 @@ contract! {
         what_a_sender_makes_up_stands_on_no_dead_letter,
         a_message_says_when_it_was_sent_and_by_which_program,
         state_is_made_once_when_the_program_starts;
+    operations:
+        a_look_changes_nothing,
+        letters_of_one_cause_are_a_group,
+        a_replay_brings_each_letter_back_once_and_in_order,
+        a_canary_that_comes_back_ends_the_replay,
+        a_letter_that_its_queue_does_not_take_stays,
+        what_is_discarded_can_be_brought_back,
+        it_is_told_which_letters_this_build_would_take,
+        a_replayed_letter_has_its_own_address_again;
 }

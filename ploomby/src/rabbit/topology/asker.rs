@@ -7,6 +7,13 @@ use crate::rabbit::{
     session::events::{ChannelEvents, Closed},
 };
 
+/// How much there is in a queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Depth {
+    pub(crate) ready: u32,
+    pub(crate) consumers: u32,
+}
+
 /// Asks the broker one question after the other, over one channel. The broker answers what it does not like by closing
 /// the channel, and the next question has another.
 pub(in crate::rabbit) struct Asker<'a> {
@@ -30,6 +37,11 @@ impl<'a> Asker<'a> {
 
     /// Declares a queue, or looks for it.
     pub(super) async fn declare(&mut self, declare: QueueDeclareArguments) -> Result<(), Fault> {
+        self.ask(declare).await.map(|_| ())
+    }
+
+    /// The same. Says how much there is in the queue.
+    pub(super) async fn ask(&mut self, declare: QueueDeclareArguments) -> Result<Depth, Fault> {
         // not put back where the answer does not come, or not an answer
         let (open, events) = self.channel().await?;
         let link = &open.connection;
@@ -39,9 +51,14 @@ impl<'a> Asker<'a> {
             return Err(TopologyError::NoAnswer(link.patience()).into());
         };
         match declared {
-            Ok(_) => {
+            Ok(told) => {
                 self.channel = Some((open, events));
-                Ok(())
+                Ok(
+                    told.map_or_else(Depth::default, |(_, ready, consumers)| Depth {
+                        ready,
+                        consumers,
+                    }),
+                )
             }
             Err(error) => {
                 let closed = events.closed();

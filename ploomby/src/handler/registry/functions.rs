@@ -1,0 +1,46 @@
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::HandlerRegistry;
+use crate::handler::HandlerOptions;
+
+/// A function of a registry, with all keys that it has.
+pub(crate) struct Registered<'r> {
+    pub(crate) keys: Vec<String>,
+    pub(crate) is_default: bool,
+    pub(crate) options: &'r HandlerOptions,
+    pub(crate) payload: Option<&'static str>,
+    pub(crate) is_batch: bool,
+    pub(crate) function: &'static str,
+    pub(crate) file: &'static str,
+    pub(crate) line: u32,
+}
+
+impl HandlerRegistry {
+    /// Its functions, each once.
+    pub(crate) fn inventory(&self) -> Vec<Registered<'_>> {
+        let mut found: BTreeMap<_, Registered<'_>> = BTreeMap::new();
+        for (address, entry) in &self.handlers {
+            // a function with several keys shares its options
+            let same = (entry.origin, Arc::as_ptr(&entry.options));
+            let registered = found.entry(same).or_insert_with(|| Registered {
+                keys: Vec::new(),
+                is_default: false,
+                options: &entry.options,
+                payload: entry.requirements.payload_type(),
+                is_batch: entry.requirements.is_batch(),
+                function: entry.origin.name,
+                file: entry.origin.file,
+                line: entry.origin.line,
+            });
+            match &address.key {
+                Some(key) => registered.keys.push(key.clone()),
+                None => registered.is_default = true,
+            }
+        }
+        let mut found: Vec<_> = found.into_values().collect();
+        for registered in &mut found {
+            registered.keys.sort();
+        }
+        found
+    }
+}

@@ -1,0 +1,158 @@
+//! What a program consumes and handles: known without a broker, and without state.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use serde::Serialize;
+
+use super::OpsError;
+use crate::{
+    app::{App, Queue},
+    consumer::companions::Declared,
+    handler::{HandlerRegistry, Registered},
+};
+
+/// The queues and the handlers of an app.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Program {
+    /// Name and version, where [`App::named`] says so.
+    pub name: Option<String>,
+    /// In the order in which the app names them.
+    pub queues: Vec<QueueInfo>,
+    /// By their first keys.
+    pub handlers: Vec<HandlerInfo>,
+    /// How the queues are set up.
+    pub(super) set_up: Vec<Queue>,
+}
+
+/// A queue that the program consumes. In JSON its form has version 1.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct QueueInfo {
+    /// Its name.
+    pub name: String,
+    /// Where a message has its key, in words.
+    pub key: String,
+    /// Where its messages go that cannot be handled; None where the broker keeps them.
+    pub dead_letters: Option<String>,
+    /// The queues in which its messages wait, with how long, in milliseconds.
+    pub waiting: Vec<(String, u128)>,
+}
+
+/// A handler of the program. In JSON its form has version 1.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct HandlerInfo {
+    /// The version of this form.
+    pub v: u32,
+    /// The keys that it handles.
+    pub keys: Vec<String>,
+    /// Whether it takes messages with a key that no other handler has.
+    pub is_default: bool,
+    /// The queue that it is for; None for all queues.
+    pub queue: Option<String>,
+    /// The type that is decoded from the body.
+    pub payload: Option<String>,
+    /// Whether it takes several messages at once.
+    pub is_batch: bool,
+    /// How many attempts it makes, where it says so itself.
+    pub attempts: Option<u32>,
+    /// How long it may take, in milliseconds, where it says so itself.
+    pub timeout_ms: Option<u128>,
+    /// At how many messages it works at the same time, where it says so itself.
+    pub concurrency: Option<usize>,
+    /// The path of the function.
+    pub function: String,
+    /// The file that it stands in.
+    pub file: String,
+    /// The line of its attribute, or of the call that registers it.
+    pub line: u32,
+}
+
+impl App {
+    /// What it consumes and handles. Nothing is connected, and no state is made.
+    pub fn program(&self) -> Program {
+        let set_up = self.consumed();
+        let handlers = self.registry();
+        let queues = set_up.iter().map(|queue| queue_info(queue, &handlers));
+        let mut program = Program {
+            name: self.name().map(str::to_owned),
+            queues: queues.collect(),
+            handlers: handlers.inventory().into_iter().map(handler_info).collect(),
+            set_up,
+        };
+        let first = |handler: &HandlerInfo| (handler.keys.first().cloned(), handler.queue.clone());
+        program.handlers.sort_by_key(first);
+        program
+    }
+}
+
+impl Program {
+    /// A queue by its name.
+    pub(super) fn queue(&self, name: &str) -> Result<&QueueInfo, OpsError> {
+        let found = self.queues.iter().find(|queue| queue.name == name);
+        found.ok_or_else(|| {
+            let names = self.queues.iter().map(|queue| format!("`{}`", queue.name));
+            let names: Vec<_> = names.collect();
+            OpsError::NoQueue(name.to_owned(), names.join(", "))
+        })
+    }
+
+    /// How a queue is set up.
+    pub(super) fn set_up(&self, name: &str) -> Option<&Queue> {
+        self.set_up.iter().find(|queue| queue.name == name)
+    }
+
+    /// The queue in which a message waits for so long; None where its name is too long.
+    pub(super) fn waiting_queue(&self, queue: &str, delay: Duration) -> Option<Declared> {
+        let queue = self.set_up(queue)?;
+        let companions = queue.options.companions(&queue.name).ok()?;
+        companions.waiting_queue(delay)
+    }
+}
+
+fn queue_info(queue: &Queue, handlers: &HandlerRegistry) -> QueueInfo {
+    let companions = queue.options.companions(&queue.name).ok();
+    let of_queue = handlers.inventory().into_iter().filter(|handler| {
+        let own = handler.options.queue.as_deref();
+        own.is_none_or(|own| own == queue.name)
+    });
+    let mut delays = BTreeSet::new();
+    for handler in of_queue {
+        let retry = handler.options.retry.as_ref();
+        delays.extend(retry.unwrap_or(&queue.options.policy.retry).all_delays());
+    }
+    // what a handler gave back twice, and what is replayed with its address
+    delays.insert(super::replay::PAUSE);
+    let waiting = delays.into_iter().filter_map(|delay| {
+        let declared = companions.as_ref()?.waiting_queue(delay)?;
+        Some((declared.name, delay.as_millis()))
+    });
+    QueueInfo {
+        name: queue.name.clone(),
+        key: queue.key.to_string(),
+        waiting: waiting.collect(),
+        dead_letters: companions
+            .as_ref()
+            .and_then(|companions| companions.dead_letters.as_ref())
+            .map(|declared| declared.name.clone()),
+    }
+}
+
+fn handler_info(handler: Registered<'_>) -> HandlerInfo {
+    let options = handler.options;
+    HandlerInfo {
+        v: 1,
+        keys: handler.keys,
+        is_default: handler.is_default,
+        queue: options.queue.clone(),
+        payload: handler.payload.map(str::to_owned),
+        is_batch: handler.is_batch,
+        attempts: options.retry.as_ref().map(|retry| retry.attempts()),
+        timeout_ms: options.timeout.map(|timeout| timeout.as_millis()),
+        concurrency: options.concurrency,
+        function: handler.function.to_owned(),
+        file: handler.file.to_owned(),
+        line: handler.line,
+    }
+}

@@ -1,0 +1,254 @@
+use std::{collections::HashSet, fmt, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+
+pub(super) use self::message::{PAUSE, message_of};
+use super::{Done, Filter, Letter, Look, Ops, OpsError};
+use crate::{consumer::Declare, message::Message};
+
+mod canary;
+mod message;
+
+/// Which letters are replayed, and how.
+///
+/// ```
+/// use std::time::Duration;
+/// use ploomby::ops::{Filter, Replay};
+///
+/// // five first, and the others if none of these has come back after ten seconds; then twenty a second
+/// let replay = Replay::new(Filter::all().key("charge"))
+///     .canary(5, Duration::from_secs(10))
+///     .every(Duration::from_millis(50));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Replay {
+    filter: Filter,
+    limit: usize,
+    scan: usize,
+    every: Duration,
+    canary: Option<(usize, Duration)>,
+    to: Option<String>,
+    is_dry: bool,
+}
+
+/// A letter that was replayed, or would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Replayed {
+    /// The letter.
+    pub id: String,
+    /// The queue that has the message now.
+    pub queue: String,
+}
+
+/// Letters that are replayed one after another, in their order.
+///
+/// It ends with the last letter that was there when it began: what fails again meanwhile is not replayed again.
+/// Between two letters it can be ended at any time, by [`end`](Self::end).
+#[must_use = "what it holds goes back by `end`"]
+pub struct Replaying<'o> {
+    look: Look<'o>,
+    queue: String,
+    replay: Replay,
+    done: Done,
+    next_at: Instant,
+    /// The letters that were replayed first, by what they hold.
+    canaries: HashSet<u64>,
+    is_waiting_declared: bool,
+}
+
+impl Replay {
+    /// These letters, as fast as the broker takes them.
+    pub fn new(filter: Filter) -> Self {
+        Self {
+            filter,
+            limit: usize::MAX,
+            scan: usize::MAX,
+            every: Duration::ZERO,
+            canary: None,
+            to: None,
+            is_dry: false,
+        }
+    }
+
+    /// So many at most.
+    pub fn limit(mut self, letters: usize) -> Self {
+        self.limit = letters;
+        self
+    }
+
+    /// Looks at so many letters at most.
+    pub fn scan(mut self, letters: usize) -> Self {
+        self.scan = letters;
+        self
+    }
+
+    /// Leaves this time between two letters.
+    pub fn every(mut self, time: Duration) -> Self {
+        self.every = time;
+        self
+    }
+
+    /// Replays so many at first, and waits for so long. If one of them fails again meanwhile, no other is replayed.
+    pub fn canary(mut self, letters: usize, wait: Duration) -> Self {
+        self.canary = Some((letters, wait));
+        self
+    }
+
+    /// To this queue, in place of the one where they failed.
+    pub fn to(mut self, queue: impl Into<String>) -> Self {
+        self.to = Some(queue.into());
+        self
+    }
+
+    /// Moves nothing, and says what would be.
+    pub fn dry_run(mut self) -> Self {
+        self.is_dry = true;
+        self
+    }
+}
+
+impl Ops {
+    /// Begins to send the letters of a queue back to where they failed. They start anew: neither attempts nor what the
+    /// broker counted are left. How often a letter was replayed stands in its header `ploomby-replayed`, and when in
+    /// `ploomby-replayed-at`.
+    ///
+    /// A message that came by an exchange has its own address again, as in a retry: it waits for a second in the retry
+    /// queue of that delay. All others go straight to their queue.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`look`](Self::look).
+    pub async fn replay(&self, queue: &str, replay: Replay) -> Result<Replaying<'_>, OpsError> {
+        Ok(Replaying {
+            look: self.look(queue).await?.scan(replay.scan),
+            queue: queue.to_owned(),
+            replay,
+            done: Done::default(),
+            next_at: Instant::now(),
+            canaries: HashSet::new(),
+            is_waiting_declared: false,
+        })
+    }
+}
+
+impl Replaying<'_> {
+    /// Replays the next letter. None after the last.
+    ///
+    /// # Errors
+    ///
+    /// A letter that its queue does not take stays where it is, and so do those after it. [`OpsError::CameBack`] where a
+    /// canary failed again. End it then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it is done, a letter may be in both queues.
+    pub async fn next(&mut self) -> Result<Option<Replayed>, OpsError> {
+        let most = self.replay.filter.most().unwrap_or(usize::MAX);
+        while self.done.done < self.replay.limit.min(most) {
+            self.watch_canaries().await?;
+            let Some(letter) = self.look.next().await? else {
+                return Ok(None);
+            };
+            if self.replay.filter.matches(&letter) {
+                return self.one(&letter).await.map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gives back what was not replayed, and says what was done.
+    ///
+    /// # Errors
+    ///
+    /// A broker that is lost, which gives it back by itself.
+    pub async fn end(self) -> Result<Done, OpsError> {
+        let (ops, is_dry) = (self.look.ops, self.replay.is_dry);
+        let done = Done {
+            total: self.look.total(),
+            not_looked_at: self.look.not_looked_at(),
+            ..self.done
+        };
+        if !is_dry && done.done > 0 {
+            ops.tell("replay", &self.queue, &done);
+        }
+        self.look.end().await?;
+        Ok(done)
+    }
+
+    /// How many letters there were at the beginning.
+    pub fn total(&self) -> usize {
+        self.look.total()
+    }
+
+    async fn one(&mut self, letter: &Letter) -> Result<Replayed, OpsError> {
+        let id = letter.id();
+        let to = self.replay.to.clone().unwrap_or_else(|| self.queue.clone());
+        if !self.replay.is_dry {
+            sleep_until(self.next_at).await;
+            self.next_at = self.next_at.max(Instant::now() - self.replay.every) + self.replay.every;
+            if let Err(error) = self.send(letter, &to).await {
+                return match error {
+                    OpsError::Publish { error, .. } => Err(OpsError::Publish { id, error }),
+                    error => Err(error),
+                };
+            }
+            // only now: it is in its queue
+            self.look.held.ack(letter.tag).await?;
+            if self.replay.canary.is_some() {
+                self.canaries.insert(letter.fingerprint());
+            }
+        }
+        self.done.note(id.clone());
+        Ok(Replayed { id, queue: to })
+    }
+
+    async fn send(&mut self, letter: &Letter, to: &str) -> Result<(), OpsError> {
+        let ops = self.look.ops;
+        let failed = |error| OpsError::Publish {
+            id: letter.id(),
+            error,
+        };
+        let written = |message: Result<Message, _>| {
+            message.map_err(|error: crate::PropertyError| failed(error.into()))
+        };
+        let user = ops.source.user();
+        let message = written(message_of(letter, letter.replayed() + 1, user))?;
+        let has_address = self.replay.to.is_none() && letter.address().is_some();
+        let waiting = ops.program.waiting_queue(to, PAUSE);
+        let (target, message) = match waiting.filter(|_| has_address) {
+            Some(waiting) => {
+                self.declare_waiting(&waiting).await?;
+                (waiting.name, written(message::with_address(message))?)
+            }
+            None => (to.to_owned(), written(message::without_address(message))?),
+        };
+        let publisher = ops.publisher().await.map_err(failed)?;
+        let sent = publisher.to(&target).verbatim(message).send().await;
+        sent.map_err(failed)
+    }
+
+    async fn declare_waiting(
+        &mut self,
+        waiting: &crate::consumer::companions::Declared,
+    ) -> Result<(), OpsError> {
+        let ops = self.look.ops;
+        let set_up = ops.program.set_up(&self.queue);
+        let is_declared = set_up.is_some_and(|queue| queue.options.declare == Some(Declare::Never));
+        if !is_declared && !self.is_waiting_declared {
+            ops.source.declare_waiting(&self.queue, waiting).await?;
+            self.is_waiting_declared = true;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Replaying<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replaying")
+            .field("queue", &self.queue)
+            .field("done", &self.done.done)
+            .finish_non_exhaustive()
+    }
+}

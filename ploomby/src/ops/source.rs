@@ -1,0 +1,144 @@
+//! The two brokers, as far as operations need them: how much there is, and messages that are held to be looked at.
+
+use crate::{
+    consumer::companions::Declared,
+    memory::{MemoryBroker, MemoryLook},
+    message::Message,
+    publisher::BrokerUrl,
+    rabbit::{RabbitLook, RabbitLooker},
+};
+
+use super::OpsError;
+
+/// Where letters come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    Rabbit(RabbitLooker),
+    Memory(MemoryBroker),
+}
+
+/// Messages of one queue that are held, each with the tag that names it.
+pub(super) enum Held {
+    Rabbit(Box<RabbitLook>),
+    Memory(MemoryLook),
+}
+
+/// How many messages are ready in a queue, and how many consumers it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Depth {
+    pub(super) ready: usize,
+    pub(super) consumers: usize,
+}
+
+impl Source {
+    /// Nothing is connected yet.
+    pub(super) fn new(url: BrokerUrl) -> Self {
+        match url {
+            BrokerUrl::Rabbit(url) => Self::Rabbit(RabbitLooker::new(url)),
+            BrokerUrl::Memory(broker) => Self::Memory(broker),
+        }
+    }
+
+    /// The user that the broker knows the program by.
+    pub(super) fn user(&self) -> &str {
+        match self {
+            Self::Rabbit(looker) => looker.user(),
+            Self::Memory(_) => "guest",
+        }
+    }
+
+    /// None for a queue that is not there.
+    pub(super) async fn depths(&self, queues: &[&str]) -> Result<Vec<Option<Depth>>, OpsError> {
+        match self {
+            Self::Rabbit(looker) => {
+                let depths = looker.depths(queues).await.map_err(OpsError::broker)?;
+                let depths = depths.into_iter().map(|depth| {
+                    depth.map(|depth| Depth {
+                        ready: depth.ready as usize,
+                        consumers: depth.consumers as usize,
+                    })
+                });
+                Ok(depths.collect())
+            }
+            Self::Memory(broker) => {
+                let depth = |queue: &&str| {
+                    broker.queue_exists(queue).then(|| Depth {
+                        ready: broker.ready_count(queue),
+                        consumers: broker.consumer_count(queue),
+                    })
+                };
+                Ok(queues.iter().map(depth).collect())
+            }
+        }
+    }
+
+    /// Begins to hold messages, with how many are ready; None where there is no such queue.
+    pub(super) async fn hold(&self, queue: &str) -> Result<Option<(Held, usize)>, OpsError> {
+        match self {
+            Self::Rabbit(looker) => {
+                let look = looker.look(queue).await.map_err(OpsError::broker)?;
+                Ok(look.map(|(look, ready)| (Held::Rabbit(Box::new(look)), ready as usize)))
+            }
+            Self::Memory(broker) => {
+                let look = broker.look(queue);
+                Ok(look.map(|(look, ready)| (Held::Memory(look), ready)))
+            }
+        }
+    }
+
+    /// Makes sure that a queue in which messages of another wait is there.
+    pub(super) async fn declare_waiting(
+        &self,
+        queue: &str,
+        waiting: &Declared,
+    ) -> Result<(), OpsError> {
+        match self {
+            Self::Rabbit(looker) => looker.declare(waiting).await.map_err(OpsError::broker),
+            Self::Memory(broker) => {
+                let declared = broker.declare_waiting(queue, waiting);
+                declared.map_err(OpsError::broker)
+            }
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        if let Self::Rabbit(looker) = self {
+            looker.close().await;
+        }
+    }
+}
+
+impl Held {
+    /// The next message.
+    pub(super) async fn next(
+        &mut self,
+        source: &Source,
+    ) -> Result<Option<(u64, Message)>, OpsError> {
+        match (self, source) {
+            (Self::Rabbit(look), Source::Rabbit(looker)) => {
+                look.next(looker).await.map_err(OpsError::broker)
+            }
+            (Self::Memory(look), _) => Ok(look.next()),
+            (Self::Rabbit(_), Source::Memory(_)) => Ok(None),
+        }
+    }
+
+    /// Takes a message out of its queue for good.
+    pub(super) async fn ack(&self, tag: u64) -> Result<(), OpsError> {
+        match self {
+            Self::Rabbit(look) => look.ack(tag).await.map_err(OpsError::broker),
+            Self::Memory(look) => {
+                look.ack(tag);
+                Ok(())
+            }
+        }
+    }
+
+    /// Gives back what is held.
+    pub(super) async fn give_back(self) -> Result<(), OpsError> {
+        match self {
+            Self::Rabbit(look) => look.give_back().await.map_err(OpsError::broker),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+}

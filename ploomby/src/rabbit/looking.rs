@@ -1,0 +1,259 @@
+use std::{cmp::min, collections::VecDeque, time::Duration};
+
+use amqprs::channel::{
+    BasicAckArguments, BasicCancelArguments, BasicConsumeArguments, BasicNackArguments,
+    BasicQosArguments, Channel, ConsumerMessage,
+};
+use thiserror::Error;
+use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
+
+use super::{
+    connection::{CLOSE_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
+    session::events::ChannelEvents,
+    topology::{self, Asker, Depth, TopologyError},
+    url::RabbitUrl,
+};
+use crate::{
+    consumer::companions::Declared,
+    message::{Message, Properties},
+};
+
+/// How many messages are asked for at first. Bodies may be large, and what was asked for comes all at once.
+const FIRST_BATCH: u16 = 8;
+
+/// How many messages are asked for at a time, at most.
+const MOST: u16 = 512;
+
+/// Above so many bytes in a batch the next one is smaller, and far below it is larger.
+const LARGE_BATCH: usize = 8 * 1024 * 1024;
+
+/// After so long without a message it is asked whether there is any.
+const IDLE: Duration = Duration::from_millis(300);
+
+/// How long messages may not come that are said to be there.
+const MOST_IDLE: u32 = 20;
+
+/// A connection to look over. It is opened by the first look, and apart from where messages are published: a broker that
+/// is short of memory reads nothing from a connection that publishes.
+#[derive(Debug)]
+pub(crate) struct RabbitLooker(SharedConnection);
+
+impl RabbitLooker {
+    pub(crate) fn new(url: RabbitUrl) -> Self {
+        Self(SharedConnection::new(url, "ops"))
+    }
+
+    /// Who looks.
+    pub(crate) fn user(&self) -> &str {
+        self.0.user()
+    }
+
+    /// How much there is in these queues; None for one that is not there.
+    pub(crate) async fn depths(
+        &self,
+        queues: &[&str],
+    ) -> Result<Vec<Option<Depth>>, TopologyError> {
+        let mut asker = Asker::new(&self.0);
+        let mut depths = Vec::with_capacity(queues.len());
+        for queue in queues {
+            let depth = topology::depth_by(&mut asker, queue).await;
+            match depth {
+                Ok(depth) => depths.push(depth),
+                Err(error) => {
+                    asker.close().await;
+                    return Err(error);
+                }
+            }
+        }
+        asker.close().await;
+        Ok(depths)
+    }
+
+    /// Declares a queue of ours.
+    pub(crate) async fn declare(&self, queue: &Declared) -> Result<(), TopologyError> {
+        topology::declare(&self.0, queue).await
+    }
+
+    /// Begins to look at a queue. Says how many messages are ready; None if there is no such queue.
+    pub(crate) async fn look(&self, queue: &str) -> Result<Option<(RabbitLook, u32)>, LookError> {
+        let Some(Some(depth)) = self.depths(&[queue]).await?.into_iter().next() else {
+            return Ok(None);
+        };
+        let open = self.0.channel().await?;
+        let events = ChannelEvents::register(&open.channel).await;
+        let events = events.map_err(|error| LookError::Lost(error.to_string()))?;
+        let look = RabbitLook {
+            open,
+            events,
+            queue: queue.to_owned(),
+            left: depth.ready,
+            batch: FIRST_BATCH,
+            at_hand: VecDeque::new(),
+        };
+        Ok(Some((look, depth.ready)))
+    }
+
+    pub(crate) async fn close(&self) {
+        self.0.close().await;
+    }
+}
+
+/// Messages of a queue that are held to be looked at, one after another: no more than there were at the beginning.
+///
+/// `basic.get` would do, but amqprs loses the channel where the answer comes before amqprs expects it. So they are
+/// consumed, in batches, by a consumer each that is cancelled before the first message of its batch is handed out: what is
+/// acknowledged makes room for no other.
+pub(crate) struct RabbitLook {
+    open: OpenChannel,
+    events: ChannelEvents,
+    queue: String,
+    /// How many messages are not asked for yet.
+    left: u32,
+    batch: u16,
+    at_hand: VecDeque<(u64, Message)>,
+}
+
+impl RabbitLook {
+    /// The next message. None after the last one that was there at the beginning, or once no more come.
+    pub(crate) async fn next(
+        &mut self,
+        looker: &RabbitLooker,
+    ) -> Result<Option<(u64, Message)>, LookError> {
+        while self.at_hand.is_empty() && self.left > 0 {
+            self.receive(looker).await?;
+        }
+        Ok(self.at_hand.pop_front())
+    }
+
+    /// Takes a message that is held out of the queue.
+    pub(crate) async fn ack(&self, tag: u64) -> Result<(), LookError> {
+        let ack = self.channel().basic_ack(BasicAckArguments::new(tag, false));
+        ack.await.map_err(|error| self.lost(&error))
+    }
+
+    /// Gives all that is held back, and waits until the broker has it.
+    pub(crate) async fn give_back(self) -> Result<(), LookError> {
+        /// All that was delivered over the channel. A tag that was acknowledged would be an error.
+        const ALL: u64 = 0;
+
+        let nack = BasicNackArguments::new(ALL, true, true);
+        let given_back = self.channel().basic_nack(nack).await;
+        given_back.map_err(|error| self.lost(&error))?;
+        let OpenChannel { channel, .. } = self.open;
+        match timeout(CLOSE_TIMEOUT, channel.close()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(LookError::Lost(error.to_string())),
+            Err(_) => Err(LookError::NoAnswer),
+        }
+    }
+
+    /// Receives the next batch.
+    async fn receive(&mut self, looker: &RabbitLooker) -> Result<(), LookError> {
+        let size = u16::try_from(self.left).map_or(self.batch, |left| left.min(self.batch));
+        let qos = BasicQosArguments::new(0, size, false);
+        let consume = BasicConsumeArguments::new(&self.queue, "");
+        let asking = async {
+            self.channel().basic_qos(qos).await?;
+            self.channel().basic_consume_rx(consume).await
+        };
+        let asked = self.open.connection.answer(asking).await;
+        let asked = asked.map_err(|_| LookError::NoAnswer)?;
+        let (consumer_tag, mut deliveries) = asked.map_err(|error| self.lost(&error))?;
+        self.left -= u32::from(size);
+        let (mut came, mut bytes) = (0, 0);
+        while came < size {
+            let Some(message) = self.one(&mut deliveries, looker).await? else {
+                self.left = 0;
+                break;
+            };
+            came += 1;
+            bytes += message.content.as_ref().map_or(0, Vec::len);
+            // half a message stays with the broker until the others are given back
+            self.at_hand.extend(whole(message));
+        }
+        let cancel = BasicCancelArguments::new(&consumer_tag);
+        let cancelling = self.channel().basic_cancel(cancel);
+        let cancelled = self.open.connection.answer(cancelling).await;
+        let cancelled = cancelled.map_err(|_| LookError::NoAnswer)?;
+        cancelled.map_err(|error| self.lost(&error))?;
+        // where it had given up on them
+        while let Ok(message) = deliveries.try_recv() {
+            self.at_hand.extend(whole(message));
+        }
+        self.batch = match bytes {
+            LARGE_BATCH.. => (self.batch / 2).max(1),
+            bytes if bytes < LARGE_BATCH / 4 => min(self.batch * 2, MOST),
+            _ => self.batch,
+        };
+        Ok(())
+    }
+
+    /// The next message of a batch; None where no more come.
+    async fn one(
+        &self,
+        deliveries: &mut UnboundedReceiver<ConsumerMessage>,
+        looker: &RabbitLooker,
+    ) -> Result<Option<ConsumerMessage>, LookError> {
+        for _ in 0..MOST_IDLE {
+            // cancel safety: what is not received stays where it is
+            let received = tokio::select! {
+                biased;
+                received = timeout(IDLE, deliveries.recv()) => received,
+                () = self.events.ended() => Ok(None),
+            };
+            match received {
+                Ok(Some(message)) => return Ok(Some(message)),
+                Ok(None) => return Err(self.ended()),
+                // somebody else may have taken what was there, or it is on its way
+                Err(_) => {
+                    let depths = looker.depths(&[&self.queue]).await?;
+                    let ready = depths.first().copied().flatten().unwrap_or_default().ready;
+                    if ready == 0 && deliveries.is_empty() {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn channel(&self) -> &Channel {
+        &self.open.channel
+    }
+
+    fn ended(&self) -> LookError {
+        match self.events.closed() {
+            Some(closed) => LookError::Lost(closed.to_string()),
+            None => LookError::Lost("the connection was lost".to_owned()),
+        }
+    }
+
+    fn lost(&self, error: &amqprs::error::Error) -> LookError {
+        match self.events.closed() {
+            Some(closed) => LookError::Lost(closed.to_string()),
+            None => LookError::Lost(self.open.connection.told(error)),
+        }
+    }
+}
+
+fn whole(message: ConsumerMessage) -> Option<(u64, Message)> {
+    let tag = message.deliver?.delivery_tag();
+    let message = Message {
+        properties: Properties::from_wire(message.basic_properties?),
+        body: message.content?.into(),
+    };
+    Some((tag, message))
+}
+
+/// Why a queue cannot be looked at any further. What was held goes back to it.
+#[derive(Debug, Error)]
+pub(crate) enum LookError {
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error(transparent)]
+    Topology(#[from] TopologyError),
+    #[error("the look at the queue ended early: {0}")]
+    Lost(String),
+    #[error("the broker did not answer in time")]
+    NoAnswer,
+}

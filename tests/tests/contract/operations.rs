@@ -1,0 +1,435 @@
+//! Looking at dead letters, and moving them, while the program is not run or runs beside it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use ploomby::extract::{Batch, State};
+use ploomby::ops::{Filter, Fit, GroupBy, Groups, Letter, Look, Ops, OpsError, Replay};
+use ploomby::{App, HandlerOptions, HandlerRegistry, KeySource, Message, Queue, Running, Value};
+use ploomby_tests::{Bed, DEADLINE, KEY, Seen, eventually, seen};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Order {
+    id: u32,
+}
+
+/// What the handlers need, and nobody makes for a look.
+#[derive(Clone)]
+struct Mended(Arc<AtomicBool>);
+
+/// Fails for orders of three kinds, until it is mended.
+fn app(bed: &Bed, queue: &str, seen: &'static Seen, is_mended: &Arc<AtomicBool>) -> App {
+    let place = move |State(mended): State<Mended>, order: Order| async move {
+        if mended.0.load(SeqCst) {
+            seen.note(order.id.to_string());
+            return Ok(());
+        }
+        match order.id % 3 {
+            0 => anyhow::bail!("order {} is closed", order.id),
+            1 => anyhow::bail!("cannot reach 10.0.0.{}: timed out", order.id),
+            _ => anyhow::bail!("no luck"),
+        }
+    };
+    let state = Mended(is_mended.clone());
+    App::new(bed.url())
+        .handlers(HandlerRegistry::new().register("place", place))
+        .state_with(async move || Ok::<_, std::io::Error>(state))
+        // one after another, so that the order can be told
+        .queue(Queue::new(queue).key(KeySource::header(KEY)).concurrency(1))
+}
+
+/// A queue with so many letters, and the program that made them.
+async fn failed(
+    bed: &Bed,
+    letters: u32,
+) -> (
+    String,
+    &'static Seen,
+    Arc<AtomicBool>,
+    Running,
+    ploomby_tests::Handled,
+) {
+    let queue = bed.queue_name();
+    let (seen, handled) = seen();
+    let is_mended = Arc::new(AtomicBool::new(false));
+    let running = app(bed, &queue, seen, &is_mended).start().await.unwrap();
+    for id in 0..letters {
+        bed.send(&queue, "place", format!(r#"{{"id":{id}}}"#)).await;
+    }
+    let dead = format!("{queue}_dlq");
+    eventually(DEADLINE, async || bed.ready_count(&dead).await == letters).await;
+    (queue, seen, is_mended, running, handled)
+}
+
+async fn all(mut look: Look<'_>) -> Vec<Letter> {
+    let mut letters = Vec::new();
+    while let Some(letter) = look.next().await.unwrap() {
+        letters.push(letter);
+    }
+    look.end().await.unwrap();
+    letters
+}
+
+async fn ids(ops: &Ops, queue: &str) -> Vec<String> {
+    let letters = all(ops.look(queue).await.unwrap()).await;
+    letters.iter().map(Letter::id).collect()
+}
+
+pub(crate) async fn a_look_changes_nothing(bed: Arc<Bed>) {
+    const LETTERS: u32 = 40;
+
+    let (queue, seen, is_mended, running, _handled) = failed(&bed, LETTERS).await;
+    let ops = app(&bed, &queue, seen, &is_mended).ops().unwrap();
+    let first = ids(&ops, &queue).await;
+    assert_eq!(first.len(), LETTERS as usize);
+    for scan in [0, 1, 13, 100] {
+        let look = ops.look(&queue).await.unwrap().scan(scan);
+        let total = look.total();
+        assert_eq!(total, LETTERS as usize);
+        let letters = all(look).await;
+        assert_eq!(letters.len(), scan.min(total));
+    }
+    // one that is dropped, as by a process that is killed
+    let mut look = ops.look(&queue).await.unwrap();
+    for _ in 0..10 {
+        look.next().await.unwrap();
+    }
+    assert_eq!(look.not_looked_at(), LETTERS as usize - 10);
+    drop(look);
+    let dead = format!("{queue}_dlq");
+    eventually(DEADLINE, async || bed.ready_count(&dead).await == LETTERS).await;
+    assert_eq!(ids(&ops, &queue).await, first);
+
+    let letter = ops.letter(&queue, &first[7], 100).await.unwrap();
+    assert_eq!(
+        (letter.id(), letter.key()),
+        (first[7].clone(), Some("place"))
+    );
+    assert_eq!(letter.message().body(), r#"{"id":7}"#);
+    assert_eq!((letter.attempts(), letter.replayed()), (Some(1), 0));
+    let missing = ops.letter(&queue, &first[7], 5).await.unwrap_err();
+    assert!(matches!(missing, OpsError::NoLetter(_)), "{missing}");
+    ops.close().await;
+    running.shut_down().await.unwrap();
+}
+
+pub(crate) async fn letters_of_one_cause_are_a_group(bed: Arc<Bed>) {
+    let (queue, seen, is_mended, running, _handled) = failed(&bed, 10).await;
+    let ops = app(&bed, &queue, seen, &is_mended).ops().unwrap();
+    let letters = all(ops.look(&queue).await.unwrap()).await;
+    let grouped = |by| {
+        let mut groups = Groups::new(by);
+        letters.iter().for_each(|letter| groups.add(letter));
+        let groups = groups.into_groups().into_iter();
+        groups
+            .map(|group| (group.name.unwrap_or_default(), group.count))
+            .collect::<Vec<_>>()
+    };
+    let expected = [
+        ("order # is closed", 4),
+        ("cannot reach #: timed out", 3),
+        ("no luck", 3),
+    ];
+    assert_eq!(
+        grouped(GroupBy::Error),
+        expected.map(|(name, count)| (name.to_owned(), count))
+    );
+    assert_eq!(grouped(GroupBy::Key), [("place".to_owned(), 10)]);
+    assert_eq!(grouped(GroupBy::Reason), [("handler-error".to_owned(), 10)]);
+    let matching = |filter: Filter| {
+        letters
+            .iter()
+            .filter(|letter| filter.matches(letter))
+            .count()
+    };
+    assert_eq!(matching(Filter::all().error("closed")), 4);
+    assert_eq!(matching(Filter::all().key("other")), 0);
+    assert_eq!(matching(Filter::all().header("ploomby-attempts", "1")), 10);
+    assert_eq!(
+        matching(Filter::all().id(letters[3].id()).id(letters[4].id())),
+        2
+    );
+    let now = std::time::SystemTime::now();
+    assert_eq!(matching(Filter::all().since(now - DEADLINE)), 10);
+    assert_eq!(matching(Filter::all().until(now - DEADLINE * 9)), 0);
+    let depths = ops.depths().await.unwrap();
+    assert_eq!(
+        (depths[0].ready, depths[0].dead, depths[0].consumers),
+        (Some(0), 10, 1)
+    );
+    ops.close().await;
+    running.shut_down().await.unwrap();
+}
+
+pub(crate) async fn a_replay_brings_each_letter_back_once_and_in_order(bed: Arc<Bed>) {
+    const LETTERS: u32 = 30;
+
+    let (queue, seen, is_mended, running, mut handled) = failed(&bed, LETTERS).await;
+    let ops = app(&bed, &queue, seen, &is_mended).ops().unwrap();
+    // what fails again is not replayed in a circle
+    let mut replaying = ops
+        .replay(&queue, Replay::new(Filter::all()))
+        .await
+        .unwrap();
+    while let Some(replayed) = replaying.next().await.unwrap() {
+        assert_eq!(replayed.queue, queue);
+    }
+    assert_eq!(replaying.end().await.unwrap().done, LETTERS as usize);
+    let dead = format!("{queue}_dlq");
+    eventually(DEADLINE, async || bed.ready_count(&dead).await == LETTERS).await;
+    for letter in all(ops.look(&queue).await.unwrap()).await {
+        assert_eq!((letter.replayed(), letter.attempts()), (1, Some(1)));
+    }
+
+    is_mended.store(true, SeqCst);
+    let dry = Replay::new(Filter::all().error("closed")).dry_run();
+    let mut replaying = ops.replay(&queue, dry).await.unwrap();
+    while replaying.next().await.unwrap().is_some() {}
+    assert_eq!(replaying.end().await.unwrap().done, 10);
+    assert!(handled.is_empty());
+    let closed = Replay::new(Filter::all().error("closed"))
+        .limit(2)
+        .every(Duration::from_millis(5));
+    let mut replaying = ops.replay(&queue, closed).await.unwrap();
+    while replaying.next().await.unwrap().is_some() {}
+    assert_eq!(replaying.end().await.unwrap().done, 2);
+    for id in ["0", "3"] {
+        assert_eq!(handled.next_note().await, id);
+    }
+    let mut replaying = ops
+        .replay(&queue, Replay::new(Filter::all()))
+        .await
+        .unwrap();
+    while replaying.next().await.unwrap().is_some() {}
+    replaying.end().await.unwrap();
+    for id in (0..LETTERS).filter(|id| ![0, 3].contains(id)) {
+        assert_eq!(handled.next_note().await, id.to_string());
+    }
+    assert!(bed.is_empty(&dead).await);
+    ops.close().await;
+    running.shut_down().await.unwrap();
+    assert!(handled.is_empty());
+}
+
+pub(crate) async fn a_canary_that_comes_back_ends_the_replay(bed: Arc<Bed>) {
+    let (queue, seen, is_mended, running, mut handled) = failed(&bed, 9).await;
+    let ops = app(&bed, &queue, seen, &is_mended).ops().unwrap();
+    let plan = || Replay::new(Filter::all()).canary(2, Duration::from_secs(2));
+    let mut replaying = ops.replay(&queue, plan()).await.unwrap();
+    assert!(replaying.next().await.unwrap().is_some());
+    assert!(replaying.next().await.unwrap().is_some());
+    let error = replaying.next().await.unwrap_err();
+    assert!(matches!(error, OpsError::CameBack(_)), "{error}");
+    assert_eq!(replaying.end().await.unwrap().done, 2);
+    let dead = format!("{queue}_dlq");
+    eventually(DEADLINE, async || bed.ready_count(&dead).await == 9).await;
+
+    is_mended.store(true, SeqCst);
+    let mut replaying = ops.replay(&queue, plan()).await.unwrap();
+    while replaying.next().await.unwrap().is_some() {}
+    assert_eq!(replaying.end().await.unwrap().done, 9);
+    for _ in 0..9 {
+        handled.next_note().await;
+    }
+    ops.close().await;
+    running.shut_down().await.unwrap();
+}
+
+/// The queue may be gone: nothing is lost.
+pub(crate) async fn a_letter_that_its_queue_does_not_take_stays(bed: Arc<Bed>) {
+    let (queue, seen, is_mended, running, _handled) = failed(&bed, 3).await;
+    running.shut_down().await.unwrap();
+    bed.delete(&queue).await;
+    let ops = app(&bed, &queue, seen, &is_mended).ops().unwrap();
+    let mut replaying = ops
+        .replay(&queue, Replay::new(Filter::all()))
+        .await
+        .unwrap();
+    let error = replaying.next().await.unwrap_err();
+    assert!(matches!(error, OpsError::Publish { .. }), "{error}");
+    assert_eq!(replaying.end().await.unwrap().done, 0);
+    assert_eq!(ids(&ops, &queue).await.len(), 3);
+    let other = bed.queue_name();
+    bed.declare(&other, &[]).await;
+    let elsewhere = Replay::new(Filter::all()).limit(1).to(&other);
+    let mut replaying = ops.replay(&queue, elsewhere).await.unwrap();
+    while replaying.next().await.unwrap().is_some() {}
+    replaying.end().await.unwrap();
+    let moved = bed.next(&other).await;
+    assert_eq!(moved.headers["ploomby-replayed"], Value::I64(1));
+    assert_eq!(moved.text(KEY), "place");
+    let mut ours: Vec<_> = moved
+        .headers
+        .keys()
+        .filter(|name| name.starts_with("ploomby-"))
+        .collect();
+    ours.sort();
+    assert_eq!(ours, ["ploomby-replayed", "ploomby-replayed-at"]);
+    ops.close().await;
+}
+
+pub(crate) async fn what_is_discarded_can_be_brought_back(bed: Arc<Bed>) {
+    let (queue, seen, is_mended, running, _handled) = failed(&bed, 6).await;
+    let ops = app(&bed, &queue, seen, &is_mended).ops().unwrap();
+    let before = ids(&ops, &queue).await;
+    let mut exported = Vec::new();
+    let done = ops
+        .export(&queue, &Filter::all(), 100, &mut exported)
+        .await
+        .unwrap();
+    assert_eq!(done.done, 6);
+    let mut discarded = Vec::new();
+    let mut discarding = ops.discard(&queue, Filter::all(), 100).await.unwrap();
+    while discarding
+        .next(Some(&mut discarded))
+        .await
+        .unwrap()
+        .is_some()
+    {}
+    assert_eq!(discarding.end().await.unwrap().done, 6);
+    assert_eq!(discarded, exported);
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+    let done = ops.import(&queue, &mut &discarded[..]).await.unwrap();
+    assert_eq!(done.done, 6);
+    assert_eq!(ids(&ops, &queue).await, before);
+    let mut again = Vec::new();
+    ops.export(&queue, &Filter::all(), 100, &mut again)
+        .await
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(again).unwrap(),
+        String::from_utf8(exported).unwrap()
+    );
+    let error = ops
+        .import(&queue, &mut &b"\nnothing"[..])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, OpsError::Line { line: 2, .. }), "{error}");
+    ops.close().await;
+    running.shut_down().await.unwrap();
+}
+
+/// Neither the handler nor what it needs is there: its payload decides.
+pub(crate) async fn it_is_told_which_letters_this_build_would_take(bed: Arc<Bed>) {
+    let (queue, seen, is_mended, running, handled) = failed(&bed, 1).await;
+    bed.send(&queue, "place", r#"{"id":"seven"}"#).await;
+    bed.send(&queue, "cancel", "1").await;
+    bed.send(&queue, "batch", "1").await;
+    let dead = format!("{queue}_dlq");
+    eventually(DEADLINE, async || bed.ready_count(&dead).await == 4).await;
+    running.shut_down().await.unwrap();
+    let fits = async |ops: &Ops| {
+        let letters = all(ops.look(&queue).await.unwrap()).await;
+        letters
+            .iter()
+            .map(|letter| ops.fits(&queue, letter))
+            .collect::<Vec<_>>()
+    };
+    let ops = app(&bed, &queue, seen, &is_mended).ops().unwrap();
+    let [
+        Fit::Fits,
+        Fit::Unfit { reason, error },
+        Fit::Unfit {
+            reason: unknown, ..
+        },
+        _,
+    ] = &fits(&ops).await[..]
+    else {
+        panic!("{:?}", fits(&ops).await);
+    };
+    assert_eq!(
+        (reason.as_str(), unknown.as_str()),
+        ("undecodable", "unknown-key")
+    );
+    assert!(error.contains("`id`"), "{error}");
+
+    // the next build
+    let batch = move |numbers: Batch<u32>| async move { seen.note(numbers.len().to_string()) };
+    let place = move |order: serde_json::Value| async move { seen.note(order.to_string()) };
+    let cancel = move || async move { seen.note("cancel") };
+    let handlers = HandlerRegistry::new()
+        .register("place", place)
+        .register_with("cancel", HandlerOptions::new().queue(&queue), cancel)
+        .register("batch", batch);
+    let next = App::new(bed.url())
+        .handlers(handlers)
+        .queue(Queue::new(&queue).key(KeySource::header(KEY)));
+    let ops = next.ops().unwrap();
+    assert!(
+        fits(&ops).await.iter().all(|fit| *fit == Fit::Fits),
+        "{:?}",
+        fits(&ops).await
+    );
+    let first = all(ops.look(&queue).await.unwrap()).await.remove(0);
+    assert_eq!(
+        ops.body_as_json(&queue, &first),
+        Some(serde_json::json!({"id": 0}))
+    );
+    assert!(handled.is_empty(), "no handler ran");
+    let handlers = &ops.program().handlers;
+    let known: Vec<_> = handlers
+        .iter()
+        .map(|handler| (&*handler.keys[0], handler.payload.as_deref()))
+        .collect();
+    assert_eq!(known[0], ("batch", Some("u32")));
+    assert_eq!(known[1], ("cancel", None));
+    assert!(
+        handlers[0].file.ends_with("contract/operations.rs"),
+        "{}",
+        handlers[0].file
+    );
+    ops.close().await;
+}
+
+/// A message that came by an exchange, or whose routing key names its handler.
+pub(crate) async fn a_replayed_letter_has_its_own_address_again(bed: Arc<Bed>) {
+    if bed.is_memory() {
+        // there are no exchanges
+        return;
+    }
+    let queue = bed.queue_name();
+    bed.remove_later(&format!("{queue}_retry_1000ms"));
+    let (seen, mut handled) = seen();
+    let is_mended = Arc::new(AtomicBool::new(false));
+    let mended = is_mended.clone();
+    let handlers = || {
+        let mended = mended.clone();
+        HandlerRegistry::new().register_default(move |delivery: ploomby::Delivery| {
+            let mended = mended.clone();
+            async move {
+                seen.note(format!(
+                    "{} {}",
+                    delivery.exchange(),
+                    delivery.routing_key()
+                ));
+                anyhow::ensure!(mended.load(SeqCst), "no luck");
+                Ok(())
+            }
+        })
+    };
+    let app = || {
+        App::new(bed.url())
+            .handlers(handlers())
+            .queue(Queue::new(&queue).key(KeySource::RoutingKey))
+    };
+    let running = app().start().await.unwrap();
+    bed.publish_through("amq.topic", "order.placed", &queue, Message::new("1"))
+        .await;
+    assert_eq!(handled.next_note().await, "amq.topic order.placed");
+    let dead = format!("{queue}_dlq");
+    eventually(DEADLINE, async || bed.ready_count(&dead).await == 1).await;
+    is_mended.store(true, SeqCst);
+    let ops = app().ops().unwrap();
+    let mut replaying = ops
+        .replay(&queue, Replay::new(Filter::all()))
+        .await
+        .unwrap();
+    while replaying.next().await.unwrap().is_some() {}
+    replaying.end().await.unwrap();
+    assert_eq!(handled.next_note().await, "amq.topic order.placed");
+    ops.close().await;
+    running.shut_down().await.unwrap();
+    assert!(bed.is_empty(&dead).await);
+}
