@@ -28,6 +28,7 @@ use crate::{
 
 mod answer;
 mod calls;
+mod inner_error;
 mod into_outcome;
 mod python;
 

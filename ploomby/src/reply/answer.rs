@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Addressed, IntoOutcome, to_value};
+use super::{Addressed, IntoOutcome, inner_error::holds_error, to_value};
 use crate::{
     delivery::Delivery,
     outcome::{Failure, Outcome},
@@ -78,6 +78,9 @@ impl fmt::Debug for Answer {
 /// there](crate::Queue::reply_addresses), with its correlation id, encoded as the message was. A message
 /// without `reply-to` is simply handled.
 ///
+/// A handler that can fail returns a `Result` of a reply. If the value is the `Err` of a `Result`, or an option, a
+/// list, a map or a tuple that holds one, the message fails, too.
+///
 /// ```
 /// use ploomby::{HandlerRegistry, Reply};
 ///
@@ -99,10 +102,26 @@ impl<T> fmt::Debug for Reply<T> {
 #[diagnostic::do_not_recommend]
 impl<T: Serialize> IntoOutcome for Reply<T> {
     fn into_outcome(self) -> Result<Outcome, anyhow::Error> {
+        self.check()?;
         Ok(Outcome::Ack)
     }
 
     fn into_answer(self, delivery: &Delivery) -> Result<Answer, Failure> {
+        self.check().map_err(Failure::handler)?;
         Answer::reply(&self.0, delivery).map_err(Failure::handler)
+    }
+}
+
+impl<T: Serialize> Reply<T> {
+    /// What the attribute does not compile, nobody sees before it runs.
+    #[inline]
+    fn check(&self) -> Result<(), anyhow::Error> {
+        if holds_error(&self.0) {
+            anyhow::bail!(
+                "the reply holds the `Err` of a `Result`: return a `Result` of the reply, so that the error is the \
+                 handler's"
+            );
+        }
+        Ok(())
     }
 }

@@ -69,6 +69,7 @@ contract! {
         a_value_is_encoded_as_the_request_was,
         a_handler_without_a_value_says_that_it_is_done,
         a_message_that_asks_for_no_reply_is_simply_handled,
+        a_reply_that_holds_an_error_fails_its_message,
         a_reply_that_nobody_waits_for_any_more_is_left_out,
         a_reply_that_is_refused_is_worth_less_than_its_message,
         a_reply_goes_nowhere_where_it_would_do_harm,

@@ -73,6 +73,36 @@ pub(crate) async fn a_handler_without_a_value_says_that_it_is_done(bed: Arc<Bed>
     assert_eq!(reply.correlation_id.as_deref(), Some("42"));
 }
 
+pub(crate) async fn a_reply_that_holds_an_error_fails_its_message(bed: Arc<Bed>) {
+    type Tried = Result<u32, String>;
+
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let failed = || Err::<u32, _>("no".to_owned());
+    let handlers = HandlerRegistry::new()
+        .register("itself", move || async move { Reply(failed()) })
+        .register("in a list", move || async move {
+            Ok::<_, anyhow::Error>(Reply(vec![Some(Tried::Ok(1)), Some(failed())]))
+        })
+        .register("worked", move || async move {
+            seen.note("worked");
+            Reply(Tried::Ok(1))
+        });
+    let app = bed.start(&queue, handlers).await;
+    // whether somebody asked or not
+    for key in ["itself", "in a list"] {
+        bed.publish(&queue, request(key, "")).await;
+        let letter = bed.dead_letter(&queue).await;
+        assert_eq!(letter.text("ploomby-reason"), "handler-error", "{key}");
+        assert!(letter.text("ploomby-error").contains("`Err`"), "{key}");
+    }
+    bed.publish(&queue, request("worked", "")).await;
+    assert_eq!(handled.next_note().await, "worked");
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}
+
 pub(crate) async fn a_message_that_asks_for_no_reply_is_simply_handled(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let (seen, mut handled) = seen();

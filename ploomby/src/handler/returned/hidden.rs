@@ -12,6 +12,7 @@ use std::{
 };
 
 use super::Returned;
+use crate::reply::Reply;
 
 /// It hides a decision.
 #[derive(Debug)]
@@ -69,6 +70,7 @@ hides!(
     () Mutex<T>,
     () RwLock<T>,
     () Bound<T>,
+    () Reply<T>,
     () Vec<T>,
     () Box<[T]>,
     () VecDeque<T>,

@@ -31,4 +31,9 @@ async fn by_reference(_: &str) -> &'static Refused {
     &Ok(1)
 }
 
+#[ploomby::handler]
+async fn in_a_reply() -> ploomby::Reply<Refused> {
+    ploomby::Reply(Ok(1))
+}
+
 fn main() {}
