@@ -44,6 +44,8 @@ pub enum Manner {
     },
     /// It says that messages are ready, and delivers none.
     Starving,
+    /// Its queue is deleted once it is consumed, of which it tells nobody who does not ask.
+    Forgetful,
 }
 
 impl FakeBroker {
@@ -68,6 +70,8 @@ impl FakeBroker {
                     answers: 0,
                     number,
                     published: 0,
+                    consumers: 0,
+                    is_gone: false,
                     settled: settling.clone(),
                 };
                 tokio::spawn(conversation.run());
@@ -110,6 +114,9 @@ struct Conversation {
     number: usize,
     /// How many messages it was given.
     published: u64,
+    consumers: usize,
+    /// The queue was deleted.
+    is_gone: bool,
     settled: Arc<AtomicUsize>,
 }
 
@@ -158,7 +165,18 @@ impl Conversation {
                 (50, 10) => {
                     let name = arguments.get(2..).unwrap_or_default();
                     let len = usize::from(name.first().copied().unwrap_or_default());
+                    let is_passive = name.get(len + 1).is_some_and(|bits| bits & 1 == 1);
                     let name = name.get(..=len).unwrap_or(&[0]);
+                    if self.is_gone && name == short(b"q") {
+                        if is_passive {
+                            let text = short(b"NOT_FOUND - no queue 'q' in vhost '/'");
+                            let close = [&404_u16.to_be_bytes()[..], &text, &[0, 50, 0, 10]];
+                            let close = method(channel, 20, 40, &close.concat());
+                            self.answer(close).await?;
+                            continue;
+                        }
+                        self.is_gone = false;
+                    }
                     let ready = u8::from(matches!(self.manner, Manner::Starving));
                     let counts = [0, 0, 0, ready, 0, 0, 0, 1];
                     self.answer(answer(&[name, &counts].concat())).await?;
@@ -166,7 +184,9 @@ impl Conversation {
                 (60 | 85, 10) => self.answer(answer(&[])).await?,
                 (60, 20) => {
                     self.answer(answer(&short(b"tag"))).await?;
-                    if !matches!(self.manner, Manner::Starving) {
+                    self.consumers += 1;
+                    self.is_gone = matches!(self.manner, Manner::Forgetful) && self.consumers == 1;
+                    if !self.is_gone && !matches!(self.manner, Manner::Starving) {
                         let deliver = self.deliver(channel);
                         self.answer(deliver).await?;
                     }

@@ -256,6 +256,10 @@ impl Session {
                     let is_quiet = last_at_look == Some(self.inbox.last()) && self.is_idle();
                     match verdict {
                         Verdict::Starved(reason) if is_quiet => return Err(self.give_up(reason)),
+                        Verdict::Gone(reason) if is_quiet => {
+                            self.acknowledger.lose();
+                            return Err(Lost(reason));
+                        }
                         Verdict::Fed => self.believe(dispatcher),
                         _ => {}
                     }

@@ -215,6 +215,29 @@ async fn a_host_that_fails_within_itself_at_any_step_is_passed_over() {
     .await;
 }
 
+/// As RabbitMQ 4.0 does now and then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_is_deleted_without_a_word_is_missed_and_consumed_again() {
+    /// One look, and some time to spare.
+    const LOOK: Duration = Duration::from_secs(25);
+
+    let broker = FakeBroker::start(|_| Manner::Forgetful).await;
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new().register("work", move |number: u32| async move {
+        seen.note(number.to_string());
+    });
+    let url = format!("amqp://guest:guest@{}", broker.address());
+    let set_up = Queue::new("q").key(KeySource::header("task_name"));
+    let app = App::new(url).handlers(handlers).queue(set_up);
+    let app = app.start().await.unwrap();
+    let connections = broker.accepted();
+    eventually(LOOK, async || !handled.is_empty()).await;
+    handled.next_note().await;
+    // it was the queue that was gone, and not the broker
+    assert_eq!(broker.accepted(), connections);
+    app.shut_down().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_consumer_that_gets_nothing_of_what_is_ready_is_told_and_goes_to_another_host() {
     /// Two looks, and some time to spare.

@@ -6,6 +6,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+use super::events::{ChannelEvents, Closed};
 use crate::rabbit::connection::{CLOSE_TIMEOUT, Link};
 
 /// Whether a consumer to which nothing comes gets what it should.
@@ -20,9 +21,11 @@ pub(super) struct Starved {
 }
 
 /// What became of the question.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Answer {
     Seen(Seen),
+    /// There is no such queue: it was deleted, and the broker has not said so. RabbitMQ 4.0 was seen to forget that.
+    Gone(Closed),
     /// Nothing can be known, such as for a user who may not look.
     Nothing,
     /// The broker does not answer in time.
@@ -41,6 +44,8 @@ struct Seen {
 pub(super) enum Verdict {
     /// It is to be given up, for this reason.
     Starved(String),
+    /// Its queue was deleted, as the broker says.
+    Gone(String),
     /// It has got all that there is.
     Fed,
     /// The next answer says more.
@@ -81,6 +86,9 @@ impl Starved {
         let before = self.before.take();
         match answer {
             Answer::Nothing => Verdict::Open,
+            Answer::Gone(closed) => {
+                Verdict::Gone(format!("the queue was deleted without a word: {closed}"))
+            }
             Answer::Silence(after) => Verdict::Starved(format!(
                 "the broker does not say within {after:?} whether messages are ready"
             )),
@@ -117,15 +125,20 @@ async fn ask(link: Arc<Link>, queue: String) -> Answer {
     declare.passive(true);
     let looking = async {
         let channel = link.open_channel().await.ok()?;
-        let declared = channel.queue_declare(declare).await;
-        let (_, ready, consumers) = declared.ok()??;
+        let events = ChannelEvents::register(&channel).await.ok()?;
+        let Ok(declared) = channel.queue_declare(declare).await else {
+            return events
+                .closed()
+                .filter(Closed::is_not_found)
+                .map(Answer::Gone);
+        };
+        let (_, ready, consumers) = declared?;
         let _ = timeout(CLOSE_TIMEOUT, channel.close()).await;
-        Some(Seen { ready, consumers })
+        Some(Answer::Seen(Seen { ready, consumers }))
     };
     let begin = Instant::now();
     match link.answer(looking).await {
-        Ok(Some(seen)) => Answer::Seen(seen),
-        Ok(None) => Answer::Nothing,
+        Ok(answer) => answer.unwrap_or(Answer::Nothing),
         // the answer may stand behind what others get
         Err(_) if link.traffic().has_come_since(begin) => Answer::Nothing,
         Err(_) => Answer::Silence(patience),
@@ -177,9 +190,12 @@ mod tests {
             [seen(9, 1), Answer::Nothing],
         ] {
             let mut starved = Starved::default();
-            for answer in answers {
+            for answer in answers.clone() {
                 let verdict = starved.judge(answer);
-                assert!(!matches!(verdict, Verdict::Starved(_)), "{answers:?}");
+                assert!(
+                    matches!(verdict, Verdict::Open | Verdict::Fed),
+                    "{answers:?}"
+                );
             }
         }
     }
