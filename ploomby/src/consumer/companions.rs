@@ -227,6 +227,13 @@ impl Companions {
         }
     }
 
+    /// Whether AMQP can carry the names of the queues for what may crash the process.
+    pub(crate) fn can_have_suspects(&self) -> bool {
+        [self.suspects(), self.crashes()]
+            .iter()
+            .all(|queue| check_name(&queue.name).is_ok())
+    }
+
     /// The queue that a message waits in, unless it goes straight back: without a delay, and where
     /// the queue's name would be too long for AMQP.
     pub(crate) fn waiting_queue(&self, delay: Duration) -> Option<Declared> {

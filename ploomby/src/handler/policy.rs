@@ -100,7 +100,8 @@ macro_rules! policy_setters {
         ///
         /// Only what is handled alone counts: a message that came back again and again is taken to the queue
         /// `<queue>_suspects` first, where one message is handled at a time. There a good one is handled as well, so
-        /// that neither deploys nor lost connections nor its neighbours condemn it.
+        /// that neither deploys nor lost connections nor its neighbours condemn it. A queue whose name has more than
+        /// 246 bytes has no such queue, and its messages no limit.
         #[must_use]
         pub fn max_crashes(mut $self, crashes: impl Into<Option<u32>>) -> Self {
             $policy.max_crashes = match crashes.into() {

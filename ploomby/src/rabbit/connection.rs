@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    pin::pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -32,6 +33,9 @@ pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The same, where there are other hosts to go to.
 const ANSWER_TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(5);
+
+/// The same, while something else comes: what stands before the answer ends some time.
+const LONGEST_ANSWER: Duration = Duration::from_secs(10 * 60);
 
 /// How long the broker may take to answer the closing of a channel or a connection. There is
 /// nothing left to lose by then.
@@ -102,6 +106,23 @@ impl Link {
     /// The broker has not answered.
     pub(super) async fn answer<T>(&self, answer: impl Future<Output = T>) -> Result<T, Idle> {
         self.traffic.wait(self.patience, answer).await
+    }
+
+    /// The same, where a message that takes its time may come before the answer: while anything comes, it is waited for.
+    pub(super) async fn answer_behind_others<T>(
+        &self,
+        answer: impl Future<Output = T>,
+    ) -> Result<T, Idle> {
+        let mut answer = pin!(answer);
+        let start = Instant::now();
+        loop {
+            let begin = Instant::now();
+            match self.answer(&mut answer).await {
+                Err(Idle)
+                    if self.traffic.has_come_since(begin) && start.elapsed() < LONGEST_ANSWER => {}
+                answered => return answered,
+            }
+        }
     }
 
     pub(super) fn traffic(&self) -> &Arc<Traffic> {

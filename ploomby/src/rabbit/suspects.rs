@@ -26,16 +26,17 @@ use tokio::{
     sync::{Mutex as AsyncMutex, MutexGuard as AsyncMutexGuard, Notify},
     time::{Instant, sleep, timeout},
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use self::{
     deaths::Deaths,
     trial::{Taken, Trial},
 };
 use super::{
-    connection::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, OpenChannel, SharedConnection},
+    connection::{CLOSE_TIMEOUT, Link, OpenChannel, SharedConnection},
     copies::Copies,
     session::events::ChannelEvents,
+    traffic::Idle,
 };
 use crate::{
     delivery::Delivery,
@@ -68,7 +69,7 @@ const RETURNS_NEAR_THE_LIMIT: u32 = 12;
 const DEATHS: u32 = 2;
 const DEATHS_IN_ORDER: u32 = 8;
 
-/// How long the move of one suspect may take.
+/// How long the move of one suspect may take, unless the line is slow.
 const MOVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long suspects are handled like all others after one could not be moved.
@@ -112,6 +113,13 @@ impl Suspects {
         copies: Arc<Copies>,
         most_crashes: Option<u32>,
     ) -> Self {
+        if most_crashes.is_some() && !copies.companions().can_have_suspects() {
+            warn!(
+                queue,
+                "the name of the queue leaves no room for `_suspects` behind it: a message that crashes the process is \
+                 not found, and comes back for ever; choose a name of at most 246 bytes"
+            );
+        }
         Self {
             queue: queue.to_owned(),
             deaths: Deaths::new(copies.clone()),
@@ -162,9 +170,9 @@ impl Suspects {
 
     /// Moves a suspect to where it is handled alone.
     pub(super) async fn set_aside(&self, copy: Message) -> Result<(), ConsumerError> {
-        let moved = match timeout(MOVE_TIMEOUT, self.copies.set_aside(copy)).await {
+        let moved = match self.within_a_moment(self.copies.set_aside(copy)).await {
             Ok(moved) => moved.map_err(ConsumerError::new),
-            Err(_) => Err(ConsumerError::new(format!(
+            Err(Idle) => Err(ConsumerError::new(format!(
                 "the broker has not taken a copy within {MOVE_TIMEOUT:?}"
             ))),
         };
@@ -175,6 +183,13 @@ impl Suspects {
         moved
     }
 
+    /// Waits for the broker to take a copy, for as long as the line may need: one that is given up may arrive all the
+    /// same.
+    async fn within_a_moment<T>(&self, moving: impl Future<Output = T>) -> Result<T, Idle> {
+        let traffic = self.copies.publisher().connection().traffic();
+        traffic.wait(MOVE_TIMEOUT, moving).await
+    }
+
     /// There may be suspects, such as those of a process that died.
     pub(super) fn look(&self) {
         self.there.notify_one();
@@ -182,7 +197,7 @@ impl Suspects {
 
     /// Handles suspects, one at a time, until shutdown begins. The last of them is done when it returns.
     pub(super) async fn look_after(self: Arc<Self>, dispatcher: Dispatcher) {
-        if self.most_crashes.is_none() || self.is_looked_after.swap(true, Ordering::Relaxed) {
+        if !self.may_be_there() || self.is_looked_after.swap(true, Ordering::Relaxed) {
             return;
         }
         let _released = Released(&self.is_looked_after);
@@ -210,7 +225,7 @@ impl Suspects {
     async fn handle_all(self: &Arc<Self>, dispatcher: &Dispatcher) -> Result<bool, String> {
         let OpenChannel {
             channel,
-            connection: _kept,
+            connection: link,
             ..
         } = self
             .connection
@@ -220,7 +235,8 @@ impl Suspects {
         let events = ChannelEvents::register(&channel)
             .await
             .map_err(|error| error.to_string())?;
-        let handled = self.handle_by(&channel, &events, dispatcher).await;
+        let wire = (&channel, &link, &events);
+        let handled = self.handle_by(wire, dispatcher).await;
         if events.closed().is_some_and(|closed| closed.is_not_found()) {
             return Ok(false);
         }
@@ -230,18 +246,21 @@ impl Suspects {
 
     async fn handle_by(
         self: &Arc<Self>,
-        channel: &Channel,
-        events: &ChannelEvents,
+        (channel, link, events): (&Channel, &Arc<Link>, &ChannelEvents),
         dispatcher: &Dispatcher,
     ) -> Result<(), String> {
         while !dispatcher.is_stopped() {
-            if self.count(channel).await? == 0 {
+            if self.count(channel, link).await? == 0 {
                 return Ok(());
             }
             let Some(alone) = dispatcher.unless_stopped(alone()).await else {
                 return Ok(());
             };
-            let trial = Arc::new(Trial::new(channel.clone(), events.clone(), self.clone()));
+            let trial = Arc::new(Trial::new(
+                (channel.clone(), link.clone()),
+                events.clone(),
+                self.clone(),
+            ));
             let take = trial.take();
             if dispatcher.dispatch_alone(PATIENCE, take, &trial).await {
                 self.wait_for(&trial, events, alone).await;
@@ -293,20 +312,31 @@ impl Suspects {
     }
 
     /// How many suspects wait.
-    async fn count(&self, channel: &Channel) -> Result<u32, String> {
+    async fn count(&self, channel: &Channel, link: &Link) -> Result<u32, String> {
         let mut declare = QueueDeclareArguments::new(&self.copies.companions().suspects().name);
         declare.passive(true);
-        match timeout(ANSWER_TIMEOUT, channel.queue_declare(declare)).await {
+        match link
+            .answer_behind_others(channel.queue_declare(declare))
+            .await
+        {
             Ok(Ok(answer)) => Ok(answer.map_or(0, |(_, count, _)| count)),
             Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("no answer".to_owned()),
+            Err(Idle) => Err("no answer".to_owned()),
         }
     }
 
     /// Whether suspects are moved at the moment.
     pub(super) fn may_move(&self) -> bool {
         let is_paused = self.paused().is_some_and(|until| Instant::now() < until);
-        self.most_crashes.is_some() && self.copies.companions().dead_letters.is_some() && !is_paused
+        self.may_be_there() && !is_paused
+    }
+
+    /// Without a queue for what is guilty, or a name for that of suspects, nothing is a suspect.
+    fn may_be_there(&self) -> bool {
+        let companions = self.copies.companions();
+        self.most_crashes.is_some()
+            && companions.dead_letters.is_some()
+            && companions.can_have_suspects()
     }
 
     fn paused(&self) -> MutexGuard<'_, Option<Instant>> {

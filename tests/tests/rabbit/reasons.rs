@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use ploomby::rabbit::Reconnect;
-use ploomby::{App, DeadLetters, HandlerRegistry, Publisher, Queue, Retry};
+use ploomby::{App, DeadLetters, HandlerRegistry, KeySource, Publisher, Queue, Retry};
 use ploomby_tests::{
-    Bed, Cut, DEADLINE, Direction, Logged, Method, Proxy, eventually, rabbit_with,
+    Bed, Cut, DEADLINE, Direction, KEY, Logged, Method, Proxy, eventually, rabbit_with, seen,
 };
 use tokio::time::sleep;
 use tracing::Level;
@@ -123,6 +123,36 @@ async fn a_queue_of_a_long_name_is_consumed_or_the_name_is_what_is_wrong() {
                     }
                 }
                 assert!(consumed >= 4, "{kind}: {consumed}");
+            }
+        })
+        .await;
+}
+
+// on one thread, of which the log is kept
+#[tokio::test]
+async fn a_name_that_leaves_no_room_for_suspects_is_told_and_its_messages_are_handled() {
+    let (log, _kept) = Logged::begin();
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let dead_letters = bed.queue_name();
+            for (len, is_told) in [(246, false), (247, true), (255, true)] {
+                let mut queue = bed.queue_name();
+                queue.push_str(&"x".repeat(len - queue.len()));
+                bed.remove_later(&queue);
+                let (seen, mut handled) = seen();
+                let handlers = HandlerRegistry::new()
+                    .register("work", move |text: String| async move { seen.note(text) });
+                let set_up = Queue::new(&queue)
+                    .key(KeySource::header(KEY))
+                    .dead_letter_queue(&dead_letters);
+                let app = Bed::start_at(bed.url(), set_up, handlers).await;
+                bed.send(&queue, "work", "\"1\"").await;
+                assert_eq!(handled.next_note().await, "1");
+                app.shut_down().await.unwrap();
+                let told = log.lines_with(&queue).into_iter();
+                let told = told.filter(|line| line.contains("no room for `_suspects`"));
+                assert_eq!(told.count() > 0, is_told, "{len}");
             }
         })
         .await;

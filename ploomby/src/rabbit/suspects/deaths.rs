@@ -175,7 +175,7 @@ impl Deaths {
         let answer = channel.queue_declare(declare).await.map_err(told)?;
         let mut deaths = answer.map_or(0, |(_, ready, _)| ready);
         while strays > 1 && deaths > 0 {
-            self.take_marker(&channel).await?;
+            self.take_marker((&channel, &connection)).await?;
             (strays, deaths) = (strays - 1, deaths - 1);
         }
         if strays > 0 && deaths > 0 {
@@ -184,7 +184,7 @@ impl Deaths {
         } else {
             self.publish_marker().await?;
         }
-        let tag = self.held(&channel).await?;
+        let tag = self.held((&channel, &connection)).await?;
         let marker = Marker {
             channel,
             _link: connection,
@@ -204,18 +204,18 @@ impl Deaths {
         kept.map_err(|error| error.to_string())
     }
 
-    async fn take_marker(&self, channel: &Channel) -> Result<(), String> {
-        let tag = self.held(channel).await?;
+    async fn take_marker(&self, wire: (&Channel, &Link)) -> Result<(), String> {
+        let tag = self.held(wire).await?;
         let ack = BasicAckArguments::new(tag, false);
-        channel
+        wire.0
             .basic_ack(ack)
             .await
             .map_err(|error| error.to_string())
     }
 
-    async fn held(&self, channel: &Channel) -> Result<u64, String> {
+    async fn held(&self, wire: (&Channel, &Link)) -> Result<u64, String> {
         let queue = self.copies.companions().crashes().name;
-        let taken = take_one(channel, &queue, PATIENCE).await?;
+        let taken = take_one(wire, &queue, PATIENCE).await?;
         let deliver = taken.and_then(|message| message.deliver);
         let deliver = deliver.ok_or("the marker is gone")?;
         Ok(deliver.delivery_tag())

@@ -5,14 +5,14 @@ use amqprs::channel::{
 };
 use tokio::time::timeout;
 
-use crate::rabbit::connection::ANSWER_TIMEOUT;
+use crate::rabbit::{connection::Link, traffic::Idle};
 
 /// Takes one message out of a queue, and no other after it: what else would be delivered has not begun, and would count
 /// all the same. None where nothing comes in that time.
 ///
 /// `basic.get` would do, but amqprs loses the channel where the answer comes before amqprs expects it.
 pub(super) async fn take_one(
-    channel: &Channel,
+    (channel, link): (&Channel, &Link),
     queue: &str,
     wait: Duration,
 ) -> Result<Option<ConsumerMessage>, String> {
@@ -28,8 +28,8 @@ pub(super) async fn take_one(
         // it may have come meanwhile
         Ok::<_, amqprs::error::Error>(message.or_else(|| deliveries.try_recv().ok()))
     };
-    match timeout(wait + ANSWER_TIMEOUT, taking).await {
+    match link.answer_behind_others(taking).await {
         Ok(taken) => taken.map_err(|error| error.to_string()),
-        Err(_) => Err("no answer".to_owned()),
+        Err(Idle) => Err("no answer".to_owned()),
     }
 }

@@ -4,17 +4,18 @@ use std::{
 };
 
 use amqprs::channel::{BasicAckArguments, BasicNackArguments, Channel, ConsumerMessage};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{DELIVERY_COUNT, MOVE_TIMEOUT, Suspects, take::take_one};
+use super::{DELIVERY_COUNT, Suspects, take::take_one};
 use crate::{
     delivery::{Delivery, DeliveryTag, SetAside},
     message::{Message, Properties, header_names as headers},
     outcome::{Failure, Reason},
     rabbit::{
         acknowledger::{not_kept, not_sent},
+        connection::Link,
         session::events::ChannelEvents,
     },
     settle::{Acknowledger, ConsumerError, suspect_again},
@@ -26,6 +27,7 @@ const WAIT: Duration = Duration::from_secs(2);
 /// One suspect, which is handled alone, and its settlement.
 pub(super) struct Trial {
     channel: Channel,
+    link: Arc<Link>,
     events: ChannelEvents,
     suspects: Arc<Suspects>,
     taken: Mutex<Option<Taken>>,
@@ -44,9 +46,14 @@ pub(super) struct Taken {
 }
 
 impl Trial {
-    pub(super) fn new(channel: Channel, events: ChannelEvents, suspects: Arc<Suspects>) -> Self {
+    pub(super) fn new(
+        (channel, link): (Channel, Arc<Link>),
+        events: ChannelEvents,
+        suspects: Arc<Suspects>,
+    ) -> Self {
         Self {
             channel,
+            link,
             events,
             suspects,
             taken: Mutex::default(),
@@ -58,7 +65,7 @@ impl Trial {
     /// Takes a suspect. The failure says that it is guilty.
     pub(super) async fn take(&self) -> Option<(Delivery, DeliveryTag, Option<Failure>)> {
         let queue = self.suspects.copies.companions().suspects().name;
-        let message = match take_one(&self.channel, &queue, WAIT).await {
+        let message = match take_one((&self.channel, &self.link), &queue, WAIT).await {
             Ok(message) => message?,
             Err(error) => {
                 debug!(queue, error, "cannot take a suspect");
@@ -140,10 +147,8 @@ impl Trial {
             return false;
         };
         let copies = &self.suspects.copies;
-        matches!(
-            timeout(MOVE_TIMEOUT, copies.set_aside(copy)).await,
-            Ok(Ok(()))
-        )
+        let moving = self.suspects.within_a_moment(copies.set_aside(copy));
+        matches!(moving.await, Ok(Ok(())))
     }
 
     async fn put_back(&self, tag: DeliveryTag) {
