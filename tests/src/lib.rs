@@ -1,7 +1,7 @@
 //! What the tests of ploomby share.
 //!
 //! - [`rabbit`]: the RabbitMQ broker that the tests of a process run against
-//! - [`rabbit_with`]: one of a test's own, configured by it
+//! - [`rabbit_with`]: one of a test's own, configured by it, and [`folder_for_a_broker`] for the files that it names
 //! - [`OwnRabbit`]: one that a test may kill, freeze and start again
 //! - [`Bed`]: a broker, embedded or RabbitMQ, and the queues that a test uses on it
 //! - [`Proxy`]: cuts, stalls and throttles the connections to a broker
@@ -31,7 +31,7 @@ pub use linked::from_another_crate;
 pub use logged::Logged;
 pub use name::unique_name;
 pub use proxy::{Cut, Direction, Distance, Method, Proxy};
-pub use rabbit::{OwnRabbit, Rabbit, rabbit, rabbit_with};
+pub use rabbit::{OwnRabbit, Rabbit, folder_for_a_broker, rabbit, rabbit_with};
 pub use raw::{RawClient, RawMessage};
 pub use received::Received;
 pub use seen::{Handled, Seen, seen};

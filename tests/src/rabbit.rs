@@ -12,6 +12,7 @@ pub use own::OwnRabbit;
 use std::any::Any;
 use std::env;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -19,6 +20,9 @@ use amqprs::connection::{Connection, OpenConnectionArguments};
 use anyhow::{Result, bail};
 use tokio::process::Command;
 use tokio::task;
+
+use self::installation::Installation;
+use crate::unique_name;
 
 const URL: &str = "PLOOMBY_TEST_AMQP_URL";
 const SOURCE: &str = "PLOOMBY_TEST_BROKER";
@@ -64,6 +68,28 @@ pub async fn rabbit_with(configuration: &str) -> Rabbit {
         Ok(rabbit) => rabbit,
         Err(error) => panic!("the test needs a broker of its own: {error:#}"),
     }
+}
+
+/// A new folder for files that the configuration of a broker [of the test's own](rabbit_with) names, and the same folder
+/// as that broker sees it. Whoever makes it removes it.
+///
+/// # Panics
+///
+/// Where it cannot be made.
+#[must_use]
+pub fn folder_for_a_broker(name: &str) -> (PathBuf, PathBuf) {
+    let name = unique_name(name);
+    let (folder, seen) = match Installation::find() {
+        Ok(installation) => {
+            let folder = installation.folder(&name);
+            let seen = installation.seen_by_the_broker(&folder);
+            (folder, seen)
+        }
+        // tests without a broker of their own have such files, too
+        Err(_) => (env::temp_dir().join(&name), env::temp_dir().join(&name)),
+    };
+    std::fs::create_dir(&folder).expect("a new folder");
+    (folder, seen)
 }
 
 /// A broker that answers.

@@ -1,7 +1,7 @@
 //! Brokers that lie: whatever one sends, at whatever step, it costs that connection alone.
 
 use std::{
-    panic,
+    panic::{self, AssertUnwindSafe},
     sync::{
         Once,
         atomic::{AtomicUsize, Ordering},
@@ -10,9 +10,9 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use ploomby::{App, DeadLetters, HandlerRegistry, KeySource, Queue};
-use ploomby_tests::{FakeBroker, Manner, Seen, seen};
+use ploomby_tests::{FakeBroker, Manner, Seen, eventually, seen};
 use tokio::time::timeout;
 
 /// How long a program may take to be rid of a broker that lies.
@@ -135,13 +135,10 @@ async fn whatever_a_broker_sends_to_the_connection_of_copies_no_message_stays_un
         let Ok(running) = app.start().await else {
             return 0;
         };
-        let settled = async {
-            while broker.settled() == 0 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let is_settled = timeout(SOON, settled).await.is_ok();
-        assert!(is_settled, "seed {seed}: {} connections", broker.accepted());
+        let settled = eventually(SOON, async || broker.settled() > 0);
+        let settled = AssertUnwindSafe(settled).catch_unwind().await;
+        let connections = broker.accepted();
+        assert!(settled.is_ok(), "seed {seed}: {connections} connections");
         running.shut_down().await.unwrap();
         1
     });

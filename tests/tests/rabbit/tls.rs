@@ -13,7 +13,8 @@ use ploomby::{
     App, HandlerRegistry, KeySource, Message, MessageConsumerRegistry, PublishError, Publisher,
     Queue,
 };
-use ploomby_tests::{Bed, KEY, Rabbit, rabbit_with, seen};
+use ploomby_tests::{Bed, DEADLINE, KEY, Rabbit, eventually, rabbit_with, seen};
+use tokio::net::TcpStream;
 
 use self::certificates::{Authority, Certificate, Certificates};
 
@@ -46,12 +47,18 @@ impl TlsRabbit {
              ssl_options.verify = verify_peer\n\
              ssl_options.fail_if_no_peer_cert = true\n\
              {more}",
-            authority.file.display(),
-            file.display(),
-            key.display()
+            certificates.seen_by_the_broker(&authority.file),
+            certificates.seen_by_the_broker(&file),
+            certificates.seen_by_the_broker(&key)
         );
+        let plain = rabbit_with(&configuration).await;
+        // it listens there last
+        eventually(DEADLINE, async || {
+            TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+        })
+        .await;
         Self {
-            plain: rabbit_with(&configuration).await,
+            plain,
             certificates,
             authority,
             port,

@@ -1,7 +1,7 @@
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use ploomby_tests::unique_name;
+use ploomby_tests::folder_for_a_broker;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
 };
@@ -9,6 +9,8 @@ use rcgen::{
 /// Certificates in a folder that is removed at the end.
 pub(super) struct Certificates {
     folder: PathBuf,
+    /// The same, as the broker sees it.
+    seen: PathBuf,
 }
 
 /// One that signs others.
@@ -29,9 +31,14 @@ pub(super) struct Certificate {
 
 impl Certificates {
     pub(super) fn new() -> Self {
-        let folder = std::env::temp_dir().join(unique_name("ploomby-tls"));
-        fs::create_dir(&folder).unwrap();
-        Self { folder }
+        let (folder, seen) = folder_for_a_broker("ploomby-tls");
+        Self { folder, seen }
+    }
+
+    /// What the broker's configuration calls this file.
+    pub(super) fn seen_by_the_broker(&self, file: &Path) -> String {
+        let file = file.strip_prefix(&self.folder).unwrap();
+        self.seen.join(file).display().to_string()
     }
 
     pub(super) fn authority(&self, name: &str) -> Authority {
