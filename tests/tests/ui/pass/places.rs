@@ -97,7 +97,7 @@ async fn call() {}
 #[ploomby::handler]
 async fn run() {}
 
-const LARGE: usize = 600 * 1024;
+const LARGE: usize = 900 * 1024;
 
 /// It holds so much across its wait that a few copies of it would not fit on a thread's usual stack.
 #[ploomby::handler]
