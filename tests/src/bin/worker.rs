@@ -71,6 +71,15 @@ async fn main() -> anyhow::Result<()> {
     let mut arguments = env::args().skip(1);
     let mut next = || arguments.next().unwrap_or_default();
     let (url, name, concurrency) = (next(), next(), next().parse()?);
+    if env::var_os("PLOOMBY_WORKER_TRACE").is_some() {
+        // of all threads, that of the connections, too
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_thread_names(true)
+            .with_ansi(false)
+            .with_writer(std::io::stderr)
+            .init();
+    }
     let mut queue = Queue::new(&name)
         .key(KeySource::header(KEY))
         .prefetch(256)

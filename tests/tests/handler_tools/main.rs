@@ -84,6 +84,39 @@ fn a_program_of_several_crates_says_whose_handlers_it_has() {
     assert!(log.contains(raw), "{raw} is not in: {log}");
 }
 
+/// A linker takes of a static library what is called, and nobody calls a handler: all are there if it takes all.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_static_library_that_is_linked_as_a_whole_has_its_handlers() {
+    let shop = Shop::copied_to("linked_by_c");
+    shop.cargo(&["build", "--quiet", "--package=shop_static"]);
+    let main = r#"
+        #include <stdio.h>
+        size_t handlers_of_the_program(void);
+        int main(void) { printf("%zu", handlers_of_the_program()); }
+    "#;
+    fs::write(shop.path("main.c"), main).expect("a program in C");
+    let library = Shop::built("libshop_static.a");
+    let library = library.to_str().expect("a path");
+    let linked = |library: &[&str]| {
+        let program = shop.path("program");
+        let mut link = shop.command("cc");
+        link.args(["main.c", "-o"]).arg(&program).args(library);
+        // what Rust's standard library needs
+        link.args(["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"]);
+        let output = link.output().expect("a C compiler");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{error}");
+        let output = Command::new(program).output().expect("the program");
+        let count = String::from_utf8(output.stdout).expect("text");
+        count.parse::<usize>().expect("a number")
+    };
+    let whole = ["-Wl,--whole-archive", library, "-Wl,--no-whole-archive"];
+    assert_eq!(linked(&whole), 3);
+    // what the docs warn of
+    assert!(linked(&[library]) < 3);
+}
+
 #[test]
 fn examples_of_edition_2024_may_have_handlers_with_one_key() {
     let shop = Shop::copied_to("documented");

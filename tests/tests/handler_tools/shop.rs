@@ -56,6 +56,11 @@ impl Shop {
         command
     }
 
+    /// What was built under this name.
+    pub(crate) fn built(name: &str) -> PathBuf {
+        built_in().join("target/debug").join(name)
+    }
+
     /// Changes what these crates have in Rust.
     pub(crate) fn change(&self, crates: &[&str], change: impl Fn(String) -> String) {
         let is_of_them = |file: &Path| crates.iter().any(|name| file.starts_with(self.path(name)));

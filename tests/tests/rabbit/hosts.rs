@@ -1,5 +1,6 @@
 //! Several hosts, of which some do not answer.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -27,8 +28,13 @@ impl Dropping {
     }
 
     async fn start_at(address: &str) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(address.parse().unwrap()).unwrap();
+        let address: SocketAddr = address.parse().unwrap();
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        };
+        let socket = socket.unwrap();
+        socket.bind(address).unwrap();
         let listener = socket.listen(1).unwrap();
         let address = listener.local_addr().unwrap();
         let mut waiting = Vec::new();
@@ -321,19 +327,28 @@ async fn the_next_address_of_a_name_is_tried_while_the_first_one_drops_what_it_g
         .run(async |bed| {
             let queue = bed.queue_name();
             bed.declare(&queue, &[]).await;
-            let dropping = Dropping::start_at("127.0.0.2:0").await;
-            let port = dropping.address.rsplit(':').next().unwrap();
-            let broker = (rabbit().await.host().to_owned(), rabbit().await.port());
-            let good = format!("127.0.0.1:{port}").parse().unwrap();
-            let _good = Proxy::at(good, broker).await;
-            let hosts = "127.0.0.1 localhost\n127.0.0.2 broker\n127.0.0.1 broker\n";
-            let url = format!("amqp://guest:guest@broker:{port}");
-            let mut worker = Elsewhere::start(hosts, "", &url, &queue);
-            let begin = Instant::now();
-            eventually(SOON, async || bed.consumer_count(&queue).await == 1).await;
-            assert!(begin.elapsed() < SOON);
-            worker.signal();
-            assert!(worker.child.wait().await.unwrap().success());
+            for address in ["127.0.0.2:0", "[::1]:0"] {
+                if TcpListener::bind(address).await.is_err() {
+                    // a machine without IPv6
+                    continue;
+                }
+                let dropping = Dropping::start_at(address).await;
+                let dropping: SocketAddr = dropping.address.parse().unwrap();
+                let port = dropping.port();
+                let broker = (rabbit().await.host().to_owned(), rabbit().await.port());
+                let good = format!("127.0.0.1:{port}").parse().unwrap();
+                let _good = Proxy::at(good, broker).await;
+                let bad = dropping.ip();
+                let hosts = format!("127.0.0.1 localhost\n{bad} broker\n127.0.0.1 broker\n");
+                let url = format!("amqp://guest:guest@broker:{port}");
+                let mut worker = Elsewhere::start(&hosts, "", &url, &queue);
+                let begin = Instant::now();
+                eventually(SOON, async || bed.consumer_count(&queue).await == 1).await;
+                assert!(begin.elapsed() < SOON);
+                worker.signal();
+                assert!(worker.child.wait().await.unwrap().success());
+                eventually(DEADLINE, async || bed.consumer_count(&queue).await == 0).await;
+            }
         })
         .await;
 }

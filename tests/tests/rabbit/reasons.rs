@@ -1,13 +1,16 @@
 //! Why a broker ends a connection, or lets none in: in its own words, in log, health and error.
 
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use ploomby::rabbit::Reconnect;
 use ploomby::{App, DeadLetters, HandlerRegistry, KeySource, Publisher, Queue, Retry};
 use ploomby_tests::{
-    Bed, Cut, DEADLINE, Direction, KEY, Logged, Method, Proxy, eventually, rabbit_with, seen,
+    Bed, Cut, DEADLINE, Direction, KEY, Logged, Method, Proxy, eventually, rabbit, rabbit_with,
+    seen,
 };
-use tokio::time::sleep;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::{sleep, timeout};
 use tracing::Level;
 
 use crate::rights::user;
@@ -203,4 +206,71 @@ async fn no_line_of_the_log_and_no_error_shows_a_password() {
     assert!(!log.contains(PASSWORD), "{log}");
     // nor that of the one who got in, as it is on the wire
     assert!(!log.contains("guest:guest"), "{log}");
+}
+
+/// What is logged on another thread, such as that of the connections, is not in the log of a test.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_line_of_any_thread_shows_a_password() {
+    const PASSWORD: &str = "correct-horse";
+
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let url = user([".*", ".*", ".*"]).await;
+            let url = url.replace(":secret@", &format!(":{PASSWORD}@"));
+            let url = url.parse::<url::Url>().unwrap();
+            let set = ["change_password", url.username(), PASSWORD];
+            let mut command = rabbit().await.rabbitmqctl().unwrap();
+            assert!(command.args(set).status().await.unwrap().success());
+            let (proxy, _) = crate::proxied().await;
+            let queue = bed.queue_name();
+            bed.declare(&queue, &[]).await;
+            let start = |place: &str| {
+                let mut worker = tokio::process::Command::new(env!("CARGO_BIN_EXE_worker"));
+                let url = format!("amqp://{}:{PASSWORD}@{place}", url.username());
+                worker
+                    .args([&url, &queue, "1"])
+                    .env("PLOOMBY_WORKER_TRACE", "1")
+                    .kill_on_drop(true)
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            };
+            let mut logs = Vec::new();
+            let (host, port) = (url.host_str().unwrap(), url.port().unwrap());
+            for place in [
+                format!("{host}:{port}/no-such-vhost"),
+                "127.0.0.1:1".to_owned(),
+                format!("{host}:{port}?heartbeat=x"),
+            ] {
+                let output = start(&place).wait_with_output().await.unwrap();
+                assert!(!output.status.success(), "{place}");
+                logs.push(output);
+            }
+            // one that gets in, and loses its connection
+            let mut worker = start(&proxy.address());
+            let mut said = BufReader::new(worker.stdout.take().unwrap()).lines();
+            for number in 0..2 {
+                bed.send(&queue, "quick", number.to_string()).await;
+                let done = format!("done {number} ");
+                let is_done =
+                    async { while !said.next_line().await.unwrap().unwrap().starts_with(&done) {} };
+                timeout(DEADLINE, is_done).await.unwrap();
+                proxy.cut();
+            }
+            let pid = worker.id().unwrap().to_string();
+            let mut kill = tokio::process::Command::new("kill");
+            assert!(kill.arg(pid).status().await.unwrap().success());
+            logs.push(worker.wait_with_output().await.unwrap());
+            let logs: Vec<String> = logs
+                .into_iter()
+                .map(|output| String::from_utf8_lossy(&output.stderr).into_owned())
+                .collect();
+            assert!(logs.iter().any(|log| log.contains("lost the broker")));
+            for log in logs {
+                assert!(!log.contains(PASSWORD), "{log}");
+            }
+        })
+        .await;
 }

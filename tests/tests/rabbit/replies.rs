@@ -20,6 +20,8 @@ fn asking(key: &str, reply_to: &str) -> Message {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_address_of_a_reply_harms_other_messages() {
     const INNOCENTS: usize = 30;
+    const ASKED: usize = 2 * INNOCENTS;
+    const LATE: Duration = Duration::from_millis(500);
 
     Bed::rabbit()
         .await
@@ -74,29 +76,39 @@ async fn no_address_of_a_reply_harms_other_messages() {
                     &*long, "",
                 ];
                 let connections = proxy.accepted();
-                let start = Instant::now();
-                let mut asked = 0;
-                for number in 0..INNOCENTS {
-                    let address = addresses[number % addresses.len()];
-                    for key in ["value", "nothing"] {
-                        bed.publish(&queue, asking(key, address)).await;
-                        asked += 1;
+                // what was handled, and how long it took until the last innocent was
+                let mut handle = async |addresses: &[&str]| {
+                    let start = Instant::now();
+                    for number in 0..INNOCENTS {
+                        let address = addresses[number % addresses.len()];
+                        for key in ["value", "nothing"] {
+                            bed.publish(&queue, asking(key, address)).await;
+                        }
+                        bed.send(&queue, "innocent", "").await;
                     }
-                    bed.send(&queue, "innocent", "").await;
-                }
-                let mut notes = Vec::new();
-                for _ in 0..asked + 2 * INNOCENTS {
-                    notes.push(handled.next_note().await);
-                }
-                let took = start.elapsed();
+                    let (mut notes, mut took) = (Vec::new(), Duration::ZERO);
+                    for _ in 0..ASKED + 2 * INNOCENTS {
+                        let note = handled.next_note().await;
+                        if note != "asked" {
+                            took = start.elapsed();
+                        }
+                        notes.push(note);
+                    }
+                    (notes, took)
+                };
+                // none asks for a reply
+                let (_, usual) = handle(&[""]).await;
+                let (notes, took) = handle(&addresses).await;
                 let health = app.health();
                 app.shut_down().await.unwrap();
                 assert!(handled.is_empty());
-                for (note, count) in [("asked", asked), ("innocent 1", INNOCENTS), ("innocent 2", INNOCENTS)] {
+                for (note, count) in [("asked", ASKED), ("innocent 1", INNOCENTS), ("innocent 2", INNOCENTS)] {
                     let found = notes.iter().filter(|found| *found == note).count();
                     assert_eq!(found, count, "{kind}: {note}");
                 }
-                assert!(took < DEADLINE, "{took:?}");
+                println!("{kind}: usually {usual:?}, beside such addresses {took:?}");
+                // twice, and what a busy machine may be late
+                assert!(took < 2 * usual + LATE, "{kind}: {took:?}, usually {usual:?}");
                 // one for copies and two for replies; RabbitMQ 3 closes one for the node that it does not know
                 assert!(proxy.accepted() - connections <= 5, "{kind}: {}", proxy.accepted());
                 assert!(health.queues()[0].dropped_replies() > 0);
