@@ -5,6 +5,7 @@
 //! The modules stand on floors: each uses only those below it. From the top down they follow the way of
 //! a delivery, from the settings of a program to the words that all of them speak:
 //!
+//! - `cli`: the command line of a program;
 //! - `ops`: what a program handles, how much waits, and its dead letters;
 //! - `app`: `run` and `App`, from settings to a running program;
 //! - `rpc`: calling handlers;
@@ -25,7 +26,7 @@
 //! - `message`: the message as a program sees it.
 //!
 //! What is still to come has its place, too: `topology` (exchanges and bindings) and `schema` (what handlers
-//! take, for other programs to read) below `consumer`; `testing`, `admin` and `cli` above `app`, in
+//! take, for other programs to read) below `consumer`; `testing` and `admin` between `ops` and `cli`, in
 //! this order.
 
 pub use self::{
@@ -64,6 +65,9 @@ macro_rules! debug_is_text {
 }
 
 // in the order of the floors: blank lines keep it
+#[cfg(feature = "cli")]
+pub mod cli;
+
 pub mod ops;
 
 mod app;

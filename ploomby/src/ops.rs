@@ -158,7 +158,7 @@ impl Ops {
         }
     }
 
-    /// A letter by its name. It is looked for from the oldest on, among so many as `scan` says.
+    /// A letter by its name, or by the last eight characters of it or more. It is looked for from the oldest on, among so many as `scan` says.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ impl Ops {
         let mut look = self.look(queue).await?.scan(scan);
         let mut found = None;
         while let Some(letter) = look.next().await? {
-            if letter.id() == id {
+            if letter.is_named(id) {
                 found = Some(letter);
                 break;
             }

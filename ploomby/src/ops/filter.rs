@@ -28,7 +28,7 @@ impl Filter {
         Self::default()
     }
 
-    /// The letter of this name, beside others that are named.
+    /// The letter of this name, beside others that are named. The last eight characters or more are enough.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.ids.push(id.into());
         self
@@ -110,7 +110,8 @@ impl Filter {
             })
         };
         let failed_at = letter.failed_at();
-        (self.ids.is_empty() || self.ids.contains(&letter.id()))
+        let is_named = || self.ids.iter().any(|id| letter.is_named(id));
+        (self.ids.is_empty() || is_named())
             && is(&self.key, letter.key())
             && is(&self.reason, letter.reason())
             && self.error.iter().all(has_text)

@@ -27,6 +27,8 @@ pub enum GroupBy {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Group {
+    /// The version of its form in JSON.
+    pub v: u32,
     /// What they have in common. None where it is missing.
     pub name: Option<String>,
     /// How many there are.
@@ -72,6 +74,7 @@ impl Groups {
             GroupBy::Build => letter.app().map(str::to_owned),
         };
         let group = self.groups.entry(name.clone()).or_insert_with(|| Group {
+            v: 1,
             name,
             count: 0,
             keys: Vec::new(),

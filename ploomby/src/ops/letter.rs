@@ -38,6 +38,14 @@ impl Letter {
         }
     }
 
+    /// Whether it is meant by this name, or by the end of it.
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        const SHORTEST: usize = 8;
+
+        let id = self.id();
+        id == name || (name.len() >= SHORTEST && id.ends_with(name))
+    }
+
     /// The message as it is.
     pub fn message(&self) -> &Message {
         &self.message

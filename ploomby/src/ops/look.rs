@@ -69,7 +69,7 @@ impl<'o> Look<'o> {
     ///
     /// A broker that is lost, which gives it back by itself.
     pub async fn end(self) -> Result<(), OpsError> {
-        self.held.give_back().await
+        self.held.give_back(&self.ops.source).await
     }
 }
 

@@ -13,7 +13,7 @@ use super::OpsError;
 /// Where letters come from.
 #[derive(Debug)]
 pub(super) enum Source {
-    Rabbit(RabbitLooker),
+    Rabbit(Box<RabbitLooker>),
     Memory(MemoryBroker),
 }
 
@@ -34,7 +34,7 @@ impl Source {
     /// Nothing is connected yet.
     pub(super) fn new(url: BrokerUrl) -> Self {
         match url {
-            BrokerUrl::Rabbit(url) => Self::Rabbit(RabbitLooker::new(url)),
+            BrokerUrl::Rabbit(url) => Self::Rabbit(Box::new(RabbitLooker::new(url))),
             BrokerUrl::Memory(broker) => Self::Memory(broker),
         }
     }
@@ -124,7 +124,7 @@ impl Held {
     }
 
     /// Takes a message out of its queue for good.
-    pub(super) async fn ack(&self, tag: u64) -> Result<(), OpsError> {
+    pub(super) async fn ack(&mut self, tag: u64) -> Result<(), OpsError> {
         match self {
             Self::Rabbit(look) => look.ack(tag).await.map_err(OpsError::broker),
             Self::Memory(look) => {
@@ -135,10 +135,12 @@ impl Held {
     }
 
     /// Gives back what is held.
-    pub(super) async fn give_back(self) -> Result<(), OpsError> {
-        match self {
-            Self::Rabbit(look) => look.give_back().await.map_err(OpsError::broker),
-            Self::Memory(_) => Ok(()),
+    pub(super) async fn give_back(self, source: &Source) -> Result<(), OpsError> {
+        match (self, source) {
+            (Self::Rabbit(look), Source::Rabbit(looker)) => {
+                look.give_back(looker).await.map_err(OpsError::broker)
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -5,7 +5,10 @@ use amqprs::channel::{
     BasicQosArguments, Channel, ConsumerMessage,
 };
 use thiserror::Error;
-use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
+use tokio::{
+    sync::mpsc::UnboundedReceiver,
+    time::{sleep, timeout},
+};
 
 use super::{
     connection::{CLOSE_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
@@ -89,6 +92,7 @@ impl RabbitLooker {
             left: depth.ready,
             batch: FIRST_BATCH,
             at_hand: VecDeque::new(),
+            held: 0,
         };
         Ok(Some((look, depth.ready)))
     }
@@ -111,6 +115,8 @@ pub(crate) struct RabbitLook {
     left: u32,
     batch: u16,
     at_hand: VecDeque<(u64, Message)>,
+    /// How many messages the broker holds for this.
+    held: u32,
 }
 
 impl RabbitLook {
@@ -126,25 +132,38 @@ impl RabbitLook {
     }
 
     /// Takes a message that is held out of the queue.
-    pub(crate) async fn ack(&self, tag: u64) -> Result<(), LookError> {
+    pub(crate) async fn ack(&mut self, tag: u64) -> Result<(), LookError> {
         let ack = self.channel().basic_ack(BasicAckArguments::new(tag, false));
-        ack.await.map_err(|error| self.lost(&error))
+        ack.await.map_err(|error| self.lost(&error))?;
+        self.held -= 1;
+        Ok(())
     }
 
     /// Gives all that is held back, and waits until the broker has it.
-    pub(crate) async fn give_back(self) -> Result<(), LookError> {
+    pub(crate) async fn give_back(self, looker: &RabbitLooker) -> Result<(), LookError> {
         /// All that was delivered over the channel. A tag that was acknowledged would be an error.
         const ALL: u64 = 0;
 
         let nack = BasicNackArguments::new(ALL, true, true);
         let given_back = self.channel().basic_nack(nack).await;
         given_back.map_err(|error| self.lost(&error))?;
+        let (queue, held) = (self.queue, self.held);
         let OpenChannel { channel, .. } = self.open;
         match timeout(CLOSE_TIMEOUT, channel.close()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(LookError::Lost(error.to_string())),
-            Err(_) => Err(LookError::NoAnswer),
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(LookError::Lost(error.to_string())),
+            Err(_) => return Err(LookError::NoAnswer),
         }
+        // the queue takes many messages back one after another, and says meanwhile how many it has so far
+        for _ in 0..MOST_IDLE {
+            let depth = looker.depths(&[&queue]).await?.into_iter().next().flatten();
+            let is_back = |depth: Depth| depth.ready >= held || depth.consumers > 0;
+            if depth.is_none_or(is_back) {
+                break;
+            }
+            sleep(IDLE / 4).await;
+        }
+        Ok(())
     }
 
     /// Receives the next batch.
@@ -167,6 +186,7 @@ impl RabbitLook {
                 break;
             };
             came += 1;
+            self.held += 1;
             bytes += message.content.as_ref().map_or(0, Vec::len);
             // half a message stays with the broker until the others are given back
             self.at_hand.extend(whole(message));
@@ -178,6 +198,7 @@ impl RabbitLook {
         cancelled.map_err(|error| self.lost(&error))?;
         // where it had given up on them
         while let Ok(message) = deliveries.try_recv() {
+            self.held += 1;
             self.at_hand.extend(whole(message));
         }
         self.batch = match bytes {

@@ -28,7 +28,6 @@ async fn panics() {
     panic!("seven of {}", 9);
 }
 
-#[expect(clippy::unused_async, reason = "a handler is")]
 async fn says() -> anyhow::Result<()> {
     Err(anyhow::anyhow!("no luck"))
 }

@@ -1,0 +1,238 @@
+//! The command line of a program, by the feature `cli`: what it handles, how much waits, and its dead letters.
+//!
+//! [`App::main`] is the `main` of a program that has no command line of its own. One that has flattens [`Command`] into
+//! it:
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//! use clap::{Parser, Subcommand};
+//! use ploomby::{App, Queue};
+//!
+//! #[derive(Parser)]
+//! struct Arguments {
+//!     #[command(subcommand)]
+//!     command: Own,
+//! }
+//!
+//! #[derive(Subcommand)]
+//! enum Own {
+//!     /// Changes the tables of the database
+//!     Migrate,
+//!     #[command(flatten)]
+//!     Ploomby(ploomby::cli::Command),
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> ExitCode {
+//!     let app = App::new("amqp://localhost").queue(Queue::new("billing"));
+//!     match Arguments::parse().command {
+//!         Own::Migrate => ExitCode::SUCCESS,
+//!         Own::Ploomby(command) => command.run(app).await,
+//!     }
+//! }
+//! ```
+//!
+//! # Exit codes
+//!
+//! 0: done. 1: failed. 2: the command line is wrong, or what it asks for needs `--yes`. 3: partly done. 4: found what was
+//! looked for, by `dlq check`: letters that this build would take.
+//!
+//! # JSON
+//!
+//! With `--json` each line of the output is an object with its version in `v`: [`HandlerInfo`](crate::ops::HandlerInfo),
+//! [`QueueDepths`](crate::ops::QueueDepths), [`Summary`](crate::ops::Summary), [`Group`](crate::ops::Group). What moves
+//! letters writes `{"v":1,"act":"replay","id":"…","queue":"…"}` for each, and
+//! `{"v":1,"act":"replay","done":2,"total":3,"not_looked_at":0}` at the end.
+
+use std::{ffi::OsString, io, process::ExitCode};
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+
+pub use self::dlq::{By, Check, Discard, Dlq, Export, GroupsOf, Import, List, ReplayOf, Show};
+use self::screen::Screen;
+use crate::{
+    app::{App, Error},
+    ops::OpsError,
+};
+
+mod arguments;
+mod dlq;
+mod program;
+mod screen;
+
+/// What a program can be told to do.
+#[derive(Clone, Debug, Subcommand)]
+#[non_exhaustive]
+pub enum Command {
+    /// Handles messages until the program is told to stop
+    Run {
+        /// Consumes this of its queues alone, beside others that are named so
+        #[arg(long, value_name = "QUEUE")]
+        queue: Vec<String>,
+    },
+    /// Lists the handlers of the program, without a broker
+    Handlers {
+        /// The one with this key
+        key: Option<String>,
+        /// A line of JSON each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says how much waits in the queues of the program
+    Queues {
+        /// A line of JSON each
+        #[arg(long)]
+        json: bool,
+    },
+    /// Looks at dead letters, and moves them
+    #[command(subcommand)]
+    Dlq(Box<Dlq>),
+}
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Why a command ended.
+enum Fault {
+    /// The command line asks for what cannot be.
+    Usage(String),
+    /// The output is closed: nobody reads on.
+    Closed,
+    Failed(String),
+    /// After some of it was done.
+    Partly(String),
+}
+
+/// What a command that went well found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    WhatWasLookedFor,
+}
+
+impl App {
+    /// The `main` of a program: does what its command line says, and runs it where that says nothing. What looks at the
+    /// program alone neither connects nor makes [state](Self::state_with).
+    ///
+    /// ```no_run
+    /// use std::process::ExitCode;
+    /// use ploomby::{App, Queue};
+    ///
+    /// #[tokio::main]
+    /// async fn main() -> ExitCode {
+    ///     App::new("amqp://localhost")
+    ///         .named(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+    ///         .queue(Queue::new("billing"))
+    ///         .main()
+    ///         .await
+    /// }
+    /// ```
+    pub async fn main(self) -> ExitCode {
+        self.main_with(std::env::args_os()).await
+    }
+
+    /// The same with these arguments, the first of which is the name of the program.
+    pub async fn main_with(self, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+        let program = self.program();
+        let (name, version) = match program
+            .name
+            .as_deref()
+            .and_then(|name| name.split_once('/'))
+        {
+            Some((name, version)) => (name.to_owned(), version.to_owned()),
+            None => ("this program".to_owned(), "without a version".to_owned()),
+        };
+        let command = Arguments::command().name(name).version(version);
+        let matches = command.try_get_matches_from(arguments);
+        let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
+        let arguments = match parsed {
+            Ok(arguments) => arguments,
+            Err(error) => {
+                // there is nobody left to tell
+                let _ = error.print();
+                return match error.kind() {
+                    ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                    _ => ExitCode::from(USAGE),
+                };
+            }
+        };
+        let run = Command::Run { queue: Vec::new() };
+        arguments.command.unwrap_or(run).run(self).await
+    }
+}
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const PARTLY: u8 = 3;
+const FOUND: u8 = 4;
+
+impl Command {
+    /// Does what it says with this app, and gives [the code](self#exit-codes) that the process ends with.
+    pub async fn run(self, app: App) -> ExitCode {
+        let mut screen = Screen::of_process();
+        let ended = self.execute(app, &mut screen).await;
+        let ended = ended.and_then(|found| {
+            screen.flush()?;
+            Ok(found)
+        });
+        match ended {
+            Ok(Found::Nothing) | Err(Fault::Closed) => ExitCode::SUCCESS,
+            Ok(Found::WhatWasLookedFor) => ExitCode::from(FOUND),
+            Err(Fault::Usage(text)) => told(&text, USAGE),
+            Err(Fault::Failed(text)) => told(&text, FAILED),
+            Err(Fault::Partly(text)) => told(&text, PARTLY),
+        }
+    }
+
+    async fn execute(self, app: App, screen: &mut Screen) -> Result<Found, Fault> {
+        match self {
+            Self::Run { queue } => {
+                let app = match queue.is_empty() {
+                    true => app,
+                    false => app.only(queue),
+                };
+                app.run().await?;
+                Ok(Found::Nothing)
+            }
+            Self::Handlers { key, json } => program::handlers(&app, key.as_deref(), json, screen),
+            Self::Queues { json } => program::queues(app, json, screen).await,
+            Self::Dlq(dlq) => dlq.execute(app, screen).await,
+        }
+    }
+}
+
+fn told(text: &str, code: u8) -> ExitCode {
+    // there is nobody left to tell
+    let _ = screen::tell_error(text);
+    ExitCode::from(code)
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<OpsError> for Fault {
+    fn from(error: OpsError) -> Self {
+        match error {
+            OpsError::NoQueue(..) | OpsError::NoDeadLetterQueue(_) => {
+                Self::Usage(error.to_string())
+            }
+            OpsError::File(error) => error.into(),
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}

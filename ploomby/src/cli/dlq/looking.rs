@@ -1,0 +1,351 @@
+//! Commands that look at letters, and change nothing.
+
+use std::time::SystemTime;
+
+use serde_json::json;
+
+use super::{Check, GroupsOf, List, Show};
+use crate::{
+    cli::{
+        Fault, Found,
+        arguments::Where,
+        screen::{Screen, clean, tell},
+    },
+    message::Value,
+    ops::{Filter, Fit, Groups, Letter, Look, Ops, OpsError, Summary},
+};
+
+/// How much of a body is shown, in characters.
+const MOST_BODY: usize = 4_000;
+
+/// How many headers are shown.
+const MOST_HEADERS: usize = 40;
+
+/// Does something with each letter that is meant, until it says that this is enough. Says how many were not looked at.
+pub(super) async fn each(
+    ops: &Ops,
+    place: &Where,
+    filter: &Filter,
+    mut with: impl FnMut(&str, &Letter) -> Result<bool, Fault>,
+) -> Result<usize, Fault> {
+    let mut not_looked_at = 0;
+    for queue in place.queues(ops.program()) {
+        let Some(look) = look(ops, &queue).await? else {
+            continue;
+        };
+        let mut look = look.scan(place.scan());
+        let looked = async {
+            while let Some(letter) = look.next().await? {
+                if filter.matches(&letter) && !with(&queue, &letter)? {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let looked: Result<(), Fault> = looked.await;
+        not_looked_at += look.not_looked_at();
+        look.end().await?;
+        looked?;
+    }
+    Ok(not_looked_at)
+}
+
+/// A queue whose dead-letter queue is not there yet has no letters.
+async fn look<'o>(ops: &'o Ops, queue: &str) -> Result<Option<Look<'o>>, Fault> {
+    match ops.look(queue).await {
+        Ok(look) => Ok(Some(look)),
+        Err(OpsError::NotThere(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Says on the standard error that there may be more.
+fn tell_rest(not_looked_at: usize) -> Result<(), Fault> {
+    if not_looked_at > 0 {
+        tell(&format!("{not_looked_at} letters were not looked at"))?;
+    }
+    Ok(())
+}
+
+impl List {
+    pub(super) async fn execute(self, ops: &Ops, screen: &mut Screen) -> Result<Found, Fault> {
+        let filter = self.which.filter()?;
+        let mut rows = Vec::new();
+        let mut listed = 0;
+        let not_looked_at = each(ops, &self.place, &filter, |_, letter| {
+            if listed == self.limit {
+                return Ok(false);
+            }
+            listed += 1;
+            match self.json {
+                true => screen.json(&letter.summary())?,
+                false => rows.push(row(letter)),
+            }
+            Ok(listed < self.limit)
+        });
+        let not_looked_at = not_looked_at.await?;
+        match (self.json, rows.is_empty()) {
+            (true, _) => {}
+            (false, true) => screen.line("no letters")?,
+            (false, false) => screen.table(&["ID", "FAILED", "KEY", "ERROR"], &rows)?,
+        }
+        tell_rest(not_looked_at)?;
+        Ok(Found::Nothing)
+    }
+}
+
+fn row(letter: &Letter) -> Vec<String> {
+    let id = letter.id();
+    // the end of it is by chance, and enough
+    let short = id.get(id.len().saturating_sub(12)..).unwrap_or(&id);
+    vec![
+        short.to_owned(),
+        time(&letter.summary()),
+        letter.key().unwrap_or("-").to_owned(),
+        letter.error().or(letter.reason()).unwrap_or("-").to_owned(),
+    ]
+}
+
+/// Without the letters that stand between and behind.
+fn time(summary: &Summary<'_>) -> String {
+    let time = summary.failed_at.as_deref().unwrap_or("-");
+    time.replace('T', " ").trim_end_matches('Z').to_owned()
+}
+
+impl GroupsOf {
+    pub(super) async fn execute(self, ops: &Ops, screen: &mut Screen) -> Result<Found, Fault> {
+        let filter = self.which.filter()?;
+        let mut groups = Groups::new(self.by.into());
+        let not_looked_at = each(ops, &self.place, &filter, |_, letter| {
+            groups.add(letter);
+            Ok(true)
+        });
+        let not_looked_at = not_looked_at.await?;
+        let groups = groups.into_groups();
+        if self.json {
+            for group in groups {
+                screen.json(&group)?;
+            }
+        } else if groups.is_empty() {
+            screen.line("no letters")?;
+        } else {
+            let now = SystemTime::now();
+            let rows = groups.into_iter().map(|group| {
+                let ago = group.last.and_then(|last| now.duration_since(last).ok());
+                vec![
+                    group.count.to_string(),
+                    ago.map_or_else(|| "-".to_owned(), |ago| ago_text(ago.as_secs())),
+                    group.keys.join(", "),
+                    group.name.unwrap_or_else(|| "(says nothing)".to_owned()),
+                ]
+            });
+            let title = format!("{:?}", self.by).to_uppercase();
+            screen.table(
+                &["COUNT", "LAST", "KEYS", &title],
+                &rows.collect::<Vec<_>>(),
+            )?;
+        }
+        tell_rest(not_looked_at)?;
+        Ok(Found::Nothing)
+    }
+}
+
+fn ago_text(seconds: u64) -> String {
+    match seconds {
+        0..=119 => format!("{seconds} s ago"),
+        120..=7_199 => format!("{} min ago", seconds / 60),
+        7_200..=172_799 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}
+
+impl Show {
+    pub(super) async fn execute(self, ops: &Ops, screen: &mut Screen) -> Result<Found, Fault> {
+        for queue in self.place.queues(ops.program()) {
+            match ops.letter(&queue, &self.id, self.place.scan()).await {
+                Ok(letter) => {
+                    self.show(ops, &queue, &letter, screen)?;
+                    return Ok(Found::Nothing);
+                }
+                Err(OpsError::NoLetter(_) | OpsError::NotThere(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(OpsError::NoLetter(self.id).into())
+    }
+
+    fn show(
+        &self,
+        ops: &Ops,
+        queue: &str,
+        letter: &Letter,
+        screen: &mut Screen,
+    ) -> Result<(), Fault> {
+        let summary = letter.summary();
+        let number = |number: Option<u32>| number.map(|number| number.to_string());
+        let replayed = (summary.replayed > 0).then(|| format!("{} times", summary.replayed));
+        let address = letter.address();
+        let address = address.map(|(exchange, key)| format!("`{key}` through `{exchange}`"));
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        let lines = [
+            ("id", Some(summary.id.clone())),
+            ("queue", owned(summary.queue)),
+            ("sent to", address),
+            ("key", owned(summary.key)),
+            ("reason", owned(summary.reason)),
+            ("error", owned(summary.error)),
+            ("type", owned(summary.error_type)),
+            ("handler", owned(summary.handler)),
+            ("place", Self::place_of(ops, letter)),
+            ("build", owned(summary.app)),
+            ("attempts", number(summary.attempts)),
+            ("failed at", summary.failed_at.clone()),
+            ("replayed", replayed),
+            ("message id", owned(summary.message_id)),
+            ("trace", owned(summary.trace_id)),
+            ("this build", Some(fit_text(&ops.fits(queue, letter)))),
+        ];
+        for (name, value) in lines {
+            if let Some(value) = value {
+                screen.line(&format!("{name:<12}{value}"))?;
+            }
+        }
+        let mut headers: Vec<_> = letter.message().headers().iter().collect();
+        headers.retain(|(name, _)| !name.starts_with("ploomby-"));
+        headers.sort_by(|a, b| a.0.cmp(b.0));
+        let most = if self.full {
+            headers.len()
+        } else {
+            MOST_HEADERS
+        };
+        for (name, value) in headers.iter().take(most) {
+            screen.line(&format!("header      {name}: {}", shown(value)))?;
+        }
+        if headers.len() > most {
+            screen.line(&format!(
+                "            and {} more headers, by --full",
+                headers.len() - most
+            ))?;
+        }
+        self.body(ops, queue, letter, screen)
+    }
+
+    /// Where it panicked, or else where its handler stands in this build.
+    fn place_of(ops: &Ops, letter: &Letter) -> Option<String> {
+        let location = letter.location().map(str::to_owned);
+        location.or_else(|| {
+            let mut handlers = ops.program().handlers.iter();
+            let handler =
+                handlers.find(|handler| Some(handler.function.as_str()) == letter.handler())?;
+            Some(format!("{}:{}", handler.file, handler.line))
+        })
+    }
+
+    fn body(
+        &self,
+        ops: &Ops,
+        queue: &str,
+        letter: &Letter,
+        screen: &mut Screen,
+    ) -> Result<(), Fault> {
+        let body = letter.message().body();
+        let content_type = letter.message().properties().content_type();
+        let kind = content_type.unwrap_or("without a content type");
+        screen.line(&format!("body        {} bytes, {kind}", body.len()))?;
+        let most = if self.full { usize::MAX } else { MOST_BODY };
+        let text = match ops.body_as_json(queue, letter) {
+            Some(json) => serde_json::to_string_pretty(&json).unwrap_or_default(),
+            // what is cut off need not be read
+            None => String::from_utf8_lossy(&body[..body.len().min(most.saturating_mul(4))])
+                .into_owned(),
+        };
+        let shown: String = text.chars().take(most).collect();
+        for line in shown.lines() {
+            screen.line(&format!("  {line}"))?;
+        }
+        if shown.len() < text.len() {
+            screen.line("  … the rest by --full")?;
+        }
+        Ok(())
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Text(text) => clean(text),
+        Value::Bool(value) => value.to_string(),
+        Value::Timestamp(seconds) => format!("{seconds} s since 1970"),
+        Value::Bytes(bytes) => format!("{} bytes: {}", bytes.len(), bytes.escape_ascii()),
+        Value::Array(values) => format!(
+            "[{}]",
+            values.iter().map(shown).collect::<Vec<_>>().join(", ")
+        ),
+        Value::Table(members) => {
+            let members = members
+                .iter()
+                .map(|(name, value)| format!("{name}: {}", shown(value)));
+            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
+        }
+        other => other.number_text().unwrap_or_else(|| "nothing".to_owned()),
+    }
+}
+
+fn fit_text(fit: &Fit) -> String {
+    match fit {
+        Fit::Fits => "would take it".to_owned(),
+        Fit::NotKnown => "has a handler that looks at the body by itself".to_owned(),
+        Fit::Unfit { reason, error } => format!("would not take it: {reason}: {error}"),
+    }
+}
+
+impl Check {
+    pub(super) async fn execute(self, ops: &Ops, screen: &mut Screen) -> Result<Found, Fault> {
+        let filter = self.which.filter()?;
+        let (mut fits, mut not_known) = (0, 0);
+        let mut unfit = Vec::new();
+        let not_looked_at = each(ops, &self.place, &filter, |queue, letter| {
+            let fit = ops.fits(queue, letter);
+            if self.json {
+                screen.json(&json!({"v": 1, "id": letter.id(), "queue": queue, "fit": fit}))?;
+            }
+            match fit {
+                Fit::Fits => fits += 1,
+                Fit::NotKnown => not_known += 1,
+                Fit::Unfit { reason, error } => {
+                    let found = unfit.iter_mut().find(|(known, _, _)| *known == reason);
+                    match found {
+                        Some((_, _, count)) => *count += 1,
+                        None => unfit.push((reason, error, 1)),
+                    }
+                }
+            }
+            Ok(true)
+        });
+        let not_looked_at = not_looked_at.await?;
+        if !self.json {
+            let mut rows = vec![vec![
+                fits.to_string(),
+                "would be taken".to_owned(),
+                String::new(),
+            ]];
+            let of_unfit = unfit.into_iter();
+            rows.extend(
+                of_unfit.map(|(reason, error, count)| vec![count.to_string(), reason, error]),
+            );
+            if not_known > 0 {
+                let words = "their handlers look at the body by themselves";
+                rows.push(vec![
+                    not_known.to_string(),
+                    "not known".to_owned(),
+                    words.to_owned(),
+                ]);
+            }
+            screen.table(&["COUNT", "THIS BUILD", "THE FIRST OF THEM"], &rows)?;
+        }
+        tell_rest(not_looked_at)?;
+        Ok(match fits {
+            0 => Found::Nothing,
+            _ => Found::WhatWasLookedFor,
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! What the program handles, and how much waits for it.
+
+use std::time::Duration;
+
+use super::{Fault, Found, screen::Screen};
+use crate::{app::App, ops::HandlerInfo};
+
+pub(super) fn handlers(
+    app: &App,
+    key: Option<&str>,
+    is_json: bool,
+    screen: &mut Screen,
+) -> Result<Found, Fault> {
+    let program = app.program();
+    let is_meant = |handler: &&HandlerInfo| {
+        key.is_none_or(|key| handler.keys.iter().any(|known| known == key))
+    };
+    let handlers: Vec<_> = program.handlers.iter().filter(is_meant).collect();
+    if let (true, Some(key)) = (handlers.is_empty(), key) {
+        return Err(Fault::Failed(format!("no handler has the key `{key}`")));
+    }
+    if is_json {
+        for handler in handlers {
+            screen.json(handler)?;
+        }
+        return Ok(Found::Nothing);
+    }
+    if let (Some(_), [handler]) = (key, &handlers[..]) {
+        return one(handler, screen);
+    }
+    let rows = handlers.iter().map(|handler| {
+        vec![
+            keys(handler),
+            handler.queue.clone().unwrap_or_else(|| "all".to_owned()),
+            payload(handler),
+            format!("{} {}:{}", handler.function, handler.file, handler.line),
+        ]
+    });
+    screen.table(
+        &["KEY", "QUEUE", "PAYLOAD", "HANDLER"],
+        &rows.collect::<Vec<_>>(),
+    )?;
+    Ok(Found::Nothing)
+}
+
+fn one(handler: &HandlerInfo, screen: &mut Screen) -> Result<Found, Fault> {
+    let of_queue = || "as its queue says".to_owned();
+    let lines = [
+        ("key", keys(handler)),
+        (
+            "queue",
+            handler.queue.clone().unwrap_or_else(|| "all".to_owned()),
+        ),
+        ("payload", payload(handler)),
+        (
+            "attempts",
+            handler
+                .attempts
+                .map_or_else(of_queue, |attempts| attempts.to_string()),
+        ),
+        (
+            "timeout",
+            handler.timeout_ms.map_or_else(of_queue, |time| {
+                format!(
+                    "{:?}",
+                    Duration::from_millis(u64::try_from(time).unwrap_or(u64::MAX))
+                )
+            }),
+        ),
+        (
+            "concurrency",
+            handler
+                .concurrency
+                .map_or_else(of_queue, |most| most.to_string()),
+        ),
+        ("function", handler.function.clone()),
+        ("place", format!("{}:{}", handler.file, handler.line)),
+    ];
+    for (name, value) in lines {
+        screen.line(&format!("{name:<12}{value}"))?;
+    }
+    Ok(Found::Nothing)
+}
+
+fn keys(handler: &HandlerInfo) -> String {
+    let default = handler.is_default.then(|| "(any other)".to_owned());
+    let keys: Vec<_> = handler.keys.iter().cloned().chain(default).collect();
+    keys.join(", ")
+}
+
+/// Types by their last names: paths are long.
+fn payload(handler: &HandlerInfo) -> String {
+    let Some(payload) = &handler.payload else {
+        return "none".to_owned();
+    };
+    let is_of_path =
+        |character: char| character.is_alphanumeric() || matches!(character, '_' | ':');
+    let mut short = String::new();
+    let mut rest = payload.as_str();
+    while let Some(first) = rest.chars().next() {
+        let end = rest
+            .find(|character| !is_of_path(character))
+            .unwrap_or(rest.len());
+        let (path, after) = rest.split_at(end.max(first.len_utf8()));
+        short.push_str(path.rsplit_once("::").map_or(path, |(_, name)| name));
+        rest = after;
+    }
+    match handler.is_batch {
+        true => format!("Batch<{short}>"),
+        false => short,
+    }
+}
+
+pub(super) async fn queues(app: App, is_json: bool, screen: &mut Screen) -> Result<Found, Fault> {
+    let ops = app.ops()?;
+    let depths = ops.depths().await;
+    ops.close().await;
+    let depths = depths?;
+    if is_json {
+        for depths in depths {
+            screen.json(&depths)?;
+        }
+        return Ok(Found::Nothing);
+    }
+    let rows = depths.into_iter().map(|depths| {
+        let waiting: usize = depths.waiting.iter().map(|waiting| waiting.messages).sum();
+        vec![
+            depths.queue,
+            depths
+                .ready
+                .map_or_else(|| "not there".to_owned(), |ready| ready.to_string()),
+            depths.consumers.to_string(),
+            waiting.to_string(),
+            depths.dead.to_string(),
+            depths
+                .dead_letters
+                .unwrap_or_else(|| "the broker's".to_owned()),
+        ]
+    });
+    let titles = [
+        "QUEUE",
+        "READY",
+        "CONSUMERS",
+        "WAITING",
+        "DEAD",
+        "DEAD-LETTER QUEUE",
+    ];
+    screen.table(&titles, &rows.collect::<Vec<_>>())?;
+    Ok(Found::Nothing)
+}

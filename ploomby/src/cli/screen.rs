@@ -1,0 +1,145 @@
+//! What a command writes: tables that fit the terminal, or lines of JSON.
+
+use std::{
+    fmt::Write as _,
+    io::{self, BufWriter, IsTerminal, Stdout, Write},
+};
+
+use serde::Serialize;
+
+/// The standard output.
+pub(super) struct Screen {
+    out: BufWriter<Stdout>,
+    width: usize,
+    is_bold: bool,
+}
+
+/// Where nothing says how wide the terminal is.
+const WIDTH: usize = 80;
+
+impl Screen {
+    pub(super) fn of_process() -> Self {
+        let out = io::stdout();
+        let is_terminal = out.is_terminal();
+        let columns = std::env::var("COLUMNS").ok();
+        let columns = columns.and_then(|columns| columns.parse().ok());
+        Self {
+            width: columns.filter(|_| is_terminal).unwrap_or(WIDTH).max(40),
+            is_bold: is_terminal && std::env::var_os("NO_COLOR").is_none(),
+            out: BufWriter::new(out),
+        }
+    }
+
+    /// A line of text, whose control characters stand for themselves.
+    pub(super) fn line(&mut self, text: &str) -> io::Result<()> {
+        writeln!(self.out, "{}", clean(text))
+    }
+
+    /// A line of JSON.
+    pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.out, value)?;
+        writeln!(self.out)
+    }
+
+    /// Rows under their titles. The last column has what the others leave, and is cut where that is too little.
+    pub(super) fn table(&mut self, titles: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+        const GAP: usize = 2;
+
+        let rows: Vec<Vec<_>> = rows
+            .iter()
+            .map(|row| row.iter().map(|cell| clean(cell)).collect())
+            .collect();
+        let len = |text: &str| text.chars().count();
+        let mut widths: Vec<_> = titles.iter().map(|title| len(title)).collect();
+        for row in &rows {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = (*width).max(len(cell));
+            }
+        }
+        let last = widths.len().saturating_sub(1);
+        // none of the others takes more than a third of the line
+        for width in &mut widths[..last] {
+            *width = (*width).min(self.width / 3);
+        }
+        let taken: usize = widths[..last].iter().map(|width| width + GAP).sum();
+        widths[last] = self.width.saturating_sub(taken).max(GAP);
+        let written = |row: &[String]| {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                let cell = cut(cell, *width);
+                let space = width + GAP - len(&cell);
+                line.push_str(&cell);
+                line.extend(std::iter::repeat_n(' ', space));
+            }
+            line.trim_end().to_owned()
+        };
+        let titles: Vec<_> = titles.iter().map(|title| (*title).to_owned()).collect();
+        match self.is_bold {
+            true => writeln!(self.out, "\x1b[1m{}\x1b[0m", written(&titles))?,
+            false => writeln!(self.out, "{}", written(&titles))?,
+        }
+        for row in rows {
+            writeln!(self.out, "{}", written(&row))?;
+        }
+        Ok(())
+    }
+
+    /// For lines that are written already.
+    pub(super) fn writer(&mut self) -> &mut (dyn Write + Send) {
+        &mut self.out
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// What a terminal would act on is written out: control characters, and those that turn the direction of text.
+pub(super) fn clean(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    for character in text.chars() {
+        let is_turning = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        match character.is_control() || is_turning {
+            // text is always taken
+            true => _ = write!(cleaned, "{}", character.escape_default()),
+            false => cleaned.push(character),
+        }
+    }
+    cleaned
+}
+
+fn cut(text: &str, most: usize) -> String {
+    match text.chars().count() > most {
+        true => text
+            .chars()
+            .take(most.saturating_sub(1))
+            .chain(['…'])
+            .collect(),
+        false => text.to_owned(),
+    }
+}
+
+/// Says on the standard error what went wrong.
+pub(super) fn tell_error(text: &str) -> io::Result<()> {
+    writeln!(io::stderr(), "error: {}", clean(text))
+}
+
+/// Says on the standard error what is going on.
+pub(super) fn tell(text: &str) -> io::Result<()> {
+    writeln!(io::stderr(), "{}", clean(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_written_out() {
+        assert_eq!(
+            clean("a\x1b[2Jb\r\n\u{9b}\u{202e}é"),
+            r"a\u{1b}[2Jb\r\n\u{9b}\u{202e}é"
+        );
+        assert_eq!(cut("Größe", 5), "Größe");
+        assert_eq!(cut("Größe 5", 5), "Größ…");
+    }
+}
