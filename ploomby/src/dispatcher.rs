@@ -7,22 +7,17 @@
 //! 3. The message takes a place of the queue's concurrency (`room`, `gate`). While no place is free, `dispatch`
 //!    waits, and the consumer with it: so a queue whose handlers are busy is not read any further.
 //! 4. The message takes one of its handler's own slots, or waits for a slot on a task.
-//! 5. The handler is called right here and goes as far as it comes without waiting. Most handlers are done
+//! 5. A handler whose brake is on (`held`) gets the message once the brake lets it through.
+//! 6. Else the handler is called right here and goes as far as it comes without waiting. Most handlers are done
 //!    then: the source is told, and no task was spawned.
-//! 6. A handler that waits, and a message that takes more to settle than one verdict, go on in `background`. Such
+//! 7. A handler that waits, and a message that takes more to settle than one verdict, go on in `background`. Such
 //!    a task is waited for by the shutdown, and named (`in_flight`) and dropped when the deadline is over.
 
 use std::{
     fmt,
     future::{pending, poll_fn, ready},
     pin::pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{
-            AtomicBool,
-            Ordering::{AcqRel, Acquire},
-        },
-    },
+    sync::{Arc, OnceLock},
     task::Poll,
     time::Duration,
 };
@@ -39,12 +34,14 @@ use tracing::{error, info};
 pub use self::in_flight::CutOff;
 pub(crate) use self::trial::Tried;
 use self::{
-    background::{Deadline, Held, Line, Unsettled, holding, within},
+    background::{Deadline, Line, Run, Unsettled, within},
+    held::is_braked,
     in_flight::InFlight,
     room::Room,
     turn::Turn,
 };
 use crate::{
+    brake::{Brakes, Mode},
     delivery::{Delivery, DeliveryTag, KeyReader, Life, LostReplies, Recycler, Replying, Source},
     handler::{Called, Entered, HandlerRegistry, Order, Origin, QueuePolicy, Route, Table},
     health::{Blocked, ConsumerHealth},
@@ -56,6 +53,7 @@ mod admission;
 mod aside;
 mod background;
 mod gate;
+mod held;
 mod in_flight;
 mod room;
 mod trial;
@@ -78,13 +76,16 @@ struct Queue {
     handlers: Table,
     policy: QueuePolicy,
     room: Room,
+    /// How many functions its messages can reach, once that was asked.
+    reachable: OnceLock<usize>,
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     memory: crate::delivery::Memory,
     settling: Settling,
     /// Its handlers that keep their threads.
     blocked: Arc<Blocked>,
-    /// What `settling.stop` says, for each message to look at without a lock.
-    is_stopped: AtomicBool,
+    /// Whether shutdown has begun, which `settling.stop` says as well, or a brake is on.
+    mode: Arc<Mode>,
+    brakes: Arc<Brakes>,
     /// Nobody waits for the handlers any more.
     abandoned: CancellationToken,
 }
@@ -117,7 +118,9 @@ impl Dispatcher {
         watch_panics();
         let stop = CancellationToken::new();
         let lost = Arc::<LostReplies>::default();
-        let handlers = handlers.table(queue, &policy, &stop);
+        let mode = Arc::<Mode>::default();
+        let brakes = Brakes::new(queue, &mode);
+        let handlers = handlers.table(queue, &policy, &brakes, &stop);
         let delays = handlers.retry_delays();
         let returns = policy.returns(queue, delays.contains(&Duration::ZERO));
         Self {
@@ -140,6 +143,7 @@ impl Dispatcher {
                 }),
                 handlers,
                 room: Room::new(&policy),
+                reachable: OnceLock::new(),
                 #[cfg(any(feature = "gzip", feature = "zstd"))]
                 memory: crate::delivery::Memory::of(policy.max_in_flight_bytes),
                 settling: Settling {
@@ -150,7 +154,8 @@ impl Dispatcher {
                 },
                 policy,
                 blocked: Blocked::new(queue),
-                is_stopped: AtomicBool::new(false),
+                mode,
+                brakes,
                 abandoned: CancellationToken::new(),
             }),
             consumer: Arc::default(),
@@ -167,6 +172,7 @@ impl Dispatcher {
                     self.queue.settling.copies.clone(),
                     self.queue.source.replying.lost.clone(),
                     self.queue.blocked.clone(),
+                    self.queue.brakes.clone(),
                 )),
                 ..Consumer::default()
             }),
@@ -258,7 +264,7 @@ impl Dispatcher {
         let start = || {
             // taken before `stop` is looked at, so that `drain` misses nothing
             let token = self.consumer.tasks.token();
-            (!self.is_stopped()).then_some(token)
+            self.queue.mode.is_plain_for_all().then_some(token)
         };
         self.handle(&delivery, tag, acknowledger, start).await;
     }
@@ -304,7 +310,7 @@ impl Dispatcher {
             let dispatching = self.dispatch(delivery.clone(), tag, acknowledger);
             return Box::pin(dispatching).await;
         }
-        let start = || (!self.queue.is_stopped.load(Acquire)).then_some(());
+        let start = || self.queue.mode.is_plain().then_some(());
         self.handle(delivery, tag, acknowledger, start).await;
     }
 
@@ -314,7 +320,8 @@ impl Dispatcher {
         acknowledger.give_back(tag).await;
     }
 
-    /// `start` gives nothing once shutdown has begun, and else what is held while the handler is at work here.
+    /// `start` gives nothing once shutdown has begun or a brake is on, and else what is held while the handler is at
+    /// work here.
     async fn handle<A: Acknowledger, T>(
         &self,
         delivery: &Delivery,
@@ -371,10 +378,12 @@ impl Dispatcher {
             if let Some(line) = line {
                 let room = self.queue.room.wait().await;
                 let work = self.later(line, room, route, delivery, acknowledger);
-                let Some(_started) = start() else {
+                // taken before `stop` is looked at, so that `drain` misses nothing
+                let _token = self.consumer.tasks.token();
+                if self.is_stopped() {
                     drop(work);
                     return pending().await;
-                };
+                }
                 return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
             }
         }
@@ -384,26 +393,44 @@ impl Dispatcher {
             // boxed, since each message would be as large
             None => Box::pin(room.enter(delivery.body().len())).await,
         };
-        let Some(_started) = start() else {
-            drop((place, turn, slot));
-            return pending().await;
-        };
+        let started = start();
+        let _token;
+        if started.is_none() {
+            _token = self.consumer.tasks.token();
+            if self.is_stopped() {
+                drop((place, turn, slot));
+                return pending().await;
+            }
+            if let Some(route) = admitted
+                .as_ref()
+                .ok()
+                .filter(|route| is_braked(route, delivery))
+            {
+                let work = self
+                    .keep(place, delivery)
+                    .with((turn, slot))
+                    .until(ready(Run::Braked));
+                return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
+            }
+        }
         let route = match admitted {
             Ok(route) => route,
             Err(decision) => {
-                let work = self.keep(place, delivery).until(ready(decision));
+                let work = self
+                    .keep(place, delivery)
+                    .until(ready(Run::Ended(decision)));
                 return self.spawn(Unsettled::refused(delivery, tag), work, acknowledger);
             }
         };
         if delivery.came_back() {
-            let work = self.when_it_is_no_suspect((turn, slot), route, delivery, acknowledger);
-            let work = self.keep(place, delivery).until(work);
+            let work = self.when_it_is_no_suspect(route, delivery, acknowledger);
+            let work = self.keep(place, delivery).with((turn, slot)).until(work);
             return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
         }
         #[cfg(any(feature = "gzip", feature = "zstd"))]
         if route.takes_payload && delivery.is_packed() {
-            let work = self.when_unpacked(route, delivery, (turn, slot));
-            let work = self.keep(place, delivery).until(work);
+            let work = self.when_unpacked(route, delivery);
+            let work = self.keep(place, delivery).with((turn, slot)).until(work);
             return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
         }
         let deadline = route.deadline();
@@ -412,9 +439,9 @@ impl Dispatcher {
         let called = poll_fn(|cx| Poll::Ready(at_work.poll(|| route.call_at_once(timed(), cx))));
         let decided = match called.await {
             Called::Done(result) => {
-                drop(slot);
-                drop(turn);
                 if is_done(&result) {
+                    drop(slot);
+                    drop(turn);
                     let mut telling = pin!(acknowledger.ack(tag));
                     // as a rule there is nothing to wait for
                     if poll_immediate(telling.as_mut()).await.is_none() {
@@ -423,27 +450,26 @@ impl Dispatcher {
                     }
                     return;
                 }
-                Either::Left(ready(Decision::Result(result)))
+                Either::Left(ready(Run::Ended(Decision::Result(result))))
             }
-            Called::Waits(work) => Either::Right(within(deadline, holding((turn, slot), work))),
+            Called::Waits(work) => Either::Right(within(deadline, work).map(Run::Ended)),
         };
-        let work = self.keep(place, delivery).until(decided);
+        let work = self.keep(place, delivery).with((turn, slot)).until(decided);
         self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
     }
 
     /// Runs the handler of a message that came back.
     fn when_it_is_no_suspect<A: Acknowledger>(
         &self,
-        held: Held,
         route: &Arc<Route>,
         delivery: &Delivery,
         acknowledger: &Arc<A>,
-    ) -> impl Future<Output = Decision> + Send + use<A> {
+    ) -> impl Future<Output = Run> + Send + use<A> {
         let (dispatcher, route, delivery) = (self.clone(), route.clone(), delivery.clone());
         let acknowledger = acknowledger.clone();
         async move {
             dispatcher
-                .run_held(held, route, delivery, &*acknowledger)
+                .run_or_set_aside(route, delivery, &*acknowledger)
                 .await
         }
     }
@@ -513,13 +539,12 @@ impl Dispatcher {
 
     /// Whether shutdown has begun.
     pub fn is_stopped(&self) -> bool {
-        // not just read, so that whoever drains, after this, sees what was taken before
-        self.queue.is_stopped.fetch_or(false, AcqRel)
+        self.queue.mode.is_stopped()
     }
 
     /// Begins the shutdown of all consumers of the queue.
     pub(crate) fn stop(&self) {
-        self.queue.is_stopped.swap(true, AcqRel);
+        self.queue.mode.stop();
         self.queue.settling.stop.cancel();
     }
 

@@ -11,7 +11,10 @@ pub(crate) use self::{
     blocked::{AtWork, Blocked, HandlerNumber},
     copies::Copies,
 };
-use crate::delivery::{Loss, LostReplies};
+use crate::{
+    brake::{Braked, Brakes},
+    delivery::{Loss, LostReplies},
+};
 
 mod blocked;
 mod copies;
@@ -57,6 +60,7 @@ impl Health {
             blocking: consumers
                 .first()
                 .map_or_else(Vec::new, |one| one.blocked.now()),
+            brakes: consumers.first().map_or_else(Vec::new, |one| one.brakes()),
         });
         now.collect()
     }
@@ -97,6 +101,7 @@ pub struct QueueHealth {
     copies: Option<Trouble>,
     lost_replies: Option<Arc<LostReplies>>,
     blocking: Vec<Trouble>,
+    brakes: Vec<Braked>,
 }
 
 impl QueueHealth {
@@ -150,6 +155,12 @@ impl QueueHealth {
         &self.blocking
     }
 
+    /// The handlers that get no messages, or few, since something that they need is away. The queue is healthy all
+    /// the same: a restart of the program would bring nothing back.
+    pub fn brakes(&self) -> &[Braked] {
+        &self.brakes
+    }
+
     /// Whether all its consumers consume, and copies are kept.
     pub fn is_healthy(&self) -> bool {
         self.not_consuming.is_empty() && self.copies.is_none()
@@ -165,6 +176,9 @@ impl fmt::Display for QueueHealth {
         }
         if let Some(trouble) = &self.copies {
             write!(f, "; no copies kept {trouble}")?;
+        }
+        for braked in &self.brakes {
+            write!(f, "; waits for what it needs: {braked}")?;
         }
         for trouble in &self.blocking {
             write!(f, "; a handler blocks its thread {trouble}")?;
@@ -215,6 +229,7 @@ pub(crate) struct ConsumerHealth {
     copies: Arc<Copies>,
     lost_replies: Arc<LostReplies>,
     blocked: Arc<Blocked>,
+    brakes: Option<Arc<Brakes>>,
 }
 
 impl ConsumerHealth {
@@ -222,13 +237,21 @@ impl ConsumerHealth {
         copies: Arc<Copies>,
         lost_replies: Arc<LostReplies>,
         blocked: Arc<Blocked>,
+        brakes: Arc<Brakes>,
     ) -> Self {
         Self {
             trouble: Mutex::default(),
             copies,
             lost_replies,
             blocked,
+            brakes: Some(brakes),
         }
+    }
+
+    fn brakes(&self) -> Vec<Braked> {
+        self.brakes
+            .as_ref()
+            .map_or_else(Vec::new, |brakes| brakes.now())
     }
 
     /// Returns whether it did not consume before.

@@ -19,6 +19,7 @@
 //! - `layer`: what runs around handlers, and a handler at work;
 //! - `settle`: from the outcome to the acknowledgement, by way of another attempt or a copy;
 //! - `health`: whether all of this works;
+//! - `brake`: which handlers wait for what they need;
 //! - `reply`: what handlers answer;
 //! - `delivery`: what is delivered, and the key that names its handler;
 //! - `codec`: from the bytes of a body to the payload;
@@ -31,6 +32,7 @@
 
 pub use self::{
     app::{App, Error, Queue, Running, run},
+    brake::{Brake, BrakeCause, Braked},
     codec::Codec,
     consumer::{
         DeadLetters, Declare, MessageConsumer, MessageConsumerFactory, MessageConsumerRegistry,
@@ -45,7 +47,10 @@ pub use self::{
     health::{Health, QueueHealth, Trouble},
     layer::{HandlerError, HandlerLayer, HandlerService},
     message::{Headers, Message, Properties, PropertyError, Value},
-    outcome::{ErrorReply, FieldError, Outcome, Permanent, Reason, UnknownReason},
+    outcome::{
+        ErrorReply, FieldError, OrUnavailable, Outcome, Permanent, Reason, Unavailable,
+        UnknownReason,
+    },
     publisher::{Outgoing, PublishAllError, PublishError, Publisher},
     reply::{Answer, IntoOutcome, Reply},
     rpc::{Call, CallError, RpcClient},
@@ -95,6 +100,8 @@ mod layer;
 mod settle;
 
 mod health;
+
+mod brake;
 
 mod reply;
 

@@ -1,7 +1,7 @@
 //! What came of a message: what its handler decided, or why there is no such thing.
 //!
 //! - `failure`, `reason`: why a message could not be handled;
-//! - `rejection`, `permanent`, `error_reply`: errors that say more than that.
+//! - `rejection`, `permanent`, `unavailable`, `error_reply`: errors that say more than that.
 
 #[cfg(feature = "garde")]
 pub(crate) use self::failure::cut_field;
@@ -12,6 +12,7 @@ pub use self::{
     permanent::Permanent,
     reason::{Reason, UnknownReason},
     rejection::Rejection,
+    unavailable::{OrUnavailable, Unavailable},
 };
 
 mod error_reply;
@@ -19,6 +20,7 @@ mod failure;
 mod permanent;
 mod reason;
 mod rejection;
+mod unavailable;
 
 /// What is done with a message once its handler has returned.
 ///

@@ -76,8 +76,8 @@ pub(crate) const NO_HANDLER: &str = "(no handler)";
 pub(crate) enum Decision {
     /// A handler ran, or could not.
     Result(Result<Answer, Failure>),
-    /// A copy of the message is safe where it is handled alone.
-    SetAside,
+    /// A copy of the message is safe elsewhere: where it is handled alone, or where it waits.
+    Elsewhere,
 }
 
 /// What holds for the messages of one handler once they have failed or are given back.
@@ -133,7 +133,7 @@ impl Settling {
                     None => settled.fail(failure, tag, slot).await,
                 },
             },
-            Decision::SetAside => acknowledger.ack(tag).await,
+            Decision::Elsewhere => acknowledger.ack(tag).await,
         }
     }
 }
@@ -165,6 +165,24 @@ impl Settling {
                 false
             }
         }
+    }
+}
+
+impl Settling {
+    /// Keeps a copy of a message whose handler is not to run now, to be delivered again after `delay`. It takes no
+    /// attempt.
+    ///
+    /// # Errors
+    ///
+    /// The copy may not be safe: the message waits where it is.
+    pub(crate) async fn hold<A: Acknowledger>(
+        &self,
+        delivery: &Delivery,
+        delay: Duration,
+        acknowledger: &A,
+    ) -> Result<(), ConsumerError> {
+        let copy = copy::held(delivery).map_err(ConsumerError::new)?;
+        acknowledger.retry(copy, delay).await
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 
 use super::{
     Dispatcher,
-    background::{Held, KeptPlace, Line, Unsettled, give_back},
+    background::{KeptPlace, Line, Run, Unsettled, give_back},
 };
 use crate::{
     delivery::{Delivery, DeliveryTag},
@@ -17,40 +17,45 @@ use crate::{
 
 impl Dispatcher {
     /// Runs a handler, unless the message came back so often that it is set aside.
-    pub(super) async fn run_held<A: Acknowledger>(
+    pub(super) async fn run_or_set_aside<A: Acknowledger>(
         &self,
-        held: Held,
         route: Arc<Route>,
         delivery: Delivery,
         acknowledger: &A,
-    ) -> Decision {
+    ) -> Run {
         if delivery.came_back() {
             // boxed, since each message that waits would be as large
-            return Box::pin(self.run_again(held, route, delivery, acknowledger)).await;
+            return Box::pin(self.run_again(route, delivery, acknowledger)).await;
         }
-        self.run(&route, delivery, held).await
+        self.run_unless_braked(&route, delivery).await
+    }
+
+    async fn run_unless_braked(&self, route: &Arc<Route>, delivery: Delivery) -> Run {
+        if route.brake.is_watching() {
+            return Run::Braked;
+        }
+        Run::Ended(self.run(route, delivery).await)
     }
 
     async fn run_again<A: Acknowledger>(
         &self,
-        held: Held,
         route: Arc<Route>,
         delivery: Delivery,
         acknowledger: &A,
-    ) -> Decision {
+    ) -> Run {
         let is_ordered = route.order.is_some() || self.queue.policy.concurrency == Some(1);
         let _outlived = Outlived(acknowledger);
         let settling = &self.queue.settling;
         if acknowledger.is_suspect(&delivery, is_ordered).await
             && settling.set_aside(&delivery, acknowledger).await
         {
-            return Decision::SetAside;
+            return Run::Ended(Decision::Elsewhere);
         }
         // it may have taken a while
         if self.is_stopped() {
-            return give_back();
+            return Run::Ended(give_back());
         }
-        self.run(&route, delivery, held).await
+        self.run_unless_braked(&route, delivery).await
     }
 
     /// Moves a message to where it is handled alone, at once: it waits for no slot, since it must not come back as it
@@ -115,7 +120,7 @@ impl Dispatcher {
         let route = match admitted {
             Ok(route) => route,
             Err(decision) => {
-                let work = kept.until(std::future::ready(decision));
+                let work = kept.until(std::future::ready(Run::Ended(decision)));
                 self.spawn(Unsettled::refused(&delivery, tag), work, acknowledger);
                 return true;
             }
@@ -129,11 +134,15 @@ impl Dispatcher {
         );
         let work = async move {
             match stop.run_until_cancelled(line.held(&route)).await {
-                Some(held) => dispatcher.run(&route, delivery, held).await,
-                None => give_back(),
+                Some(held) => {
+                    let holding = kept.with(held);
+                    let run = dispatcher.run_unless_braked(&route, delivery).await;
+                    (run, Some(holding))
+                }
+                None => (Run::Ended(give_back()), None),
             }
         };
-        self.spawn(job, kept.until(work), acknowledger);
+        self.spawn(job, work, acknowledger);
         true
     }
 }

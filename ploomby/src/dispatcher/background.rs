@@ -2,7 +2,7 @@
 //! message takes more than a word to settle.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -21,7 +21,7 @@ use crate::{
     delivery::{Delivery, DeliveryTag, HandlerTime},
     handler::{Entered, Route, Turn, Waiting},
     health::{AtWork, HandlerNumber},
-    layer::{HandlerFuture, guard},
+    layer::guard,
     outcome::{Failure, Outcome},
     reply::Answer,
     settle::{Acknowledger, Decision, NO_HANDLER, Trying},
@@ -32,7 +32,7 @@ impl Dispatcher {
     pub(super) fn spawn<A: Acknowledger>(
         &self,
         unsettled: Unsettled,
-        work: impl Future<Output = (Decision, Option<KeptPlace>)> + Send + 'static,
+        work: impl Future<Output = (Run, Option<Holding>)> + Send + 'static,
         acknowledger: &Arc<A>,
     ) {
         let settling = self.settling(unsettled, work, acknowledger.clone());
@@ -43,16 +43,18 @@ impl Dispatcher {
     pub(super) fn settling<A: Acknowledger>(
         &self,
         unsettled: Unsettled,
-        work: impl Future<Output = (Decision, Option<KeptPlace>)> + Send + 'static,
+        work: impl Future<Output = (Run, Option<Holding>)> + Send + 'static,
         acknowledger: Arc<A>,
     ) -> impl Future<Output = ()> + Send + 'static {
         let Unsettled {
-            handler,
-            number,
-            trying,
+            route,
             delivery,
             tag,
         } = unsettled;
+        let (handler, number) = match &route {
+            Some(route) => (route.name, route.number),
+            None => (NO_HANDLER, HandlerNumber::NONE),
+        };
         let named = Named {
             id: self.consumer.in_flight.enter(handler, delivery.clone()),
             dispatcher: self.clone(),
@@ -61,11 +63,30 @@ impl Dispatcher {
         UntilCancelled {
             cancelled: self.consumer.abort.clone().cancelled_owned(),
             at_work: self.queue.blocked.handler(number),
-            work: work.then(move |(decision, place)| async move {
-                let how = (handler, &*trying);
-                let settling = &named.dispatcher.queue.settling;
+            work: work.then(move |(run, mut holding)| async move {
+                let dispatcher = &named.dispatcher;
+                let unruled = Trying::default();
+                let trying = route.as_ref().map_or(&unruled, |route| &*route.trying);
+                let decision = match (run, &route) {
+                    (Run::Ended(decision), Some(route)) if !route.is_concerned(&decision) => {
+                        decision
+                    }
+                    (run, Some(route)) => {
+                        // boxed, since each message whose handler waits would be as large
+                        let held = dispatcher.under_brake(route, &delivery, run, &*acknowledger);
+                        Box::pin(held).await
+                    }
+                    (Run::Ended(decision), None) => decision,
+                    (Run::Braked, None) => give_back(),
+                };
+                if let Some(holding) = &mut holding {
+                    // the next message of its lane, or of its handler, may begin
+                    holding.held = (None, None);
+                }
+                let how = (handler, trying);
+                let settling = &dispatcher.queue.settling;
                 settling
-                    .settle(&delivery, tag, decision, how, &*acknowledger, place)
+                    .settle(&delivery, tag, decision, how, &*acknowledger, holding)
                     .await;
             }),
         }
@@ -80,40 +101,70 @@ impl Dispatcher {
         route: &Arc<Route>,
         delivery: &Delivery,
         acknowledger: &Arc<A>,
-    ) -> impl Future<Output = (Decision, Option<KeptPlace>)> + Send + use<A> {
+    ) -> impl Future<Output = (Run, Option<Holding>)> + Send + use<A> {
         let (dispatcher, route, delivery) = (self.clone(), route.clone(), delivery.clone());
         let acknowledger = acknowledger.clone();
         async move {
-            let Queue { room, settling, .. } = &*dispatcher.queue;
-            let entering = async {
-                let held = line.held(&route).await;
-                (held, room.enter(delivery.body().len()).await)
-            };
-            match settling.stop.run_until_cancelled(entering).await {
-                // the turn may come from one that went back just now
-                Some((held, place)) if !dispatcher.is_stopped() => {
-                    let kept = dispatcher.keep(place, &delivery);
+            let entered = dispatcher
+                .enter_in_line(line, &route, &delivery, &*acknowledger)
+                .await;
+            match entered {
+                InLine::Entered(holding) => {
                     drop(waiting_room);
-                    let decision = dispatcher
-                        .run_held(held, route, delivery, &*acknowledger)
+                    let run = dispatcher
+                        .run_or_set_aside(route, delivery, &*acknowledger)
                         .await;
-                    (decision, Some(kept))
+                    (run, Some(holding))
                 }
-                _ => (give_back(), None),
+                InLine::Left(decision) => (Run::Ended(decision), None),
             }
+        }
+    }
+
+    /// Waits for the turn of a message, a slot of its handler and a place, unless it is better elsewhere.
+    async fn enter_in_line<A: Acknowledger>(
+        &self,
+        line: Line,
+        route: &Arc<Route>,
+        delivery: &Delivery,
+        acknowledger: &A,
+    ) -> InLine {
+        let Queue { room, settling, .. } = &*self.queue;
+        let mut entering = pin!(async {
+            let held = line.held(route).await;
+            (held, room.enter(delivery.body().len()).await)
+        });
+        // cancel safety: `entering` goes on below, and nothing else takes anything
+        let mut entered = tokio::select! {
+            biased;
+            () = settling.stop.cancelled() => None,
+            entered = &mut entering => Some(entered),
+            () = self.when_it_may_wait_elsewhere(route) => None,
+        };
+        if entered.is_none() && !self.is_stopped() {
+            if self.wait_elsewhere(route, delivery, acknowledger).await {
+                return InLine::Left(Decision::Elsewhere);
+            }
+            entered = settling.stop.run_until_cancelled(entering).await;
+        }
+        match entered {
+            // the turn may come from a message that went back just now
+            Some((held, place)) if !self.is_stopped() => {
+                InLine::Entered(self.keep(place, delivery).with(held))
+            }
+            _ => InLine::Left(give_back()),
         }
     }
 
     /// Runs a handler once the body of its message is unpacked.
     #[cfg(any(feature = "gzip", feature = "zstd"))]
-    pub(super) fn when_unpacked<H: Send + 'static>(
+    pub(super) fn when_unpacked(
         &self,
         route: &Arc<Route>,
         delivery: &Delivery,
-        held: H,
-    ) -> impl Future<Output = Decision> + Send + use<H> {
+    ) -> impl Future<Output = Run> + Send + use<> {
         let (dispatcher, route, delivery) = (self.clone(), route.clone(), delivery.clone());
-        async move { dispatcher.run(&route, delivery, held).await }
+        async move { Run::Ended(dispatcher.run(&route, delivery).await) }
     }
 
     /// Runs a handler, whose time begins once the body is unpacked. What has not begun by then when shutdown does
@@ -122,12 +173,7 @@ impl Dispatcher {
         not(any(feature = "gzip", feature = "zstd")),
         allow(clippy::unused_self, reason = "nothing is unpacked")
     )]
-    pub(super) async fn run(
-        &self,
-        route: &Arc<Route>,
-        delivery: Delivery,
-        held: impl Send,
-    ) -> Decision {
+    pub(super) async fn run(&self, route: &Arc<Route>, delivery: Delivery) -> Decision {
         #[cfg(any(feature = "gzip", feature = "zstd"))]
         if route.takes_payload && delivery.is_packed() {
             let Queue {
@@ -140,7 +186,7 @@ impl Dispatcher {
         }
         let deadline = route.deadline();
         let delivery = delivery.timed(deadline.as_ref().and_then(Deadline::time));
-        within(deadline, holding(held, route.call(delivery))).await
+        within(deadline, route.call(delivery)).await
     }
 
     pub(super) fn keep(&self, place: Place<'_>, delivery: &Delivery) -> KeptPlace {
@@ -148,6 +194,30 @@ impl Dispatcher {
         KeptPlace {
             queue: self.queue.clone(),
             body_len: delivery.body().len(),
+        }
+    }
+}
+
+/// What became of a message in line.
+enum InLine {
+    Entered(Holding),
+    Left(Decision),
+}
+
+/// How far a message has come.
+pub(super) enum Run {
+    Ended(Decision),
+    /// Nowhere: the brake of its handler is on.
+    Braked,
+}
+
+impl Route {
+    /// Whether the result of a message says something about what the handler needs.
+    #[inline]
+    fn is_concerned(&self, decision: &Decision) -> bool {
+        match decision {
+            Decision::Result(result) => self.brake.is_concerned(result),
+            Decision::Elsewhere => false,
         }
     }
 }
@@ -186,19 +256,16 @@ impl Line {
 
 /// A delivery that is settled on a task of its own.
 pub(super) struct Unsettled {
-    handler: &'static str,
-    number: HandlerNumber,
-    trying: Arc<Trying>,
+    /// None where there is no handler.
+    route: Option<Arc<Route>>,
     delivery: Delivery,
     tag: DeliveryTag,
 }
 
 impl Unsettled {
-    pub(super) fn of(route: &Route, delivery: &Delivery, tag: DeliveryTag) -> Self {
+    pub(super) fn of(route: &Arc<Route>, delivery: &Delivery, tag: DeliveryTag) -> Self {
         Self {
-            handler: route.name,
-            number: route.number,
-            trying: route.trying.clone(),
+            route: Some(route.clone()),
             delivery: delivery.clone(),
             tag,
         }
@@ -206,9 +273,7 @@ impl Unsettled {
 
     pub(super) fn refused(delivery: &Delivery, tag: DeliveryTag) -> Self {
         Self {
-            handler: NO_HANDLER,
-            number: HandlerNumber::NONE,
-            trying: Arc::default(),
+            route: None,
             delivery: delivery.clone(),
             tag,
         }
@@ -293,12 +358,6 @@ impl Route {
     }
 }
 
-/// The handler, and what the next one waits for.
-pub(super) async fn holding(held: impl Send, work: HandlerFuture) -> Result<Answer, Failure> {
-    let _held = held;
-    work.await
-}
-
 /// A delivery that is named when the deadline cuts it off, until this is dropped.
 struct Named {
     id: u64,
@@ -317,13 +376,33 @@ pub(super) struct KeptPlace {
     pub(super) body_len: usize,
 }
 
+/// What a message has while its handler is at work, and others wait for.
+pub(super) struct Holding {
+    held: Held,
+    _place: KeptPlace,
+}
+
 impl KeptPlace {
-    /// Keeps it until this is decided, and hands it on.
+    pub(super) fn with(self, held: Held) -> Holding {
+        Holding { held, _place: self }
+    }
+
+    /// As [`Holding::until`], with nothing beside the place.
     pub(super) fn until(
         self,
-        decided: impl Future<Output = Decision>,
-    ) -> impl Future<Output = (Decision, Option<Self>)> {
-        decided.map(|decision| (decision, Some(self)))
+        run: impl Future<Output = Run>,
+    ) -> impl Future<Output = (Run, Option<Holding>)> {
+        self.with((None, None)).until(run)
+    }
+}
+
+impl Holding {
+    /// Keeps it until the message has come so far, and hands it on.
+    pub(super) fn until(
+        self,
+        run: impl Future<Output = Run>,
+    ) -> impl Future<Output = (Run, Option<Self>)> {
+        run.map(|run| (run, Some(self)))
     }
 }
 

@@ -233,12 +233,8 @@ async fn a_message_whose_handler_waits_takes_little_memory_whatever_may_become_o
         unreachable!("there is a handler")
     };
     let place = dispatcher.queue.room.try_enter().expect("there is room");
-    let handler = holding(
-        (None::<tokio::sync::OwnedSemaphorePermit>, ()),
-        route.call(delivery.clone()),
-    );
-    let decided =
-        Either::<std::future::Ready<Decision>, _>::Right(within(route.deadline(), handler));
+    let handler = within(route.deadline(), route.call(delivery.clone())).map(Run::Ended);
+    let decided = Either::<std::future::Ready<Run>, _>::Right(handler);
     let waiting = dispatcher.keep(place, &delivery).until(decided);
     let unsettled = Unsettled::of(route, &delivery, DeliveryTag::new(1));
     let settling = dispatcher.settling(unsettled, waiting, Arc::new(Large));

@@ -4,6 +4,7 @@ use tokio::sync::Semaphore;
 
 use super::{OrderBy, QueuePolicy};
 use crate::{
+    brake::{Brake, Settings},
     layer::{HandlerLayer, Layers},
     settle::Retry,
 };
@@ -32,6 +33,7 @@ pub struct HandlerOptions {
     pub(crate) queue: Option<String>,
     pub(crate) retry: Option<Retry>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) braking: Settings,
     pub(crate) concurrency: Option<usize>,
     pub(crate) ordered_by: Option<OrderBy>,
     pub(crate) batch_size: Option<usize>,
@@ -68,6 +70,25 @@ impl HandlerOptions {
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Which of the handler's errors say that something it needs is away, beside those that are marked as
+    /// [`Unavailable`](crate::Unavailable).
+    #[must_use]
+    pub fn unavailable_if(
+        mut self,
+        is_unavailable: impl Fn(&anyhow::Error) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.braking.is_unavailable = Some(Arc::new(is_unavailable));
+        self
+    }
+
+    /// After how many failures in a row the handler gets one message a second until one succeeds. A number means
+    /// [`Brake::after`] so many.
+    #[must_use]
+    pub fn brake(mut self, brake: impl Into<Brake>) -> Self {
+        self.braking.brake = Some(brake.into());
         self
     }
 

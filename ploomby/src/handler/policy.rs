@@ -4,6 +4,7 @@ use thiserror::Error;
 
 use super::OrderBy;
 use crate::{
+    brake::Settings,
     codec::Decoding,
     delivery::{ReplyRules, ReplyStyle, Returns},
     layer::Layers,
@@ -37,6 +38,34 @@ macro_rules! policy_setters {
         #[must_use]
         pub fn retry(mut $self, retry: impl Into<$crate::Retry>) -> Self {
             $policy.retry = retry.into();
+            $self
+        }
+
+        /// Which errors of handlers say that something they need is away, beside those that are marked as
+        /// [`Unavailable`](crate::Unavailable) (default: none). Such an error is not the message's fault: see there for
+        /// what becomes of it. What a handler's own option says goes before.
+        ///
+        /// ```
+        /// use ploomby::{Queue, Unavailable};
+        ///
+        /// let queue = Queue::new("billing").unavailable_if(|error| {
+        ///     Unavailable::is_io(error) || error.to_string().contains("too many connections")
+        /// });
+        /// ```
+        #[must_use]
+        pub fn unavailable_if(
+            mut $self,
+            is_unavailable: impl Fn(&anyhow::Error) -> bool + Send + Sync + 'static,
+        ) -> Self {
+            $policy.braking.is_unavailable = Some(std::sync::Arc::new(is_unavailable));
+            $self
+        }
+
+        /// After how many failures in a row a handler gets one message a second until one succeeds (default:
+        /// [`Brake::none`](crate::Brake::none)). A number means [`Brake::after`](crate::Brake::after) so many.
+        #[must_use]
+        pub fn brake(mut $self, brake: impl Into<$crate::Brake>) -> Self {
+            $policy.braking.brake = Some(brake.into());
             $self
         }
 
@@ -237,6 +266,7 @@ pub struct QueuePolicy {
     pub(crate) default_concurrency: Option<usize>,
     pub(crate) retry: Retry,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) braking: Settings,
     pub(crate) ordered_by: Option<OrderBy>,
     pub(crate) batch_size: Option<usize>,
     pub(crate) batch_wait: Option<Duration>,

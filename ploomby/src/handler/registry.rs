@@ -17,7 +17,10 @@ use super::{
     linked::{LinkedHandler, LinkedKey},
     routes::Index,
 };
-use crate::extract::{Given, Requirements};
+use crate::{
+    brake::Brakes,
+    extract::{Given, Requirements},
+};
 
 mod error;
 mod functions;
@@ -304,6 +307,7 @@ impl HandlerRegistry {
         &self,
         queue: &str,
         policy: &QueuePolicy,
+        brakes: &Arc<Brakes>,
         stop: &CancellationToken,
     ) -> Table {
         let functions = |wanted: Option<&str>| {
@@ -314,7 +318,7 @@ impl HandlerRegistry {
         let shared = self
             .for_all_queues
             .get_or_init(|| Arc::new(functions(None)));
-        Table::new(shared.clone(), functions(Some(queue)), policy, stop)
+        Table::new(shared.clone(), functions(Some(queue)), policy, brakes, stop)
     }
 
     fn insert(&mut self, key: Option<&str>, entry: Entry) {

@@ -15,6 +15,7 @@ use super::{
     routes::{Index, Routes},
 };
 use crate::{
+    brake::{Brakes, HandlerBrake},
     delivery::{Delivery, FoundHandler},
     health::HandlerNumber,
     layer::{HandlerFuture, HandlerService},
@@ -27,7 +28,6 @@ use crate::{
 ///
 /// Queues share what they have in common, so that many of them with many handlers hold the sum of both, and not
 /// their product.
-#[derive(Default)]
 pub(crate) struct Table {
     /// The functions for all queues.
     shared: Arc<Index>,
@@ -38,12 +38,12 @@ pub(crate) struct Table {
 }
 
 /// What a route is made of, beside its function.
-#[derive(Default)]
 struct Making {
     policy: QueuePolicy,
     around: Option<HandlerService>,
     order: Option<Arc<Order>>,
     crowd: Arc<Crowd>,
+    brakes: Arc<Brakes>,
     stop: CancellationToken,
 }
 
@@ -62,6 +62,7 @@ pub(crate) struct Route {
     pub(crate) timeout: Option<Duration>,
     pub(crate) slots: Option<Arc<Semaphore>>,
     pub(crate) order: Option<Arc<Order>>,
+    pub(crate) brake: Arc<HandlerBrake>,
     /// What it takes is decoded from the body.
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     pub(crate) takes_payload: bool,
@@ -85,6 +86,7 @@ impl Table {
         shared: Arc<Index>,
         own: Index,
         policy: &QueuePolicy,
+        brakes: &Arc<Brakes>,
         stop: &CancellationToken,
     ) -> Self {
         let layers = &policy.layers;
@@ -95,6 +97,7 @@ impl Table {
                 order: policy.ordered_by.as_ref().and_then(Order::new),
                 crowd: Crowd::new(policy.most_in_flight()),
                 policy: policy.clone(),
+                brakes: brakes.clone(),
                 stop: stop.clone(),
             },
             shared,
@@ -164,6 +167,11 @@ impl Table {
         numbers.into_iter().map(move |number| self.entry(number))
     }
 
+    /// How many functions messages of the queue can reach.
+    pub(crate) fn reachable(&self) -> usize {
+        self.entries().count()
+    }
+
     /// In which orders messages are to be handled.
     pub(crate) fn orders(&self) -> impl Iterator<Item = Arc<Order>> {
         let by = move |entry: &Entry| match &entry.options.ordered_by {
@@ -209,7 +217,9 @@ impl Making {
         let (policy, stop) = (&self.policy, &self.stop);
         let batcher = entry.requirements.is_batch();
         let batcher = batcher.then(|| self.crowd.batcher(entry, policy, stop));
-        let mut route = Route::new(entry, policy, batcher, stop);
+        let settings = entry.options.braking.or(&policy.braking);
+        let brake = HandlerBrake::new(entry.origin.name, settings, &self.brakes, stop);
+        let mut route = Route::new(entry, policy, batcher, brake, stop);
         route.around = self.around.clone().map(|layers| Around {
             layers,
             handler: Arc::new(FoundHandler::new(route.handler.clone())),
@@ -293,6 +303,7 @@ impl Route {
         entry: &Entry,
         policy: &QueuePolicy,
         batcher: Option<Arc<Batcher>>,
+        brake: Arc<HandlerBrake>,
         stop: &CancellationToken,
     ) -> Self {
         let options = &entry.options;
@@ -321,6 +332,7 @@ impl Route {
             timeout,
             slots: limit,
             order: options.ordered_by.as_ref().and_then(Order::new),
+            brake,
             #[cfg(any(feature = "gzip", feature = "zstd"))]
             takes_payload: entry.requirements.takes_payload(),
         }
@@ -345,7 +357,13 @@ mod tests {
     }
 
     fn table(handlers: &HandlerRegistry, queue: &str) -> Table {
-        handlers.table(queue, &QueuePolicy::new(), &CancellationToken::new())
+        let brakes = Brakes::new(queue, &Arc::default());
+        handlers.table(
+            queue,
+            &QueuePolicy::new(),
+            &brakes,
+            &CancellationToken::new(),
+        )
     }
 
     #[test]

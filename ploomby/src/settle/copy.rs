@@ -62,6 +62,12 @@ pub(super) fn retry(delivery: &Delivery) -> Result<Message, PropertyError> {
     waiting(delivery, headers::ATTEMPT, attempt)
 }
 
+/// The copy that waits without an attempt having been made.
+pub(super) fn held(delivery: &Delivery) -> Result<Message, PropertyError> {
+    let attempt = Value::I64(delivery.attempt().into());
+    waiting(delivery, headers::ATTEMPT, attempt)
+}
+
 /// The copy that says how often a handler gave the message back.
 pub(super) fn recounted(delivery: &Delivery, redeliveries: u32) -> Result<Message, PropertyError> {
     waiting(

@@ -1,6 +1,7 @@
 //! What every source of messages must do, run against the embedded broker and against RabbitMQ.
 
 mod batches;
+mod brakes;
 mod calls;
 mod consuming;
 mod copies;
@@ -51,6 +52,14 @@ macro_rules! contract {
 }
 
 contract! {
+    brakes:
+        an_outage_counts_no_attempt_and_condemns_nothing,
+        an_outage_keeps_the_order_that_there_is,
+        an_outage_of_one_handler_does_not_hold_up_the_others,
+        a_program_says_which_errors_are_of_an_outage,
+        what_waits_for_the_end_of_an_outage_goes_back_at_shutdown,
+        many_failures_in_a_row_slow_a_handler_down,
+        an_error_says_when_the_next_message_may_come;
     running:
         a_program_ends_with_the_future_that_it_runs_until,
         a_consumer_that_works_is_waited_for,

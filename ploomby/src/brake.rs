@@ -1,0 +1,139 @@
+//! Brakes: a handler whose dependency is away gets one message at a time, until that dependency is back.
+//!
+//! - `state`: what a brake does, without a clock and a lock of its own;
+//! - `handler`: the brake of one handler on one queue, as the dispatcher asks it;
+//! - `mode`: whether anything of a queue is out of the ordinary, for each message to see at one look.
+
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+pub(crate) use self::{
+    handler::{Brakes, HandlerBrake, Judged, Permit, Settings},
+    mode::Mode,
+};
+
+mod handler;
+mod mode;
+mod state;
+
+/// After how many failures in a row a handler's brake goes on by itself.
+///
+/// It is for errors that do not say [`Unavailable`](crate::Unavailable): if so many different messages fail one after
+/// another without one success, and over at least five seconds, something that the handler needs is likely to be
+/// away. From then on the handler gets one message a second, until one succeeds. Each of these failures counts as
+/// ever, as an attempt: truly bad messages pass slowly, and never block the queue for ever.
+///
+/// Messages without a handler, undecodable ones, those that end in a [`Permanent`](crate::Permanent) error or an
+/// [`ErrorReply`](crate::ErrorReply) count for nothing.
+///
+/// ```
+/// use ploomby::{Brake, Queue, Retry};
+///
+/// let queue = Queue::new("billing").retry(Retry::exponential(5)).brake(Brake::after(50));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Brake {
+    failures: Option<u32>,
+}
+
+impl Brake {
+    /// After so many failures in a row; zero means one.
+    #[must_use]
+    pub fn after(failures: u32) -> Self {
+        Self {
+            failures: Some(failures.max(1)),
+        }
+    }
+
+    /// Never (default): only an [`Unavailable`](crate::Unavailable) error, a failing check or a pause stops the handler.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::default()
+    }
+}
+
+/// After so many failures in a row.
+impl From<u32> for Brake {
+    fn from(failures: u32) -> Self {
+        Self::after(failures)
+    }
+}
+
+/// A handler that gets no messages, or few, since something that it needs is away.
+#[derive(Clone, Debug)]
+pub struct Braked {
+    handler: &'static str,
+    cause: BrakeCause,
+    reason: String,
+    since: SystemTime,
+    next_probe: Option<SystemTime>,
+}
+
+impl Braked {
+    /// The name of the function.
+    #[must_use]
+    pub fn handler(&self) -> &str {
+        self.handler
+    }
+
+    /// What pulled the brake.
+    #[must_use]
+    pub fn cause(&self) -> BrakeCause {
+        self.cause
+    }
+
+    /// The last error.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// When it went on.
+    #[must_use]
+    pub fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// When the handler gets its next message: `None` if it is at one, or if something else releases the brake.
+    #[must_use]
+    pub fn next_probe(&self) -> Option<SystemTime> {
+        self.next_probe
+    }
+}
+
+impl fmt::Display for Braked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // a clock that was set back counts as no time
+        let age = self.since.elapsed().unwrap_or(Duration::ZERO).as_secs();
+        write!(f, "`{}` for {age} s: {}", self.handler, self.reason)
+    }
+}
+
+/// What pulled a brake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BrakeCause {
+    /// An error that says [`Unavailable`](crate::Unavailable).
+    Unavailable,
+    /// Many failures in a row: see [`Brake`].
+    Failures,
+}
+
+impl BrakeCause {
+    /// As metrics and JSON have it: `unavailable`, `failures`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Failures => "failures",
+        }
+    }
+}
+
+impl fmt::Display for BrakeCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,464 @@
+use std::{
+    collections::hash_map::DefaultHasher,
+    fmt,
+    hash::{Hash, Hasher},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime},
+};
+
+use tokio::{
+    sync::{Notify, futures::Notified},
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::{
+    Brake, Braked, Mode,
+    state::{Change, LOOK_AGAIN, State, Turn},
+};
+use crate::{
+    delivery::Delivery,
+    outcome::{ErrorReply, Failure, Outcome, Unavailable, cause, cut},
+    reply::Answer,
+};
+
+/// Says of a handler's error that what the handler needs is away.
+pub(crate) type IsUnavailable = Arc<dyn Fn(&anyhow::Error) -> bool + Send + Sync>;
+
+/// What a program chose for a handler, or for all of a queue.
+#[derive(Clone, Default)]
+pub(crate) struct Settings {
+    pub(crate) brake: Option<Brake>,
+    pub(crate) is_unavailable: Option<IsUnavailable>,
+}
+
+/// The brakes of a queue.
+#[derive(Debug)]
+pub(crate) struct Brakes {
+    queue: String,
+    /// What each message of the queue looks at.
+    mode: Arc<Mode>,
+    handlers: Mutex<Vec<Weak<HandlerBrake>>>,
+    /// No copy was kept of a message that was to wait elsewhere.
+    not_copied: Mutex<Option<Instant>>,
+}
+
+/// The brake of one handler, on one queue.
+pub(crate) struct HandlerBrake {
+    handler: &'static str,
+    settings: Settings,
+    brakes: Arc<Brakes>,
+    state: Mutex<State>,
+    is_watched: AtomicBool,
+    /// A message may go to the handler that could not before.
+    changed: Notify,
+    /// A message waits here for the next probe, so that others can wait elsewhere.
+    has_candidate: AtomicBool,
+    /// Numbers failures of messages that nothing tells apart.
+    next: AtomicU64,
+    stop: CancellationToken,
+}
+
+/// A message that may go to its handler. What becomes of it is told by [`HandlerBrake::judge`]; if it never is, the
+/// next message may go.
+#[derive(Debug)]
+pub(crate) struct Permit {
+    brake: Arc<HandlerBrake>,
+    epoch: Option<u64>,
+}
+
+/// What a result says about what the handler needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Judged {
+    /// The result stands.
+    Final,
+    /// It is not the message's fault: the message waits, and is tried again.
+    Unavailable,
+}
+
+enum Verdict<'f> {
+    Succeeded,
+    Unavailable(&'f Failure, Option<Duration>),
+    Failed(&'f str),
+    /// It says nothing.
+    Passed,
+}
+
+impl Settings {
+    /// What the handler says goes before what its queue says.
+    pub(crate) fn or(&self, queue: &Self) -> Self {
+        Self {
+            brake: self.brake.or(queue.brake),
+            is_unavailable: self
+                .is_unavailable
+                .as_ref()
+                .or(queue.is_unavailable.as_ref())
+                .cloned(),
+        }
+    }
+}
+
+impl Brakes {
+    pub(crate) fn new(queue: &str, mode: &Arc<Mode>) -> Arc<Self> {
+        Arc::new(Self {
+            queue: queue.to_owned(),
+            mode: mode.clone(),
+            handlers: Mutex::default(),
+            not_copied: Mutex::default(),
+        })
+    }
+
+    /// How many brakes are on, and let no more than one message through.
+    pub(crate) fn count_on(&self) -> usize {
+        let is_on = |brake: &Arc<HandlerBrake>| brake.is_on();
+        self.handlers().iter().filter(|brake| is_on(brake)).count()
+    }
+
+    /// Those that are on.
+    pub(crate) fn now(&self) -> Vec<Braked> {
+        let handlers = self.handlers();
+        handlers.iter().filter_map(|brake| brake.braked()).collect()
+    }
+
+    /// Whether it is worth a try to have a message wait elsewhere.
+    pub(crate) fn may_copy(&self) -> bool {
+        let at = *self.not_copied();
+        at.is_none_or(|at| at.elapsed() >= TRY_COPIES_AGAIN)
+    }
+
+    /// A message could not wait elsewhere. Whether that is news.
+    pub(crate) fn cannot_copy(&self) -> bool {
+        let before = self.not_copied().replace(Instant::now());
+        before.is_none_or(|at| at.elapsed() >= TRY_COPIES_AGAIN)
+    }
+
+    fn not_copied(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.not_copied
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handlers(&self) -> Vec<Arc<HandlerBrake>> {
+        let handlers = self.lock();
+        handlers.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Weak<HandlerBrake>>> {
+        self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl HandlerBrake {
+    pub(crate) fn new(
+        handler: &'static str,
+        settings: Settings,
+        brakes: &Arc<Brakes>,
+        stop: &CancellationToken,
+    ) -> Arc<Self> {
+        let after = settings.brake.and_then(|brake| brake.failures);
+        let brake = Arc::new(Self {
+            handler,
+            settings,
+            brakes: brakes.clone(),
+            state: Mutex::new(State::new(after)),
+            is_watched: AtomicBool::new(false),
+            changed: Notify::new(),
+            has_candidate: AtomicBool::new(false),
+            next: AtomicU64::new(0),
+            stop: stop.clone(),
+        });
+        brakes.lock().push(Arc::downgrade(&brake));
+        brake
+    }
+
+    /// Whether its messages are to ask before they go to the handler.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.is_watched.load(Relaxed)
+    }
+
+    /// Whether a result is to be [judged](Self::judge).
+    #[inline]
+    pub(crate) fn is_concerned(&self, result: &Result<Answer, Failure>) -> bool {
+        let is_plain = matches!(result, Ok(answer) if answer.outcome() != Outcome::Retry);
+        !is_plain || self.is_watching()
+    }
+
+    /// Lets a message through, or says until when it waits at least: `None` for when another message is done.
+    pub(crate) fn enter(self: &Arc<Self>) -> Result<Permit, Option<Instant>> {
+        match self.lock().enter(Instant::now()) {
+            Turn::Go(epoch) => Ok(Permit {
+                brake: self.clone(),
+                epoch,
+            }),
+            Turn::At(until) => Err(Some(until)),
+            Turn::Later => Err(None),
+        }
+    }
+
+    /// Resolves when another message may go. To be made before [`enter`](Self::enter) is asked.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// A message has to wait that did not before.
+    pub(crate) fn waits(&self) {
+        self.lock().waits();
+    }
+
+    /// Whether no message goes to the handler but a probe.
+    pub(crate) fn is_on(&self) -> bool {
+        self.lock().engaged().is_some_and(|on| !on.is_opening())
+    }
+
+    /// For how long it has been on.
+    pub(crate) fn on_for(&self) -> Duration {
+        let state = self.lock();
+        state
+            .engaged()
+            .map_or(Duration::ZERO, |on| on.lasted(Instant::now()))
+    }
+
+    /// Makes a message the one that waits here for the next probe, unless another does.
+    pub(crate) fn stand_by(self: &Arc<Self>) -> Option<Candidate> {
+        let is_first = !self.has_candidate.swap(true, Relaxed);
+        is_first.then(|| Candidate(self.clone()))
+    }
+
+    /// What the result of a message says, which had `permit` if it had to ask for one.
+    pub(crate) fn judge(
+        self: &Arc<Self>,
+        permit: Option<Permit>,
+        result: &Result<Answer, Failure>,
+        delivery: &Delivery,
+    ) -> Judged {
+        let verdict = self.verdict(result);
+        let epoch = permit.and_then(Permit::told);
+        let now = Instant::now();
+        let mut state = self.lock();
+        let was_opening = state.engaged().is_some_and(|on| on.is_opening());
+        let (change, error) = match &verdict {
+            Verdict::Succeeded => (state.succeeded(epoch, now), ""),
+            Verdict::Unavailable(failure, retry_after) => {
+                let text = failure.log_text();
+                (state.unavailable(epoch, text, *retry_after, now), text)
+            }
+            Verdict::Failed(text) => {
+                let message = self.identify(delivery);
+                (state.failed(epoch, message, text, now), *text)
+            }
+            Verdict::Passed => {
+                state.passed(epoch, now);
+                (None, "")
+            }
+        };
+        let is_opening = state.engaged().is_some_and(|on| on.is_opening());
+        self.note(&state);
+        drop(state);
+        self.changed.notify_waiters();
+        if is_opening && !was_opening {
+            self.look_again();
+        }
+        self.tell(change, error);
+        match verdict {
+            Verdict::Unavailable(..) => Judged::Unavailable,
+            _ => Judged::Final,
+        }
+    }
+
+    fn verdict<'f>(&self, result: &'f Result<Answer, Failure>) -> Verdict<'f> {
+        let failure = match result {
+            Ok(answer) if answer.outcome() == Outcome::Retry => {
+                return Verdict::Failed("the handler asked for another attempt");
+            }
+            Ok(answer) if answer.outcome() == Outcome::Requeue => return Verdict::Passed,
+            Ok(_) => return Verdict::Succeeded,
+            Err(failure) => failure,
+        };
+        if let Some(error) = failure.error().filter(|_| failure.outcome().is_none()) {
+            if let Some(unavailable) = cause::<Unavailable>(error) {
+                return Verdict::Unavailable(failure, unavailable.pause());
+            }
+            if self.is_unavailable(error) {
+                return Verdict::Unavailable(failure, None);
+            }
+            if cause::<ErrorReply>(error).is_some() {
+                return Verdict::Passed;
+            }
+        }
+        if failure.is_retriable() {
+            Verdict::Failed(failure.log_text())
+        } else {
+            Verdict::Passed
+        }
+    }
+
+    fn is_unavailable(&self, error: &anyhow::Error) -> bool {
+        let Some(is_unavailable) = &self.settings.is_unavailable else {
+            return false;
+        };
+        // code of the program's, whose panic must not leave the message unsettled
+        let said = catch_unwind(AssertUnwindSafe(|| is_unavailable(error)));
+        said.unwrap_or_else(|_| {
+            error!(
+                queue = self.brakes.queue,
+                handler = self.handler,
+                "`unavailable_if` panicked: the error counts as any other"
+            );
+            false
+        })
+    }
+
+    /// A number that is the same where the same message fails again, as far as that can be known.
+    fn identify(&self, delivery: &Delivery) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        if let Some(id) = delivery.properties().message_id() {
+            ("id", id).hash(&mut hasher);
+        } else if delivery.attempt() > 1 {
+            ("body", &delivery.body()[..]).hash(&mut hasher);
+        } else {
+            ("number", self.next.fetch_add(1, Relaxed)).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// Has messages ask, or no longer.
+    fn note(&self, state: &State) {
+        let is_watching = state.is_watching();
+        if self.is_watched.swap(is_watching, Relaxed) != is_watching {
+            self.brakes.mode.watch(is_watching);
+        }
+    }
+
+    /// A brake that opens may get no message that would tell that it is off.
+    fn look_again(self: &Arc<Self>) {
+        let (brake, stop) = (Arc::downgrade(self), self.stop.clone());
+        tokio::spawn(stop.run_until_cancelled_owned(async move {
+            sleep(LOOK_AGAIN).await;
+            let Some(brake) = brake.upgrade() else {
+                return;
+            };
+            let mut state = brake.lock();
+            let change = state.look(Instant::now());
+            brake.note(&state);
+            drop(state);
+            brake.changed.notify_waiters();
+            brake.tell(change, "");
+        }));
+    }
+
+    fn tell(&self, change: Option<Change>, error: &str) {
+        let (queue, handler) = (&*self.brakes.queue, self.handler);
+        match change {
+            None => {}
+            Some(Change::On) => warn!(
+                queue,
+                handler,
+                error,
+                "what the handler needs is away: it gets one message at a time until one succeeds, and the others wait"
+            ),
+            Some(Change::Off {
+                cause,
+                lasted,
+                waited,
+                probes,
+            }) => info!(
+                queue,
+                handler,
+                %cause,
+                waited,
+                probes,
+                "the handler gets all its messages again after {lasted:.1?}"
+            ),
+            Some(Change::Hint) => warn!(
+                queue,
+                handler,
+                error,
+                "so many failures in a row look like an outage, which uses up the attempts of all messages: \
+                 `Queue::brake(Brake::after(50))` would hold them, and so would errors that say `Unavailable`"
+            ),
+        }
+    }
+
+    fn braked(&self) -> Option<Braked> {
+        let state = self.lock();
+        let on = state.engaged()?;
+        let next_probe = on.next_probe().map(|at| {
+            let wait = at.saturating_duration_since(Instant::now());
+            SystemTime::now() + wait
+        });
+        Some(Braked {
+            handler: self.handler,
+            cause: on.cause,
+            reason: cut(on.reason.clone(), MAX_REASON),
+            since: on.since_when,
+            next_probe,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long nobody tries to have messages wait elsewhere, once that failed.
+const TRY_COPIES_AGAIN: Duration = Duration::from_secs(60);
+
+/// As much of an error as health tells.
+const MAX_REASON: usize = 1024;
+
+impl Permit {
+    fn told(mut self) -> Option<u64> {
+        self.epoch.take()
+    }
+}
+
+/// Its handler was dropped, or never ran.
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.epoch.is_some() {
+            self.brake.lock().passed(self.epoch, Instant::now());
+            self.brake.changed.notify_waiters();
+        }
+    }
+}
+
+/// The message that waits here for the next probe, until this is dropped.
+pub(crate) struct Candidate(Arc<HandlerBrake>);
+
+impl Drop for Candidate {
+    fn drop(&mut self) {
+        self.0.has_candidate.store(false, Relaxed);
+    }
+}
+
+/// A handler that is dropped takes no brake with it that is on.
+impl Drop for HandlerBrake {
+    fn drop(&mut self) {
+        if *self.is_watched.get_mut() {
+            self.brakes.mode.watch(false);
+        }
+    }
+}
+
+impl fmt::Debug for HandlerBrake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandlerBrake")
+            .field("handler", &self.handler)
+            .field("state", &*self.lock())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("brake", &self.brake)
+            .field("unavailable_if", &self.is_unavailable.is_some())
+            .finish()
+    }
+}

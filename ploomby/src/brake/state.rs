@@ -1,0 +1,386 @@
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::Instant;
+
+use super::BrakeCause;
+
+/// The first pause before a probe, and the longest, where the error does not say how long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What an error may ask for, at most.
+const LONGEST_ASKED: Duration = Duration::from_secs(60 * 60);
+
+/// The pause where failures count: what fails on its own account must not wait for long.
+const FAILURES_PAUSE: Duration = Duration::from_secs(1);
+
+/// By how many percent chance shortens a pause, at most: programs that were braked together do not probe together.
+const JITTER: u32 = 25;
+
+/// Failures in a row mean something only if they last.
+const LONG_ROW: Duration = Duration::from_secs(5);
+
+/// Without a failure for as long, the brake is off. So it goes on and off no more often than that.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// A window that is as wide is open.
+const OPEN: u32 = 64;
+
+/// How many failures make it worth a line that a brake would have helped, and within which time they are looked for.
+const MANY_FAILURES: u32 = 50;
+const HINT_WINDOW: Duration = Duration::from_secs(60);
+
+/// What a brake knows. Whoever holds it tells the time.
+#[derive(Debug)]
+pub(super) struct State {
+    /// After how many failures in a row it goes on.
+    after: Option<u32>,
+    row: Row,
+    hint: Hint,
+    engaged: Option<Engaged>,
+    /// Each pull begins a new one: what was let through before says nothing any more.
+    epoch: u64,
+}
+
+/// Failures without a success between them.
+#[derive(Debug, Default)]
+struct Row {
+    since: Option<Instant>,
+    /// So that one message which fails again and again counts once.
+    messages: HashSet<u64>,
+}
+
+/// Whether a brake would help that the program did not ask for.
+#[derive(Debug)]
+enum Hint {
+    Counting {
+        count: u32,
+        since: Option<Instant>,
+    },
+    /// Many failed: from here on successes are looked for.
+    Watching,
+    Told,
+}
+
+/// A brake that is on.
+#[derive(Debug)]
+pub(super) struct Engaged {
+    pub(super) cause: BrakeCause,
+    pub(super) reason: String,
+    since: Instant,
+    pub(super) since_when: SystemTime,
+    /// The last one.
+    pause: Duration,
+    phase: Phase,
+    probes: u64,
+    waited: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// No message until then.
+    Waiting { until: Instant },
+    /// One message is with the handler.
+    Probing,
+    /// So many messages at a time, and more with each round of successes.
+    Opening {
+        since: Instant,
+        limit: u32,
+        running: u32,
+        successes: u32,
+    },
+}
+
+/// Whether a message may go to the handler.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// What comes of it is told with this epoch.
+    Go(Option<u64>),
+    At(Instant),
+    /// When another message is done.
+    Later,
+}
+
+/// What is worth a line in the log.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    On,
+    Off {
+        cause: BrakeCause,
+        lasted: Duration,
+        waited: u64,
+        probes: u64,
+    },
+    /// A brake would have helped.
+    Hint,
+}
+
+impl State {
+    pub(super) fn new(after: Option<u32>) -> Self {
+        Self {
+            after,
+            row: Row::default(),
+            hint: Hint::Counting {
+                count: 0,
+                since: None,
+            },
+            engaged: None,
+            epoch: 0,
+        }
+    }
+
+    pub(super) fn engaged(&self) -> Option<&Engaged> {
+        self.engaged.as_ref()
+    }
+
+    /// Whether it has to see each message.
+    pub(super) fn is_watching(&self) -> bool {
+        self.engaged.is_some() || self.row.since.is_some() || matches!(self.hint, Hint::Watching)
+    }
+
+    pub(super) fn enter(&mut self, now: Instant) -> Turn {
+        let Some(engaged) = &mut self.engaged else {
+            return Turn::Go(None);
+        };
+        match &mut engaged.phase {
+            Phase::Waiting { until } if now < *until => Turn::At(*until),
+            Phase::Waiting { .. } => {
+                engaged.phase = Phase::Probing;
+                engaged.probes += 1;
+                Turn::Go(Some(self.epoch))
+            }
+            Phase::Opening { limit, running, .. } if *running < *limit => {
+                *running += 1;
+                Turn::Go(Some(self.epoch))
+            }
+            Phase::Probing | Phase::Opening { .. } => Turn::Later,
+        }
+    }
+
+    /// One more message has to wait.
+    pub(super) fn waits(&mut self) {
+        if let Some(engaged) = &mut self.engaged {
+            engaged.waited += 1;
+        }
+    }
+
+    pub(super) fn succeeded(&mut self, epoch: Option<u64>, now: Instant) -> Option<Change> {
+        self.row = Row::default();
+        if !matches!(self.hint, Hint::Told) {
+            self.hint = Hint::Counting {
+                count: 0,
+                since: None,
+            };
+        }
+        match self.phase_of(epoch)? {
+            Phase::Waiting { .. } => {}
+            phase @ Phase::Probing => {
+                *phase = Phase::Opening {
+                    since: now,
+                    limit: 2,
+                    running: 0,
+                    successes: 0,
+                };
+            }
+            Phase::Opening {
+                limit,
+                running,
+                successes,
+                ..
+            } => {
+                *running = running.saturating_sub(1);
+                *successes += 1;
+                if *successes >= *limit {
+                    *limit = limit.saturating_mul(2);
+                    *successes = 0;
+                }
+            }
+        }
+        self.look(now)
+    }
+
+    /// What the handler needs is away.
+    pub(super) fn unavailable(
+        &mut self,
+        epoch: Option<u64>,
+        reason: &str,
+        retry_after: Option<Duration>,
+        now: Instant,
+    ) -> Option<Change> {
+        let asked = retry_after.map(|pause| pause.min(LONGEST_ASKED));
+        let Some(engaged) = &mut self.engaged else {
+            let pause = asked.unwrap_or(FIRST_PAUSE);
+            self.pull(BrakeCause::Unavailable, reason, pause, now);
+            return Some(Change::On);
+        };
+        if epoch != Some(self.epoch) {
+            // it began before the brake was on
+            return None;
+        }
+        reason.clone_into(&mut engaged.reason);
+        let grown = match engaged.phase {
+            // a dependency that has just been back is not away for long
+            Phase::Opening { .. } => engaged.pause,
+            _ => (engaged.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
+        };
+        engaged.pause = asked.unwrap_or(grown);
+        let until = now + asked.unwrap_or_else(|| with_jitter(grown));
+        engaged.phase = Phase::Waiting { until };
+        self.epoch += 1;
+        None
+    }
+
+    /// The handler failed, for whatever reason.
+    pub(super) fn failed(
+        &mut self,
+        epoch: Option<u64>,
+        message: u64,
+        reason: &str,
+        now: Instant,
+    ) -> Option<Change> {
+        if let Some(phase) = self.phase_of(epoch) {
+            let is_probe = matches!(phase, Phase::Probing);
+            let by_failures = self.engaged()?.cause == BrakeCause::Failures;
+            if !is_probe && !by_failures {
+                self.passed(epoch, now);
+                return None;
+            }
+            let engaged = self.engaged.as_mut()?;
+            reason.clone_into(&mut engaged.reason);
+            let until = now + engaged.pause.min(FAILURES_PAUSE);
+            engaged.phase = Phase::Waiting { until };
+            self.epoch += 1;
+            return None;
+        }
+        if self.engaged.is_some() {
+            return None;
+        }
+        self.hint.count(now);
+        let is_hint = self.after.is_none();
+        if is_hint && !matches!(self.hint, Hint::Watching) {
+            return None;
+        }
+        let wanted = self.after.unwrap_or(MANY_FAILURES);
+        if !self.row.add(message, wanted, now) {
+            return None;
+        }
+        if is_hint {
+            self.row = Row::default();
+            self.hint = Hint::Told;
+            return Some(Change::Hint);
+        }
+        self.pull(BrakeCause::Failures, reason, FAILURES_PAUSE, now);
+        Some(Change::On)
+    }
+
+    /// What was let through says nothing about what the handler needs: the next message may.
+    pub(super) fn passed(&mut self, epoch: Option<u64>, now: Instant) {
+        match self.phase_of(epoch) {
+            Some(phase @ Phase::Probing) => *phase = Phase::Waiting { until: now },
+            Some(Phase::Opening { running, .. }) => *running = running.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    /// Whether the brake is off by now.
+    pub(super) fn look(&mut self, now: Instant) -> Option<Change> {
+        let engaged = self.engaged.as_ref()?;
+        let Phase::Opening { since, limit, .. } = &engaged.phase else {
+            return None;
+        };
+        let lasted = now - engaged.since;
+        let is_steady = now - *since >= STEADY || (*limit >= OPEN && lasted >= STEADY);
+        if !is_steady {
+            return None;
+        }
+        let engaged = self.engaged.take()?;
+        self.epoch += 1;
+        Some(Change::Off {
+            cause: engaged.cause,
+            lasted,
+            waited: engaged.waited,
+            probes: engaged.probes,
+        })
+    }
+
+    fn pull(&mut self, cause: BrakeCause, reason: &str, pause: Duration, now: Instant) {
+        self.row = Row::default();
+        self.epoch += 1;
+        self.engaged = Some(Engaged {
+            cause,
+            reason: reason.to_owned(),
+            since: now,
+            since_when: SystemTime::now(),
+            pause,
+            phase: Phase::Waiting { until: now + pause },
+            probes: 0,
+            waited: 0,
+        });
+    }
+
+    /// The phase that a message was let through in, while it lasts.
+    fn phase_of(&mut self, epoch: Option<u64>) -> Option<&mut Phase> {
+        let is_now = epoch == Some(self.epoch);
+        let engaged = self.engaged.as_mut().filter(|_| is_now)?;
+        Some(&mut engaged.phase)
+    }
+}
+
+impl Engaged {
+    /// When the next message goes to the handler, where that is known.
+    pub(super) fn next_probe(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Waiting { until } => Some(until),
+            Phase::Probing | Phase::Opening { .. } => None,
+        }
+    }
+
+    /// Whether messages flow again, if not all of them.
+    pub(super) fn is_opening(&self) -> bool {
+        matches!(self.phase, Phase::Opening { .. })
+    }
+
+    pub(super) fn lasted(&self, now: Instant) -> Duration {
+        now - self.since
+    }
+}
+
+/// How long a brake that opens is looked at again after.
+pub(super) const LOOK_AGAIN: Duration = STEADY;
+
+impl Row {
+    /// Whether so many messages have failed for as long.
+    fn add(&mut self, message: u64, wanted: u32, now: Instant) -> bool {
+        let since = *self.since.get_or_insert(now);
+        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
+        if self.messages.len() < wanted {
+            self.messages.insert(message);
+        }
+        self.messages.len() >= wanted && now - since >= LONG_ROW
+    }
+}
+
+impl Hint {
+    fn count(&mut self, now: Instant) {
+        let Self::Counting { count, since } = self else {
+            return;
+        };
+        if since.is_none_or(|since| now - since > HINT_WINDOW) {
+            (*count, *since) = (0, Some(now));
+        }
+        *count += 1;
+        if *count >= MANY_FAILURES {
+            *self = Self::Watching;
+        }
+    }
+}
+
+fn with_jitter(pause: Duration) -> Duration {
+    pause - pause / 100 * fastrand::u32(..=JITTER)
+}
+
+#[cfg(test)]
+mod tests;

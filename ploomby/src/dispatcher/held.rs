@@ -1,0 +1,186 @@
+//! Messages that wait for what their handler needs: while a brake is on, one of them is a probe, and the others wait.
+//!
+//! Each waits where it can, in this order:
+//!
+//! 1. In its queue. While all handlers of the queue wait, nothing is dispatched but what is here already.
+//! 2. In a retry queue, as a copy that counts no attempt, so that the messages of the other handlers come through.
+//! 3. Here, unsettled, within the prefetch: one message of each handler always does, to be the next probe; the others
+//!    if their order is kept, or if no copy can be made.
+
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
+
+use tokio::time::sleep_until;
+use tracing::{debug, warn};
+
+use super::{
+    Dispatcher,
+    background::{Run, give_back},
+};
+use crate::{
+    brake::{Judged, Permit},
+    delivery::Delivery,
+    handler::Route,
+    settle::{Acknowledger, Decision},
+};
+
+/// How long messages wait in a retry queue, by how long the brake has been on: each copy is work for the broker.
+const DELAYS: [(Duration, Duration); 3] = [
+    (Duration::from_secs(5), Duration::from_secs(1)),
+    (Duration::from_secs(30), Duration::from_secs(5)),
+    (Duration::MAX, Duration::from_secs(30)),
+];
+
+/// A queue whose name leaves no room for that of a retry queue has none.
+const LONGEST_NAME: usize = 255 - "_retry_30000ms".len();
+
+/// Whether a message has to ask before its handler runs. What came back is looked at first.
+pub(super) fn is_braked(route: &Route, delivery: &Delivery) -> bool {
+    route.brake.is_watching() && !delivery.came_back()
+}
+
+impl Dispatcher {
+    /// Takes a message to its end whose handler's brake is on, or is to hear what came of it.
+    pub(super) async fn under_brake<A: Acknowledger>(
+        &self,
+        route: &Arc<Route>,
+        delivery: &Delivery,
+        mut run: Run,
+        acknowledger: &A,
+    ) -> Decision {
+        let mut permit = None;
+        let mut has_waited = false;
+        loop {
+            if let Run::Ended(decision) = run {
+                let Decision::Result(result) = &decision else {
+                    return decision;
+                };
+                match route.brake.judge(permit.take(), result, delivery) {
+                    Judged::Final => return decision,
+                    Judged::Unavailable if self.is_stopped() => return give_back(),
+                    Judged::Unavailable => {}
+                }
+            }
+            let waited = self.wait(route, delivery, acknowledger, &mut has_waited);
+            match waited.await {
+                Waited::Go(next) => permit = Some(next),
+                Waited::Over(decision) => return decision,
+            }
+            run = Run::Ended(self.run(route, delivery.clone()).await);
+        }
+    }
+
+    /// Waits until a message may go to its handler.
+    async fn wait<A: Acknowledger>(
+        &self,
+        route: &Arc<Route>,
+        delivery: &Delivery,
+        acknowledger: &A,
+        has_waited: &mut bool,
+    ) -> Waited {
+        let brake = &route.brake;
+        let mut candidate = None;
+        loop {
+            let mut changed = pin!(brake.changed());
+            // before the look, so that nothing is missed between the two
+            changed.as_mut().enable();
+            let until = match brake.enter() {
+                Ok(permit) => return Waited::Go(permit),
+                Err(until) => until,
+            };
+            if !*has_waited {
+                *has_waited = true;
+                brake.waits();
+            }
+            candidate = candidate.or_else(|| brake.stand_by());
+            if candidate.is_none()
+                && self.may_wait_elsewhere(route)
+                && self.wait_elsewhere(route, delivery, acknowledger).await
+            {
+                return Waited::Over(Decision::Elsewhere);
+            }
+            let its_time = async {
+                match until {
+                    Some(until) => sleep_until(until).await,
+                    None => pending().await,
+                }
+            };
+            // cancel safety: all of them can be dropped
+            tokio::select! {
+                biased;
+                () = self.queue.settling.stop.cancelled() => return Waited::Over(give_back()),
+                // the source has the message again, and is told nothing
+                () = acknowledger.lost() => return Waited::Over(Decision::Elsewhere),
+                () = changed => {}
+                () = its_time => {}
+            }
+        }
+    }
+
+    /// Whether the messages of a handler are better away, for those of others to come through.
+    fn may_wait_elsewhere(&self, route: &Route) -> bool {
+        let queue = &self.queue;
+        let is_ordered = route.order.is_some() || queue.policy.concurrency == Some(1);
+        if is_ordered || queue.source.queue.len() > LONGEST_NAME || !route.brake.is_on() {
+            return false;
+        }
+        let reachable = queue.reachable.get_or_init(|| queue.handlers.reachable());
+        queue.brakes.may_copy() && queue.brakes.count_on() < *reachable
+    }
+
+    /// Resolves when the message of a handler with limited slots is better away than in line for one.
+    pub(super) async fn when_it_may_wait_elsewhere(&self, route: &Route) {
+        if route.slots.is_none() || route.order.is_some() {
+            return pending().await;
+        }
+        loop {
+            let mut changed = pin!(route.brake.changed());
+            changed.as_mut().enable();
+            if self.may_wait_elsewhere(route) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Has a message wait in a retry queue. Whether a copy of it is safe there.
+    pub(super) async fn wait_elsewhere<A: Acknowledger>(
+        &self,
+        route: &Route,
+        delivery: &Delivery,
+        acknowledger: &A,
+    ) -> bool {
+        let on_for = route.brake.on_for();
+        let delay = DELAYS.iter().find(|(until, _)| on_for < *until);
+        let delay = delay.map_or(DELAYS[0].1, |(_, delay)| *delay);
+        let settling = &self.queue.settling;
+        match settling.hold(delivery, delay, acknowledger).await {
+            Ok(()) => {
+                let (queue, handler) = (self.listen_for(), route.name);
+                debug!(
+                    queue,
+                    handler, "held for {delay:?}: what the handler needs is away"
+                );
+                true
+            }
+            Err(error) => {
+                if self.queue.brakes.cannot_copy() {
+                    let queue = self.listen_for();
+                    warn!(
+                        queue,
+                        %error,
+                        "messages whose handler waits for what it needs cannot wait in a retry queue: they stay here, and \
+                         hold up those of other handlers"
+                    );
+                }
+                false
+            }
+        }
+    }
+}
+
+/// How the wait of a message ends.
+enum Waited {
+    Go(Permit),
+    /// It is not handled here and now.
+    Over(Decision),
+}

@@ -1,0 +1,356 @@
+//! What handlers need is away: nothing is counted against messages, and nothing is tried in a loop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use ploomby::extract::Attempt;
+use ploomby::{
+    Brake, BrakeCause, HandlerOptions, HandlerRegistry, KeySource, Message, OrUnavailable, OrderBy,
+    Queue, Retry, Unavailable,
+};
+use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
+use tokio::time::sleep;
+
+/// Something that handlers need, and that may be away.
+#[derive(Clone, Default)]
+struct Dependency {
+    is_away: Arc<AtomicBool>,
+    /// How often it was asked while it was away.
+    asked: Arc<AtomicUsize>,
+}
+
+impl Dependency {
+    fn away() -> Self {
+        let dependency = Self::default();
+        dependency.goes_away();
+        dependency
+    }
+
+    fn goes_away(&self) {
+        self.is_away.store(true, SeqCst);
+    }
+
+    fn comes_back(&self) {
+        self.is_away.store(false, SeqCst);
+    }
+
+    fn asked_in_vain(&self) -> usize {
+        self.asked.load(SeqCst)
+    }
+
+    fn ask(&self) -> Result<(), std::io::Error> {
+        if self.is_away.load(SeqCst) {
+            self.asked.fetch_add(1, SeqCst);
+            return Err(std::io::ErrorKind::ConnectionRefused.into());
+        }
+        Ok(())
+    }
+}
+
+fn queue_of(name: &str) -> Queue {
+    Queue::new(name).key(KeySource::header(KEY))
+}
+
+/// One attempt each, and none is used up.
+pub(crate) async fn an_outage_counts_no_attempt_and_condemns_nothing(bed: Arc<Bed>) {
+    const MESSAGES: usize = 200;
+
+    let queue = bed.queue_name();
+    let bank = Dependency::away();
+    let (seen, mut handled) = seen();
+    let asks = bank.clone();
+    let charge = move |Attempt(attempt): Attempt, number: usize| {
+        let (bank, seen) = (asks.clone(), seen);
+        async move {
+            bank.ask().or_unavailable()?;
+            seen.note(format!("{attempt} {number}"));
+            anyhow::Ok(())
+        }
+    };
+    let handlers = HandlerRegistry::new().register("charge", charge);
+    let app = bed.start_queue(queue_of(&queue), handlers).await;
+    for number in 0..MESSAGES {
+        bed.send(&queue, "charge", number.to_string()).await;
+    }
+    let health = app.health();
+    eventually(DEADLINE, async || bank.asked_in_vain() >= 3).await;
+    let brakes = health.queues()[0].brakes().to_vec();
+    assert_eq!(brakes.len(), 1);
+    assert_eq!(brakes[0].cause(), BrakeCause::Unavailable);
+    assert_eq!(brakes[0].reason(), "connection refused");
+    assert!(health.is_healthy(), "a restart would not help");
+    assert!(
+        health.to_string().contains("connection refused"),
+        "{health}"
+    );
+    assert!(handled.is_empty());
+    let asked = bank.asked_in_vain();
+    bank.comes_back();
+    let back = Instant::now();
+    let mut numbers = Vec::new();
+    for _ in 0..MESSAGES {
+        let note = handled.next_note().await;
+        let number = note.strip_prefix("1 ").expect("it is the first attempt");
+        numbers.push(number.parse::<usize>().unwrap());
+    }
+    assert!(back.elapsed() < DEADLINE, "{:?}", back.elapsed());
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..MESSAGES).collect::<Vec<_>>());
+    assert!(asked < 10, "{asked} runs in vain");
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}
+
+/// The first says that it is away, and all wait in their order.
+pub(crate) async fn an_outage_keeps_the_order_that_there_is(bed: Arc<Bed>) {
+    const EACH: usize = 20;
+
+    let queue = bed.queue_name();
+    let bank = Dependency::away();
+    let (seen, mut handled) = seen();
+    let asks = bank.clone();
+    let charge = move |text: String| {
+        let (bank, seen) = (asks.clone(), seen);
+        async move {
+            tokio::task::yield_now().await;
+            bank.ask().or_unavailable()?;
+            seen.note(text);
+            anyhow::Ok(())
+        }
+    };
+    let options = HandlerOptions::new().ordered_by(OrderBy::header("customer"));
+    let handlers = HandlerRegistry::new().register_with("charge", options, charge);
+    let app = bed.start_queue(queue_of(&queue), handlers).await;
+    for number in 0..EACH {
+        for customer in ["a", "b", "c"] {
+            let body = format!("\"{customer} {number}\"");
+            let message = Message::new(body.into_bytes())
+                .with_header(KEY, "charge")
+                .unwrap();
+            let message = message.with_header("customer", customer).unwrap();
+            bed.publish(&queue, message).await;
+        }
+    }
+    eventually(DEADLINE, async || bank.asked_in_vain() >= 3).await;
+    bank.comes_back();
+    let mut of = std::collections::BTreeMap::<String, Vec<usize>>::new();
+    for _ in 0..3 * EACH {
+        let note = handled.next_note().await;
+        let (customer, number) = note.split_once(' ').unwrap();
+        let number = number.parse().unwrap();
+        of.entry(customer.to_owned()).or_default().push(number);
+    }
+    for (customer, numbers) in of {
+        assert_eq!(numbers, (0..EACH).collect::<Vec<_>>(), "{customer}");
+    }
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+}
+
+/// More messages of the one than the consumer may hold: those of the other come through.
+pub(crate) async fn an_outage_of_one_handler_does_not_hold_up_the_others(bed: Arc<Bed>) {
+    const BRAKED: usize = 60;
+    const OTHERS: usize = 60;
+
+    for is_limited in [false, true] {
+        let queue = bed.queue_name();
+        for delay in ["1000ms", "5000ms", "30000ms"] {
+            bed.remove_later(&format!("{queue}_retry_{delay}"));
+        }
+        let bank = Dependency::away();
+        let (seen, mut handled) = seen();
+        let asks = bank.clone();
+        let charge = move |Attempt(attempt): Attempt, number: usize| {
+            let (bank, seen) = (asks.clone(), seen);
+            async move {
+                bank.ask().or_unavailable()?;
+                seen.note(format!("charge {attempt} {number}"));
+                anyhow::Ok(())
+            }
+        };
+        let welcome = move |number: usize| {
+            let seen = seen;
+            async move { seen.note(format!("welcome {number}")) }
+        };
+        let options = match is_limited {
+            true => HandlerOptions::new().concurrency(1),
+            false => HandlerOptions::new(),
+        };
+        let handlers = HandlerRegistry::new()
+            .register_with("charge", options, charge)
+            .register("welcome", welcome);
+        let app = bed
+            .start_queue(queue_of(&queue).prefetch(8), handlers)
+            .await;
+        for number in 0..BRAKED {
+            bed.send(&queue, "charge", number.to_string()).await;
+        }
+        for number in 0..OTHERS {
+            bed.send(&queue, "welcome", number.to_string()).await;
+        }
+        let sent = Instant::now();
+        for number in 0..OTHERS {
+            assert_eq!(handled.next_note().await, format!("welcome {number}"));
+        }
+        assert!(sent.elapsed() < DEADLINE / 2, "{:?}", sent.elapsed());
+        eventually(DEADLINE, async || bank.asked_in_vain() >= 2).await;
+        bank.comes_back();
+        let mut notes = Vec::new();
+        for _ in 0..BRAKED {
+            notes.push(handled.next_note().await);
+        }
+        notes.sort();
+        let mut expected: Vec<_> = (0..BRAKED)
+            .map(|number| format!("charge 1 {number}"))
+            .collect();
+        expected.sort();
+        assert_eq!(notes, expected);
+        assert!(bank.asked_in_vain() < 20, "{}", bank.asked_in_vain());
+        app.shut_down().await.unwrap();
+        assert!(bed.is_empty(&queue).await);
+        assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+    }
+}
+
+/// An error that comes by `?`, and that only the program knows.
+pub(crate) async fn a_program_says_which_errors_are_of_an_outage(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let bank = Dependency::away();
+    let (seen, mut handled) = seen();
+    let asks = bank.clone();
+    let charge = move |number: u32| {
+        let (bank, seen) = (asks.clone(), seen);
+        async move {
+            bank.ask()?;
+            seen.note(number.to_string());
+            anyhow::Ok(())
+        }
+    };
+    let broken = || async { Err::<(), _>(anyhow::anyhow!("no such customer")) };
+    let handlers = HandlerRegistry::new()
+        .register("charge", charge)
+        .register("broken", broken);
+    let set_up = queue_of(&queue).unavailable_if(Unavailable::is_io);
+    let app = bed.start_queue(set_up, handlers).await;
+    bed.send(&queue, "charge", "7").await;
+    bed.send(&queue, "broken", "").await;
+    let letter = bed.dead_letter(&queue).await;
+    assert_eq!(letter.text("ploomby-error"), "no such customer");
+    eventually(DEADLINE, async || bank.asked_in_vain() >= 2).await;
+    bank.comes_back();
+    assert_eq!(handled.next_note().await, "7");
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}
+
+/// What waits for an outage to end when the program stops goes back, uncounted.
+pub(crate) async fn what_waits_for_the_end_of_an_outage_goes_back_at_shutdown(bed: Arc<Bed>) {
+    const MESSAGES: u32 = 5;
+
+    let queue = bed.queue_name();
+    let bank = Dependency::away();
+    let asks = bank.clone();
+    let charge = move || {
+        let bank = asks.clone();
+        async move { bank.ask().or_unavailable() }
+    };
+    let handlers = HandlerRegistry::new().register("charge", charge);
+    let app = bed.start_queue(queue_of(&queue), handlers).await;
+    for _ in 0..MESSAGES {
+        bed.send(&queue, "charge", "").await;
+    }
+    eventually(DEADLINE, async || bank.asked_in_vain() >= 1).await;
+    let begun = Instant::now();
+    app.shut_down().await.unwrap();
+    assert!(begun.elapsed() < DEADLINE / 2);
+    eventually(DEADLINE, async || {
+        bed.message_count(&queue).await == MESSAGES
+    })
+    .await;
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}
+
+/// Nothing is marked: the row of failures tells, each of which counts as ever.
+pub(crate) async fn many_failures_in_a_row_slow_a_handler_down(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let bank = Dependency::away();
+    let (seen, mut handled) = seen();
+    let asks = bank.clone();
+    let charge = move || {
+        let (bank, seen) = (asks.clone(), seen);
+        async move {
+            bank.ask()?;
+            seen.note("charged");
+            anyhow::Ok(())
+        }
+    };
+    let handlers = HandlerRegistry::new().register("charge", charge);
+    let set_up = queue_of(&queue)
+        .retry(Retry::none())
+        .brake(Brake::after(10));
+    let app = bed.start_queue(set_up, handlers).await;
+    let health = app.health();
+    // ten in a row are not enough before five seconds are over
+    let is_on = || !health.queues()[0].brakes().is_empty();
+    while !is_on() {
+        bed.send(&queue, "charge", "").await;
+        sleep(Duration::from_millis(100)).await;
+        assert!(bank.asked_in_vain() < 100, "it is never on");
+    }
+    assert_eq!(health.queues()[0].brakes()[0].cause(), BrakeCause::Failures);
+    let before = bank.asked_in_vain();
+    assert!(before >= 10, "{before}");
+    for _ in 0..20 {
+        bed.send(&queue, "charge", "").await;
+    }
+    sleep(Duration::from_secs(3)).await;
+    let probes = bank.asked_in_vain() - before;
+    assert!((1..=4).contains(&probes), "{probes}");
+    bank.comes_back();
+    for _ in 0..20 - probes {
+        assert_eq!(handled.next_note().await, "charged");
+    }
+    app.shut_down().await.unwrap();
+    let dead = bed.take_all(&format!("{queue}_dlq")).await;
+    assert_eq!(dead.len(), bank.asked_in_vain());
+}
+
+/// An error that says when to come again is believed.
+pub(crate) async fn an_error_says_when_the_next_message_may_come(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let charge = move || {
+        let (seen, asked) = (seen, asked.clone());
+        async move {
+            seen.note("asked");
+            match asked.fetch_add(1, SeqCst) {
+                0 => Err(Unavailable::msg("busy").retry_after(Duration::from_millis(100))),
+                1 => Err(Unavailable::msg("busy").retry_after(Duration::from_secs(3))),
+                _ => Ok(()),
+            }
+        }
+    };
+    let handlers = HandlerRegistry::new().register("charge", charge);
+    let app = bed.start_queue(queue_of(&queue), handlers).await;
+    bed.send(&queue, "charge", "").await;
+    handled.next_note().await;
+    let begun = Instant::now();
+    handled.next_note().await;
+    assert!(
+        begun.elapsed() < Duration::from_millis(900),
+        "{:?}",
+        begun.elapsed()
+    );
+    let begun = Instant::now();
+    handled.next_note().await;
+    let waited = begun.elapsed();
+    assert!(
+        Duration::from_millis(2_900) < waited && waited < DEADLINE,
+        "{waited:?}"
+    );
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+}
