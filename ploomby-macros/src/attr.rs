@@ -73,9 +73,9 @@ const ALLOWED: &str = "expected keys as string literals or constants, `default`,
                        #[handler], #[handler(\"key\")], #[handler(\"key\", OTHER_KEY)], \
                        #[handler(default)], #[handler(\"key\", retry = 5, timeout = \"10s\")]; \
                        the options are `queue`, `retry`, `timeout`, `concurrency`, `ordered_by`, \
-                       `batch_size`, `batch_wait`, `layer` and `crate`";
+                       `batch_size`, `batch_wait`, `unavailable_if`, `brake`, `needs`, `layer` and `crate`";
 
-static OPTIONS: [KnownOption; 8] = [
+static OPTIONS: [KnownOption; 11] = [
     KnownOption {
         name: "queue",
         of_trait: "QueueValue",
@@ -110,6 +110,21 @@ static OPTIONS: [KnownOption; 8] = [
         name: "batch_wait",
         of_trait: "BatchWaitValue",
         example: "batch_wait = \"50ms\", or batch_wait = Duration::from_millis(50)",
+    },
+    KnownOption {
+        name: "unavailable_if",
+        of_trait: "UnavailableIfValue",
+        example: "unavailable_if = Unavailable::is_io",
+    },
+    KnownOption {
+        name: "brake",
+        of_trait: "BrakeValue",
+        example: "brake = 50, or brake = Brake::none()",
+    },
+    KnownOption {
+        name: "needs",
+        of_trait: "NeedsValue",
+        example: "needs = \"payment api\"",
     },
     KnownOption {
         name: "layer",

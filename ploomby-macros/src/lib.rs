@@ -216,6 +216,9 @@ mod valid;
 /// | `ordered_by` | an [`OrderBy`]: messages with the same value there run one after another, others in parallel; more than one consumer of a queue that it handles is an error at startup | as the queue says: no order |
 /// | `batch_size` | how many messages a [`Batch`] has, at most, as a number | as the queue says: 32 |
 /// | `batch_wait` | how long the first message of a [`Batch`] waits for others: `"50ms"`, or a `Duration` | as the queue says: 100 ms |
+/// | `unavailable_if` | a function that says of an error that something the handler needs is away, such as [`Unavailable::is_io`] | as the queue says: only [`Unavailable`] |
+/// | `brake` | after how many failures in a row it gets one message a second, as a number, or a [`Brake`] | as the queue says: never |
+/// | `needs` | the name of a check of the program, by [`App::check`]: while it fails, no message comes | what the queue needs |
 /// | `crate` | the path to ploomby, for a crate that has it by another name, or behind a facade: see [there](#by-another-name) | `::ploomby` |
 ///
 /// They go before what the queue says, and stand in any order, each once, before or behind the keys.
@@ -309,6 +312,10 @@ mod valid;
 /// `impl`.
 ///
 /// [`ploomby::extract`]: https://docs.rs/ploomby/latest/ploomby/extract/index.html
+/// [`App::check`]: https://docs.rs/ploomby/latest/ploomby/struct.App.html#method.check
+/// [`Brake`]: https://docs.rs/ploomby/latest/ploomby/struct.Brake.html
+/// [`Unavailable`]: https://docs.rs/ploomby/latest/ploomby/struct.Unavailable.html
+/// [`Unavailable::is_io`]: https://docs.rs/ploomby/latest/ploomby/struct.Unavailable.html#method.is_io
 /// [`Batch`]: https://docs.rs/ploomby/latest/ploomby/extract/struct.Batch.html
 /// [`ErrorReply`]: https://docs.rs/ploomby/latest/ploomby/struct.ErrorReply.html
 /// [`FromDelivery`]: https://docs.rs/ploomby/latest/ploomby/extract/trait.FromDelivery.html

@@ -16,8 +16,9 @@ pub use crate::{
         sort::{IsSorted, Sort},
     },
     handler::{
-        BatchSizeValue, BatchWaitValue, ConcurrencyValue, Description, HandlerOptions, LayerValue,
-        LinkedHandler, LinkedKey, OrderedByValue, QueueValue, RetryValue, TimeoutValue,
+        BatchSizeValue, BatchWaitValue, BrakeValue, ConcurrencyValue, Description, HandlerOptions,
+        LayerValue, LinkedHandler, LinkedKey, NeedsValue, OrderedByValue, QueueValue, RetryValue,
+        TimeoutValue, UnavailableIfValue,
         returned::{Return, Returned},
     },
     layer::HandlerFuture,

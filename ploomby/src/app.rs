@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 pub use self::{error::Error, queue::Queue, running::Running};
 use self::{given::LazyState, running::Consumers, signals::Signals};
 use crate::{
+    brake::{Brake, Check, Checks},
     consumer::{
         Declare, MessageConsumerFactory, MessageConsumerRegistry, RegisterError, Registration,
         options::QueueOptions,
@@ -92,6 +93,8 @@ pub struct App {
     only: Option<Vec<String>>,
     declare: Declare,
     credentials: Option<Ask>,
+    brake: Option<Brake>,
+    checks: Vec<Check>,
 }
 
 impl App {
@@ -112,6 +115,8 @@ impl App {
             only: None,
             declare: Declare::default(),
             credentials: None,
+            brake: None,
+            checks: Vec::new(),
         }
     }
 
@@ -186,6 +191,56 @@ impl App {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.credentials = Some(Ask::new(ask));
+        self
+    }
+
+    /// Looks after something that handlers need, such as a database: handlers and queues that
+    /// [need it](Queue::needs) get no message while the check fails, and their messages wait in the broker. The next
+    /// success lets the messages come again, step by step. [`Health`](crate::Health) tells what the check says.
+    ///
+    /// It is made once before anything is consumed, then `every` so often, at most ten times a second. One that takes
+    /// longer than ten seconds fails.
+    ///
+    /// ```standalone_crate
+    /// use std::time::Duration;
+    /// use ploomby::{App, Queue};
+    /// use tokio::net::TcpStream;
+    ///
+    /// #[ploomby::handler("charge", needs = "payment api")]
+    /// async fn charge(cents: u64) {
+    ///     println!("{cents} charged");
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> anyhow::Result<()> {
+    /// let running = App::new("memory://check-example")
+    ///     .check("payment api", Duration::from_secs(5), || TcpStream::connect("127.0.0.1:1"))
+    ///     .queue(Queue::new("billing"))
+    ///     .start()
+    ///     .await?;
+    /// assert!(!running.health().checks()[0].is_passing());
+    /// # running.shut_down().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn check<Fut, T, E>(
+        mut self,
+        name: impl Into<String>,
+        every: Duration,
+        check: impl Fn() -> Fut + Send + Sync + 'static,
+    ) -> Self
+    where
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.checks.push(Check::new(name.into(), every, check));
+        self
+    }
+
+    /// After how many failures in a row a handler gets one message a second until one succeeds, if neither its queue
+    /// nor the handler itself says (default: [`Brake::none`]).
+    pub fn brake(mut self, brake: impl Into<Brake>) -> Self {
+        self.brake = Some(brake.into());
         self
     }
 
@@ -288,7 +343,7 @@ impl App {
         if self.queues.is_empty() {
             return Err(Error::NoQueue);
         }
-        self.check(&handlers)?;
+        self.check_handlers(&handlers)?;
         handlers.log(self.queues.len());
         if cfg!(panic = "abort") {
             warn!("built with `panic = \"abort\"`: a handler that panics ends the process");
@@ -298,6 +353,8 @@ impl App {
             queue.options.policy.app.clone_from(&self.name);
         }
         self.make_state().await?;
+        let checks = Checks::new(std::mem::take(&mut self.checks));
+        let checking = checks.start().await;
         let destination = Destination::new(url.clone(), "publisher");
         let publisher = self.publisher_for(&handlers, destination.clone()).await?;
         let consumers = match url {
@@ -306,19 +363,19 @@ impl App {
                 if let Destination::Rabbit(connection) = &destination {
                     factory = factory.publishing_over(connection.clone());
                 }
-                Consumers::Rabbit(Box::new(self.consume(factory, handlers).await?))
+                Consumers::Rabbit(Box::new(self.consume(factory, handlers, checks).await?))
             }
             BrokerUrl::Memory(broker) => {
                 let factory = MemoryConsumerFactory::of(broker);
-                Consumers::Memory(self.consume(factory, handlers).await?)
+                Consumers::Memory(self.consume(factory, handlers, checks).await?)
             }
         };
         info!("started");
-        Ok(Running::new(consumers, destination, publisher, self.name))
+        Ok(Running::new(consumers, destination, publisher, self.name, checking))
     }
 
     /// Reports all that is wrong with the handlers, before anything is connected.
-    fn check(&self, handlers: &HandlerRegistry) -> Result<(), Error> {
+    fn check_handlers(&self, handlers: &HandlerRegistry) -> Result<(), Error> {
         let queues: Vec<_> = self
             .queues
             .iter()
@@ -355,13 +412,15 @@ impl App {
         &mut self,
         factory: F,
         handlers: HandlerRegistry,
+        checks: Checks,
     ) -> Result<MessageConsumerRegistry<F>, Error>
     where
         F: MessageConsumerFactory<Options: From<QueueOptions>>,
     {
         let mut consumers = MessageConsumerRegistry::new(handlers, factory)
             .with_all_state(std::mem::take(&mut self.state))
-            .with_all_layers(std::mem::take(&mut self.layers));
+            .with_all_layers(std::mem::take(&mut self.layers))
+            .with_brakes(self.brake, checks);
         if let Some(deadline) = self.deadline {
             consumers = consumers.shutdown_deadline(deadline);
         }

@@ -2,6 +2,7 @@
 //!
 //! - `state`: what a brake does, without a clock and a lock of its own;
 //! - `handler`: the brake of one handler on one queue, as the dispatcher asks it;
+//! - `check`: what the program knows itself about what handlers need;
 //! - `mode`: whether anything of a queue is out of the ordinary, for each message to see at one look.
 
 use std::{
@@ -9,11 +10,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub use self::check::CheckHealth;
 pub(crate) use self::{
+    check::{Check, Checks},
     handler::{Brakes, HandlerBrake, Judged, Permit, Settings},
     mode::Mode,
 };
 
+mod check;
 mod handler;
 mod mode;
 mod state;
@@ -119,15 +123,21 @@ pub enum BrakeCause {
     Unavailable,
     /// Many failures in a row: see [`Brake`].
     Failures,
+    /// A check of the program: see [`App::check`](crate::App::check).
+    Check,
+    /// The program paused the queue: see [`Running::pause`](crate::Running::pause).
+    Paused,
 }
 
 impl BrakeCause {
-    /// As metrics and JSON have it: `unavailable`, `failures`.
+    /// As metrics and JSON have it: `unavailable`, `failures`, `check`, `paused`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unavailable => "unavailable",
             Self::Failures => "failures",
+            Self::Check => "check",
+            Self::Paused => "paused",
         }
     }
 }

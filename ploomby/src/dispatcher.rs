@@ -222,6 +222,11 @@ impl Dispatcher {
         u16::try_from(window).map_or(most, |window| window.min(most))
     }
 
+    /// A check that is needed and that the program does not have, and what needs it.
+    pub(crate) fn unknown_check(&self) -> Option<(String, String)> {
+        self.queue.handlers.unknown_check()
+    }
+
     /// The handler that has held its message for the longest time, and how long.
     pub(crate) fn longest(&self) -> Option<(&'static str, Duration)> {
         self.consumer.in_flight.longest()
@@ -525,6 +530,34 @@ impl Dispatcher {
             consume.as_mut().poll(cx)
         })
         .await
+    }
+
+    /// Whether the source is to deliver nothing for now: all handlers of the queue wait for what they need, or the
+    /// program has paused the queue. A source that does so says it by [`Acknowledger::rests`]; one that cannot
+    /// goes on, and messages wait here, within its prefetch.
+    pub fn is_resting(&self) -> bool {
+        self.queue.brakes.is_resting()
+    }
+
+    /// Resolves when [`is_resting`](Self::is_resting) is not `before` any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and called again.
+    pub async fn rest_changed(&self, before: bool) {
+        let mut resting = self.queue.brakes.resting();
+        // it ends with the queue
+        let _ = resting.wait_for(|rests| *rests != before).await;
+    }
+
+    /// Lets no message go to a handler of the queue.
+    pub(crate) fn pause(&self, by: &str) {
+        self.queue.brakes.pause(by);
+    }
+
+    /// Whether it was paused.
+    pub(crate) fn resume(&self) -> bool {
+        self.queue.brakes.resume()
     }
 
     /// Resolves when shutdown begins: a consumer then tells its source to send nothing more.

@@ -8,8 +8,8 @@ pub use self::{
     options::{
         HandlerOptions,
         values::{
-            BatchSizeValue, BatchWaitValue, ConcurrencyValue, LayerValue, OrderedByValue,
-            QueueValue, RetryValue, TimeoutValue,
+            BatchSizeValue, BatchWaitValue, BrakeValue, ConcurrencyValue, LayerValue, NeedsValue,
+            OrderedByValue, QueueValue, RetryValue, TimeoutValue, UnavailableIfValue,
         },
     },
     order::OrderBy,

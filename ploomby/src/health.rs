@@ -12,7 +12,7 @@ pub(crate) use self::{
     copies::Copies,
 };
 use crate::{
-    brake::{Braked, Brakes},
+    brake::{Braked, Brakes, CheckHealth, Checks},
     delivery::{Loss, LostReplies},
 };
 
@@ -37,7 +37,13 @@ mod copies;
 /// # }
 /// ```
 #[derive(Clone, Default)]
-pub struct Health(Arc<Mutex<BTreeMap<String, Vec<Arc<ConsumerHealth>>>>>);
+pub struct Health(Arc<Known>);
+
+#[derive(Default)]
+struct Known {
+    queues: Mutex<BTreeMap<String, Vec<Arc<ConsumerHealth>>>>,
+    checks: Mutex<Checks>,
+}
 
 impl Health {
     /// Whether all consumers of all queues consume, and copies of messages that cannot be handled
@@ -61,8 +67,19 @@ impl Health {
                 .first()
                 .map_or_else(Vec::new, |one| one.blocked.now()),
             brakes: consumers.first().map_or_else(Vec::new, |one| one.brakes()),
+            paused_by: consumers.first().and_then(|one| one.paused_by()),
         });
         now.collect()
+    }
+
+    /// The program's own [checks](crate::App::check), by name. If one fails, the program is healthy all the same: a
+    /// restart would bring nothing back.
+    pub fn checks(&self) -> Vec<CheckHealth> {
+        self.lock_checks().now()
+    }
+
+    pub(crate) fn watch_checks(&self, checks: Checks) {
+        *self.lock_checks() = checks;
     }
 
     /// Takes the place of what was known of the queue.
@@ -71,16 +88,23 @@ impl Health {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Arc<ConsumerHealth>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_checks(&self) -> MutexGuard<'_, Checks> {
+        self.0.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One line for each queue.
+/// One line for each queue, and for each check that fails.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, queue) in self.queues().iter().enumerate() {
             let line = if at == 0 { "" } else { "\n" };
             write!(f, "{line}{queue}")?;
+        }
+        for check in self.checks().iter().filter(|check| !check.is_passing()) {
+            write!(f, "\n{check}")?;
         }
         Ok(())
     }
@@ -102,6 +126,7 @@ pub struct QueueHealth {
     lost_replies: Option<Arc<LostReplies>>,
     blocking: Vec<Trouble>,
     brakes: Vec<Braked>,
+    paused_by: Option<String>,
 }
 
 impl QueueHealth {
@@ -155,6 +180,11 @@ impl QueueHealth {
         &self.blocking
     }
 
+    /// Who has [paused](crate::Running::pause) it. A queue that is paused is healthy.
+    pub fn paused_by(&self) -> Option<&str> {
+        self.paused_by.as_deref()
+    }
+
     /// The handlers that get no messages, or few, since something that they need is away. The queue is healthy all
     /// the same: a restart of the program would bring nothing back.
     pub fn brakes(&self) -> &[Braked] {
@@ -177,7 +207,10 @@ impl fmt::Display for QueueHealth {
         if let Some(trouble) = &self.copies {
             write!(f, "; no copies kept {trouble}")?;
         }
-        for braked in &self.brakes {
+        if let Some(by) = &self.paused_by {
+            write!(f, "; paused by {by}")?;
+        }
+        for braked in self.brakes.iter().filter(|_| self.paused_by.is_none()) {
             write!(f, "; waits for what it needs: {braked}")?;
         }
         for trouble in &self.blocking {
@@ -246,6 +279,10 @@ impl ConsumerHealth {
             blocked,
             brakes: Some(brakes),
         }
+    }
+
+    fn paused_by(&self) -> Option<String> {
+        self.brakes.as_ref().and_then(|brakes| brakes.paused_by())
     }
 
     fn brakes(&self) -> Vec<Braked> {

@@ -32,7 +32,7 @@
 
 pub use self::{
     app::{App, Error, Queue, Running, run},
-    brake::{Brake, BrakeCause, Braked},
+    brake::{Brake, BrakeCause, Braked, CheckHealth},
     codec::Codec,
     consumer::{
         DeadLetters, Declare, MessageConsumer, MessageConsumerFactory, MessageConsumerRegistry,

@@ -78,6 +78,8 @@ pub(crate) enum Decision {
     Result(Result<Answer, Failure>),
     /// A copy of the message is safe elsewhere: where it is handled alone, or where it waits.
     Elsewhere,
+    /// It goes back before its handler began, for when the queue is at rest no longer.
+    GiveBack,
 }
 
 /// What holds for the messages of one handler once they have failed or are given back.
@@ -134,6 +136,7 @@ impl Settling {
                 },
             },
             Decision::Elsewhere => acknowledger.ack(tag).await,
+            Decision::GiveBack => acknowledger.give_back(tag).await,
         }
     }
 }

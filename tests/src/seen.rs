@@ -44,6 +44,11 @@ impl Handled {
         }
     }
 
+    /// What was noted and not waited for, one by one.
+    pub fn now(&mut self) -> Option<String> {
+        self.0.try_recv().ok()
+    }
+
     /// Whether there is nothing more for now.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, task::JoinSet};
 use tracing::{error, info};
 
 use super::{error::Error, signals::Signals};
@@ -24,6 +24,8 @@ pub struct Running {
     publisher: OnceCell<Publisher>,
     /// Name and version of the program.
     name: Option<Arc<str>>,
+    /// The program's own checks: they end with it.
+    checking: JoinSet<()>,
 }
 
 pub(super) enum Consumers {
@@ -37,12 +39,14 @@ impl Running {
         destination: Destination,
         publisher: Option<Publisher>,
         name: Option<Arc<str>>,
+        checking: JoinSet<()>,
     ) -> Self {
         Self {
             consumers,
             destination,
             publisher: OnceCell::new_with(publisher),
             name,
+            checking,
         }
     }
 
@@ -82,6 +86,41 @@ impl Running {
         }
     }
 
+    /// Lets no message of a queue go to its handler until [`resume`](Self::resume) is called. Handlers that run go on,
+    /// and what has not begun goes back to the queue. [`Health`] tells who has paused it: `by` is for people to read. If
+    /// the order of the queue is kept, the messages that are here already stay, in their order.
+    ///
+    /// It holds for this program alone, and until it ends. Says whether the app has the queue.
+    ///
+    /// ```
+    /// # use ploomby::{App, HandlerRegistry, Queue};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> anyhow::Result<()> {
+    /// # let app = App::new("memory://pause-example")
+    /// #     .handlers(HandlerRegistry::new().register("nothing", || async {}));
+    /// let running = app.queue(Queue::new("billing")).start().await?;
+    /// assert!(running.pause("billing", "the night shift"));
+    /// assert_eq!(running.health().queues()[0].paused_by(), Some("the night shift"));
+    /// assert!(running.resume("billing"));
+    /// # running.shut_down().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pause(&self, queue: &str, by: &str) -> bool {
+        match &self.consumers {
+            Consumers::Rabbit(consumers) => consumers.pause(queue, by),
+            Consumers::Memory(consumers) => consumers.pause(queue, by),
+        }
+    }
+
+    /// Ends a [pause](Self::pause). Says whether the queue was paused.
+    pub fn resume(&self, queue: &str) -> bool {
+        match &self.consumers {
+            Consumers::Rabbit(consumers) => consumers.resume(queue),
+            Consumers::Memory(consumers) => consumers.resume(queue),
+        }
+    }
+
     /// Stops consuming, waits for running handlers, sends what is still to be acknowledged, gives
     /// back what was not started, and closes the connection.
     ///
@@ -94,6 +133,7 @@ impl Running {
 
     async fn disconnect(&mut self) -> Result<(), RunError> {
         let disconnected = self.consumers.disconnect().await;
+        self.checking.shutdown().await;
         if let Some(publisher) = self.publisher.take() {
             publisher.close().await;
         }

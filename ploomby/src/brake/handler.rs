@@ -11,14 +11,14 @@ use std::{
 };
 
 use tokio::{
-    sync::{Notify, futures::Notified},
+    sync::{Notify, futures::Notified, watch},
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::{
-    Brake, Braked, Mode,
+    Brake, BrakeCause, Braked, Checks, Mode,
     state::{Change, LOOK_AGAIN, State, Turn},
 };
 use crate::{
@@ -35,6 +35,10 @@ pub(crate) type IsUnavailable = Arc<dyn Fn(&anyhow::Error) -> bool + Send + Sync
 pub(crate) struct Settings {
     pub(crate) brake: Option<Brake>,
     pub(crate) is_unavailable: Option<IsUnavailable>,
+    /// The names of checks.
+    pub(crate) needs: Vec<String>,
+    /// Those of the program.
+    pub(crate) checks: Checks,
 }
 
 /// The brakes of a queue.
@@ -44,6 +48,10 @@ pub(crate) struct Brakes {
     /// What each message of the queue looks at.
     mode: Arc<Mode>,
     handlers: Mutex<Vec<Weak<HandlerBrake>>>,
+    /// All handlers of the queue, also those that have had no message yet.
+    paused: Mutex<Option<String>>,
+    /// Whether the source is to deliver nothing for now.
+    resting: watch::Sender<bool>,
     /// No copy was kept of a message that was to wait elsewhere.
     not_copied: Mutex<Option<Instant>>,
 }
@@ -99,6 +107,8 @@ impl Settings {
                 .as_ref()
                 .or(queue.is_unavailable.as_ref())
                 .cloned(),
+            needs: queue.needs.iter().chain(&self.needs).cloned().collect(),
+            checks: queue.checks.clone(),
         }
     }
 }
@@ -109,6 +119,8 @@ impl Brakes {
             queue: queue.to_owned(),
             mode: mode.clone(),
             handlers: Mutex::default(),
+            paused: Mutex::default(),
+            resting: watch::Sender::new(false),
             not_copied: Mutex::default(),
         })
     }
@@ -123,6 +135,63 @@ impl Brakes {
     pub(crate) fn now(&self) -> Vec<Braked> {
         let handlers = self.handlers();
         handlers.iter().filter_map(|brake| brake.braked()).collect()
+    }
+
+    /// Whether the source is to deliver nothing for now, and changes of that.
+    pub(crate) fn resting(&self) -> watch::Receiver<bool> {
+        self.resting.subscribe()
+    }
+
+    pub(crate) fn is_resting(&self) -> bool {
+        *self.resting.borrow()
+    }
+
+    /// Lets nothing go to any handler of the queue.
+    pub(crate) fn pause(&self, by: &str) {
+        *self.paused() = Some(by.to_owned());
+        for brake in self.handlers() {
+            brake.pause(by);
+        }
+        warn!(
+            queue = self.queue,
+            by, "paused: its messages wait until it is resumed"
+        );
+        self.rest(true);
+    }
+
+    /// Whether it was paused.
+    pub(crate) fn resume(&self) -> bool {
+        let was_paused = self.paused().take().is_some();
+        if was_paused {
+            for brake in self.handlers() {
+                brake.resume();
+            }
+            info!(queue = self.queue, "resumed");
+            self.rest(false);
+        }
+        was_paused
+    }
+
+    /// Who has paused the queue.
+    pub(crate) fn paused_by(&self) -> Option<String> {
+        self.paused().clone()
+    }
+
+    /// Has the source deliver nothing, or again.
+    pub(crate) fn rest(&self, rests: bool) {
+        let rests = rests || self.paused().is_some();
+        let is_news = self
+            .resting
+            .send_if_modified(|resting| std::mem::replace(resting, rests) != rests);
+        if is_news {
+            for brake in self.handlers() {
+                brake.changed.notify_waiters();
+            }
+        }
+    }
+
+    fn paused(&self) -> MutexGuard<'_, Option<String>> {
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether it is worth a try to have a message wait elsewhere.
@@ -161,11 +230,12 @@ impl HandlerBrake {
         stop: &CancellationToken,
     ) -> Arc<Self> {
         let after = settings.brake.and_then(|brake| brake.failures);
+        let has_checks = !settings.needs.is_empty();
         let brake = Arc::new(Self {
             handler,
             settings,
             brakes: brakes.clone(),
-            state: Mutex::new(State::new(after)),
+            state: Mutex::new(State::new(after, has_checks)),
             is_watched: AtomicBool::new(false),
             changed: Notify::new(),
             has_candidate: AtomicBool::new(false),
@@ -173,6 +243,13 @@ impl HandlerBrake {
             stop: stop.clone(),
         });
         brakes.lock().push(Arc::downgrade(&brake));
+        if let Some(by) = brakes.paused_by() {
+            brake.pause(&by);
+        }
+        let Settings { needs, checks, .. } = &brake.settings;
+        for check in needs.iter().filter_map(|name| checks.get(name)) {
+            check.watch(&brake);
+        }
         brake
     }
 
@@ -212,7 +289,21 @@ impl HandlerBrake {
 
     /// Whether no message goes to the handler but a probe.
     pub(crate) fn is_on(&self) -> bool {
-        self.lock().engaged().is_some_and(|on| !on.is_opening())
+        self.lock().is_on()
+    }
+
+    fn pause(&self, by: &str) {
+        let mut state = self.lock();
+        state.pause(by);
+        self.note(&state);
+    }
+
+    fn resume(&self) {
+        let mut state = self.lock();
+        state.resume();
+        self.note(&state);
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     /// For how long it has been on.
@@ -261,12 +352,35 @@ impl HandlerBrake {
         drop(state);
         self.changed.notify_waiters();
         if is_opening && !was_opening {
+            self.brakes.rest(false);
             self.look_again();
         }
         self.tell(change, error);
         match verdict {
             Verdict::Unavailable(..) => Judged::Unavailable,
             _ => Judged::Final,
+        }
+    }
+
+    pub(super) fn check_failed(&self, check: &str, error: &str) {
+        let mut state = self.lock();
+        let change = state.check_failed(check, error, Instant::now());
+        self.note(&state);
+        drop(state);
+        self.changed.notify_waiters();
+        self.tell(change, error);
+    }
+
+    pub(super) fn check_passed(self: &Arc<Self>, check: &str) {
+        let mut state = self.lock();
+        let was_opening = state.engaged().is_some_and(|on| on.is_opening());
+        state.check_passed(check, Instant::now());
+        let is_opening = state.engaged().is_some_and(|on| on.is_opening());
+        drop(state);
+        if is_opening && !was_opening {
+            self.brakes.rest(false);
+            self.changed.notify_waiters();
+            self.look_again();
         }
     }
 
@@ -355,7 +469,13 @@ impl HandlerBrake {
         let (queue, handler) = (&*self.brakes.queue, self.handler);
         match change {
             None => {}
-            Some(Change::On) => warn!(
+            Some(Change::On(BrakeCause::Check)) => warn!(
+                queue,
+                handler,
+                error,
+                "a check fails that the handler needs: its messages wait until the check passes"
+            ),
+            Some(Change::On(_)) => warn!(
                 queue,
                 handler,
                 error,
@@ -386,8 +506,17 @@ impl HandlerBrake {
 
     fn braked(&self) -> Option<Braked> {
         let state = self.lock();
+        if let Some(paused) = state.paused() {
+            return Some(Braked {
+                handler: self.handler,
+                cause: BrakeCause::Paused,
+                reason: format!("paused by {}", paused.by),
+                since: paused.since,
+                next_probe: None,
+            });
+        }
         let on = state.engaged()?;
-        let next_probe = on.next_probe().map(|at| {
+        let next_probe = state.next_probe().map(|at| {
             let wait = at.saturating_duration_since(Instant::now());
             SystemTime::now() + wait
         });
@@ -459,6 +588,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("brake", &self.brake)
             .field("unavailable_if", &self.is_unavailable.is_some())
+            .field("needs", &self.needs)
             .finish()
     }
 }

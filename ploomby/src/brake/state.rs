@@ -1,5 +1,5 @@
 use std::{
-    collections::HashSet,
+    collections::{BTreeSet, HashSet},
     time::{Duration, SystemTime},
 };
 
@@ -41,8 +41,20 @@ pub(super) struct State {
     row: Row,
     hint: Hint,
     engaged: Option<Engaged>,
+    /// A check tells when what the handler needs is back, in place of probes.
+    has_checks: bool,
+    /// The checks that fail.
+    failing: BTreeSet<String>,
+    paused: Option<Paused>,
     /// Each pull begins a new one: what was let through before says nothing any more.
     epoch: u64,
+}
+
+/// Nothing goes to the handler until somebody says so.
+#[derive(Clone, Debug)]
+pub(super) struct Paused {
+    pub(super) by: String,
+    pub(super) since: SystemTime,
 }
 
 /// Failures without a success between them.
@@ -107,7 +119,7 @@ pub(super) enum Turn {
 /// What is worth a line in the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    On,
+    On(BrakeCause),
     Off {
         cause: BrakeCause,
         lasted: Duration,
@@ -119,7 +131,7 @@ pub(super) enum Change {
 }
 
 impl State {
-    pub(super) fn new(after: Option<u32>) -> Self {
+    pub(super) fn new(after: Option<u32>, has_checks: bool) -> Self {
         Self {
             after,
             row: Row::default(),
@@ -128,6 +140,9 @@ impl State {
                 since: None,
             },
             engaged: None,
+            has_checks,
+            failing: BTreeSet::new(),
+            paused: None,
             epoch: 0,
         }
     }
@@ -138,14 +153,63 @@ impl State {
 
     /// Whether it has to see each message.
     pub(super) fn is_watching(&self) -> bool {
-        self.engaged.is_some() || self.row.since.is_some() || matches!(self.hint, Hint::Watching)
+        self.paused.is_some()
+            || self.engaged.is_some()
+            || self.row.since.is_some()
+            || matches!(self.hint, Hint::Watching)
+    }
+
+    pub(super) fn paused(&self) -> Option<&Paused> {
+        self.paused.as_ref()
+    }
+
+    pub(super) fn pause(&mut self, by: &str) {
+        self.paused = Some(Paused {
+            by: by.to_owned(),
+            since: SystemTime::now(),
+        });
+    }
+
+    pub(super) fn resume(&mut self) {
+        self.paused = None;
+    }
+
+    /// Whether no message goes to the handler but a probe.
+    pub(super) fn is_on(&self) -> bool {
+        self.paused.is_some() || self.engaged.as_ref().is_some_and(|on| !on.is_opening())
+    }
+
+    /// When the next message goes to the handler, where that is known.
+    pub(super) fn next_probe(&self) -> Option<Instant> {
+        let engaged = self.engaged.as_ref()?;
+        match engaged.phase {
+            Phase::Waiting { until } if !self.waits_for_check(engaged) => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Whether a check is what lets the next message come.
+    fn waits_for_check(&self, engaged: &Engaged) -> bool {
+        self.paused.is_some()
+            || !self.failing.is_empty()
+            || (self.has_checks && engaged.cause != BrakeCause::Failures)
     }
 
     pub(super) fn enter(&mut self, now: Instant) -> Turn {
+        if self.paused.is_some() {
+            return Turn::Later;
+        }
+        let is_failing = !self.failing.is_empty();
+        let waits = self
+            .engaged
+            .as_ref()
+            .is_some_and(|engaged| self.waits_for_check(engaged));
         let Some(engaged) = &mut self.engaged else {
             return Turn::Go(None);
         };
         match &mut engaged.phase {
+            _ if is_failing => Turn::Later,
+            Phase::Waiting { .. } if waits => Turn::Later,
             Phase::Waiting { until } if now < *until => Turn::At(*until),
             Phase::Waiting { .. } => {
                 engaged.phase = Phase::Probing;
@@ -214,7 +278,7 @@ impl State {
         let Some(engaged) = &mut self.engaged else {
             let pause = asked.unwrap_or(FIRST_PAUSE);
             self.pull(BrakeCause::Unavailable, reason, pause, now);
-            return Some(Change::On);
+            return Some(Change::On(BrakeCause::Unavailable));
         };
         if epoch != Some(self.epoch) {
             // it began before the brake was on
@@ -231,6 +295,47 @@ impl State {
         engaged.phase = Phase::Waiting { until };
         self.epoch += 1;
         None
+    }
+
+    /// A check says that something which the handler needs is away.
+    pub(super) fn check_failed(
+        &mut self,
+        name: &str,
+        reason: &str,
+        now: Instant,
+    ) -> Option<Change> {
+        self.failing.insert(name.to_owned());
+        if let Some(engaged) = &mut self.engaged {
+            if !matches!(engaged.phase, Phase::Waiting { .. }) {
+                engaged.phase = Phase::Waiting { until: now };
+                self.epoch += 1;
+            }
+            reason.clone_into(&mut engaged.reason);
+            return None;
+        }
+        self.pull(BrakeCause::Check, reason, Duration::ZERO, now);
+        Some(Change::On(BrakeCause::Check))
+    }
+
+    /// A check says that something which the handler needs is there.
+    pub(super) fn check_passed(&mut self, name: &str, now: Instant) {
+        self.failing.remove(name);
+        if !self.failing.is_empty() {
+            return;
+        }
+        let Some(engaged) = &mut self.engaged else {
+            return;
+        };
+        let is_over = matches!(engaged.phase, Phase::Waiting { until } if until <= now);
+        if is_over && engaged.cause != BrakeCause::Failures {
+            engaged.phase = Phase::Opening {
+                since: now,
+                limit: 1,
+                running: 0,
+                successes: 0,
+            };
+            self.epoch += 1;
+        }
     }
 
     /// The handler failed, for whatever reason.
@@ -273,7 +378,7 @@ impl State {
             return Some(Change::Hint);
         }
         self.pull(BrakeCause::Failures, reason, FAILURES_PAUSE, now);
-        Some(Change::On)
+        Some(Change::On(BrakeCause::Failures))
     }
 
     /// What was let through says nothing about what the handler needs: the next message may.
@@ -330,14 +435,6 @@ impl State {
 }
 
 impl Engaged {
-    /// When the next message goes to the handler, where that is known.
-    pub(super) fn next_probe(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Waiting { until } => Some(until),
-            Phase::Probing | Phase::Opening { .. } => None,
-        }
-    }
-
     /// Whether messages flow again, if not all of them.
     pub(super) fn is_opening(&self) -> bool {
         matches!(self.phase, Phase::Opening { .. })

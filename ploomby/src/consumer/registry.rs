@@ -11,6 +11,7 @@ use tracing::{debug, error, info};
 
 use super::{MessageConsumer, MessageConsumerFactory};
 use crate::{
+    brake::{Brake, Checks},
     delivery::{KeySource, OwnQueues},
     dispatcher::{CutOff, Dispatcher},
     extract::Given,
@@ -61,6 +62,9 @@ pub struct MessageConsumerRegistry<F: MessageConsumerFactory> {
     health: Health,
     state: Arc<Extensions>,
     layers: Layers,
+    checks: Checks,
+    /// Where neither queue nor handler says.
+    brake: Option<Brake>,
     /// To which no reply goes.
     own_queues: Arc<OwnQueues>,
 }
@@ -77,6 +81,8 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             health: Health::default(),
             state: Arc::default(),
             layers: Layers::default(),
+            checks: Checks::default(),
+            brake: None,
             own_queues: Arc::default(),
         }
     }
@@ -106,6 +112,12 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
 
     pub(crate) fn with_all_layers(mut self, layers: Layers) -> Self {
         self.layers = layers;
+        self
+    }
+
+    pub(crate) fn with_brakes(mut self, brake: Option<Brake>, checks: Checks) -> Self {
+        self.health.watch_checks(checks.clone());
+        (self.brake, self.checks) = (brake, checks);
         self
     }
 
@@ -202,6 +214,8 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             .check()
             .map_err(|error| cannot_consume(listen_for, ConsumerError::new(error)))?;
         policy.layers.extend(&self.layers);
+        policy.braking.checks = self.checks.clone();
+        policy.braking.brake = policy.braking.brake.or(self.brake);
         self.own_queues.add(listen_for);
         if let Some(dead_letters) = &policy.dead_letter_queue {
             self.own_queues.add(dead_letters);
@@ -210,6 +224,13 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         let key = key.reader()?;
         let state = self.state.clone();
         let dispatcher = Dispatcher::new(listen_for, key, &self.handlers, policy, state);
+        if let Some((check, by)) = dispatcher.unknown_check() {
+            return Err(RegisterError::UnknownCheck {
+                queue: listen_for.to_owned(),
+                check,
+                by,
+            });
+        }
         for order in dispatcher.orders() {
             order.check()?;
             if consumers_count > 1 {
@@ -255,6 +276,21 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
     /// Whether the queues are consumed, now and later.
     pub fn health(&self) -> Health {
         self.health.clone()
+    }
+
+    /// Lets no message of a queue go to its handler until [`resume`](Self::resume) is called. Handlers that run go on,
+    /// and what has not begun goes back to the queue. [`Health`] tells who has paused it: `by` is for people to read. If
+    /// the order of the queue is kept, the messages that are here already stay, in their order.
+    ///
+    /// Says whether the queue is consumed here.
+    pub fn pause(&self, queue: &str, by: &str) -> bool {
+        let paused = self.queues.get(queue).map(|queue| queue.pause(by));
+        paused.is_some()
+    }
+
+    /// Ends a [pause](Self::pause). Says whether the queue was paused.
+    pub fn resume(&self, queue: &str) -> bool {
+        self.queues.get(queue).is_some_and(Dispatcher::resume)
     }
 
     /// Waits until a consumer fails, or until all have come to the end of their messages, which
@@ -448,6 +484,20 @@ pub enum RegisterError {
         size: usize,
         /// How many messages can be with handlers in the same moment.
         most: usize,
+    },
+    /// A check is needed that the program does not have.
+    #[error(
+        "{by} needs the check `{check}`, which the program does not have (queue `{queue}`): add it by `App::check`, or \
+         correct its name"
+    )]
+    #[non_exhaustive]
+    UnknownCheck {
+        /// The queue.
+        queue: String,
+        /// The name of the check.
+        check: String,
+        /// The function, and where it stands, or the queue.
+        by: String,
     },
     /// A consumer could not be made or connected.
     #[error("cannot consume queue `{queue}`: {error}")]

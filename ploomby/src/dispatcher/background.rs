@@ -140,6 +140,9 @@ impl Dispatcher {
             () = settling.stop.cancelled() => None,
             entered = &mut entering => Some(entered),
             () = self.when_it_may_wait_elsewhere(route) => None,
+            () = self.at_rest(), if self.may_rest(route, acknowledger) => {
+                return InLine::Left(Decision::GiveBack);
+            }
         };
         if entered.is_none() && !self.is_stopped() {
             if self.wait_elsewhere(route, delivery, acknowledger).await {
@@ -217,7 +220,7 @@ impl Route {
     fn is_concerned(&self, decision: &Decision) -> bool {
         match decision {
             Decision::Result(result) => self.brake.is_concerned(result),
-            Decision::Elsewhere => false,
+            Decision::Elsewhere | Decision::GiveBack => false,
         }
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! Each waits where it can, in this order:
 //!
-//! 1. In its queue. While all handlers of the queue wait, nothing is dispatched but what is here already.
+//! 1. In its queue. While all handlers of the queue wait, the source delivers nothing, and has what it delivered back,
+//!    but for the next probe.
 //! 2. In a retry queue, as a copy that counts no attempt, so that the messages of the other handlers come through.
 //! 3. Here, unsettled, within the prefetch: one message of each handler always does, to be the next probe; the others
 //!    if their order is kept, or if no copy can be made.
 
 use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 use super::{
@@ -29,6 +30,10 @@ const DELAYS: [(Duration, Duration); 3] = [
     (Duration::from_secs(30), Duration::from_secs(5)),
     (Duration::MAX, Duration::from_secs(30)),
 ];
+
+/// How long all handlers of a queue have waited when the source is asked to deliver nothing: shorter outages are not
+/// worth the way.
+const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// A queue whose name leaves no room for that of a retry queue has none.
 const LONGEST_NAME: usize = 255 - "_retry_30000ms".len();
@@ -92,6 +97,11 @@ impl Dispatcher {
                 brake.waits();
             }
             candidate = candidate.or_else(|| brake.stand_by());
+            let rest_at = self.rest_if_all_wait(route);
+            let is_needed = candidate.is_some() && self.queue.brakes.paused_by().is_none();
+            if self.is_resting() && !is_needed && self.may_rest(route, acknowledger) {
+                return Waited::Over(Decision::GiveBack);
+            }
             if candidate.is_none()
                 && self.may_wait_elsewhere(route)
                 && self.wait_elsewhere(route, delivery, acknowledger).await
@@ -104,6 +114,12 @@ impl Dispatcher {
                     None => pending().await,
                 }
             };
+            let time_to_rest = async {
+                match rest_at {
+                    Some(at) => sleep_until(at).await,
+                    None => pending().await,
+                }
+            };
             // cancel safety: all of them can be dropped
             tokio::select! {
                 biased;
@@ -112,8 +128,44 @@ impl Dispatcher {
                 () = acknowledger.lost() => return Waited::Over(Decision::Elsewhere),
                 () = changed => {}
                 () = its_time => {}
+                () = time_to_rest => {}
             }
         }
+    }
+
+    /// Has the source deliver nothing once all handlers of the queue have waited for a while, for the messages to
+    /// stay in the broker. Says when that will be.
+    fn rest_if_all_wait(&self, route: &Route) -> Option<Instant> {
+        let queue = &self.queue;
+        if self.is_resting() || self.is_ordered() || !route.brake.is_on() {
+            return None;
+        }
+        if queue.brakes.count_on() < self.reachable() {
+            return None;
+        }
+        let left = REST_AFTER.saturating_sub(route.brake.on_for());
+        if left.is_zero() {
+            queue.brakes.rest(true);
+            return None;
+        }
+        Some(Instant::now() + left)
+    }
+
+    /// Whether the messages of a handler go back while the queue is at rest.
+    pub(super) fn may_rest<A: Acknowledger>(&self, route: &Route, acknowledger: &A) -> bool {
+        acknowledger.rests() && route.order.is_none() && self.queue.policy.concurrency != Some(1)
+    }
+
+    /// Resolves once the queue is at rest.
+    pub(super) async fn at_rest(&self) {
+        let mut resting = self.queue.brakes.resting();
+        // it ends with the queue
+        let _ = resting.wait_for(|rests| *rests).await;
+    }
+
+    fn reachable(&self) -> usize {
+        let queue = &self.queue;
+        *queue.reachable.get_or_init(|| queue.handlers.reachable())
     }
 
     /// Whether the messages of a handler are better away, for those of others to come through.
@@ -123,8 +175,7 @@ impl Dispatcher {
         if is_ordered || queue.source.queue.len() > LONGEST_NAME || !route.brake.is_on() {
             return false;
         }
-        let reachable = queue.reachable.get_or_init(|| queue.handlers.reachable());
-        queue.brakes.may_copy() && queue.brakes.count_on() < *reachable
+        queue.brakes.may_copy() && queue.brakes.count_on() < self.reachable()
     }
 
     /// Resolves when the message of a handler with limited slots is better away than in line for one.

@@ -92,6 +92,14 @@ impl HandlerOptions {
         self
     }
 
+    /// Needs what a check of the program looks after: while it fails, the handler gets no message. See
+    /// [`App::check`](crate::App::check). Each call adds one, beside those of the queue.
+    #[must_use]
+    pub fn needs(mut self, check: impl Into<String>) -> Self {
+        self.braking.needs.push(check.into());
+        self
+    }
+
     /// How many messages of each queue the handler may work at in the same moment, in this program;
     /// for a handler of a [`Batch`](crate::extract::Batch), how many batches. What waits for it takes
     /// places of the prefetch.

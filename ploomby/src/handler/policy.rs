@@ -69,6 +69,14 @@ macro_rules! policy_setters {
             $self
         }
 
+        /// Needs what a check of the program looks after: while it fails, no message goes to the handlers of the queue.
+        /// See [`App::check`](crate::App::check). Each call adds one.
+        #[must_use]
+        pub fn needs(mut $self, check: impl Into<String>) -> Self {
+            $policy.braking.needs.push(check.into());
+            $self
+        }
+
         /// How long a handler may take (default: as long as it likes). One that is not done by then
         /// is dropped where it waits, and its message is retried or dead-lettered; one that computes
         /// without waiting cannot be dropped.

@@ -172,6 +172,22 @@ impl Table {
         self.entries().count()
     }
 
+    /// A check that is needed and that the program does not have, and what needs it.
+    pub(crate) fn unknown_check(&self) -> Option<(String, String)> {
+        let queue = &self.making.policy.braking;
+        let unknown = |needs: &[String]| {
+            let mut needs = needs.iter();
+            needs.find(|name| queue.checks.get(name).is_none()).cloned()
+        };
+        let of_queue = unknown(&queue.needs).map(|name| (name, "the queue".to_owned()));
+        of_queue.or_else(|| {
+            self.entries().find_map(|entry| {
+                let name = unknown(&entry.options.braking.needs)?;
+                Some((name, entry.origin.to_string()))
+            })
+        })
+    }
+
     /// In which orders messages are to be handled.
     pub(crate) fn orders(&self) -> impl Iterator<Item = Arc<Order>> {
         let by = move |entry: &Entry| match &entry.options.ordered_by {

@@ -112,6 +112,10 @@ impl Acknowledger for MemoryAcknowledger {
         ready(())
     }
 
+    fn rests(&self) -> bool {
+        true
+    }
+
     async fn retry(&self, copy: Message, delay: Duration) -> Result<(), ConsumerError> {
         match self.companions.waiting_queue(delay) {
             Some(queue) => self.keep(&queue, copy),

@@ -66,7 +66,26 @@ impl MemoryConsumer {
             let subscription = self.subscription.insert(subscription);
             let acknowledger = MemoryAcknowledger::new(subscription, &self.queue, &self.companions);
             let acknowledger = Arc::new(acknowledger);
-            while subscription.fetch(&mut fetched).await.is_ok() {
+            let mut rests = false;
+            loop {
+                // cancel safety: what is fetched is added in the last step
+                tokio::select! {
+                    biased;
+                    () = dispatcher.rest_changed(rests) => {
+                        rests = !rests;
+                        if rests {
+                            subscription.cancel();
+                        } else {
+                            subscription.resume(self.prefetch.into());
+                        }
+                        continue;
+                    }
+                    is_there = subscription.fetch(&mut fetched) => {
+                        if is_there.is_err() {
+                            break;
+                        }
+                    }
+                }
                 for fetched in fetched.drain(..) {
                     let (delivery, tag) = fetched.into_delivery(&mut recycler);
                     dispatcher

@@ -270,6 +270,11 @@ impl Attached {
         self.prefetch = 0;
     }
 
+    /// Delivers again, so many at a time.
+    pub(super) fn resume(&mut self, prefetch: usize) {
+        self.prefetch = prefetch;
+    }
+
     fn has_room(&self) -> bool {
         self.unacked.len() < self.prefetch
     }

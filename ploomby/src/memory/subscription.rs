@@ -69,6 +69,16 @@ impl Subscription {
         }
     }
 
+    /// Delivers again after [`cancel`](Self::cancel).
+    pub(super) fn resume(&self, prefetch: usize) {
+        let mut state = self.shared.lock();
+        let queue = state.get_mut(self.queue);
+        if let Some(consumer) = queue.and_then(|queue| queue.consumer(self.consumer)) {
+            consumer.resume(prefetch);
+        }
+        state.pump(self.queue);
+    }
+
     fn try_fetch(&self, fetched: &mut Vec<Fetched>) -> Result<(), Cancelled> {
         let mut state = self.shared.lock();
         let queue = state.get_mut(self.queue).ok_or(Cancelled)?;

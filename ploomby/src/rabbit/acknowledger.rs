@@ -133,6 +133,11 @@ impl RabbitAcknowledger {
         Ok(())
     }
 
+    /// The broker delivers again.
+    pub(super) fn may_not_return(&self) {
+        self.may_return.store(false, Ordering::Relaxed);
+    }
+
     /// The broker delivers nothing more: what had not begun goes back with the next flush.
     pub(super) fn may_return(&self) {
         self.may_return.store(true, Ordering::Relaxed);
@@ -221,6 +226,10 @@ impl Acknowledger for RabbitAcknowledger {
     async fn give_back(&self, tag: DeliveryTag) {
         self.returned().push(tag.get());
         self.settled.notify_one();
+    }
+
+    fn rests(&self) -> bool {
+        true
     }
 
     async fn is_suspect(&self, delivery: &Delivery, is_ordered: bool) -> bool {

@@ -30,7 +30,7 @@ use self::{
     pace::Pace,
     stale::{LOOK, STALE, next_stale},
     starved::{Starved, Verdict},
-    subscription::{Subscribed, subscribe},
+    subscription::{Subscribed, consume, subscribe},
     tags::OddTag,
     wire::Wire,
 };
@@ -70,6 +70,9 @@ pub(super) struct Session {
     stale: Duration,
     /// Shutdown has begun, and what comes is given back.
     is_stopping: bool,
+    /// The queue is at rest: what comes is given back, until deliveries are asked for again.
+    is_resting: bool,
+    subscription: Subscription,
     /// Where the order is kept, no other consumer may begin before this one is done.
     is_ordered: bool,
     /// Asks the broker to send nothing more, once shutdown has begun.
@@ -122,6 +125,8 @@ impl Session {
             is_told: subscription.is_told,
             stale: STALE,
             is_stopping: false,
+            is_resting: false,
+            subscription: subscription.clone(),
             is_ordered: subscription.is_ordered,
             cancelling: None,
             cancelled: CancellationToken::new(),
@@ -185,7 +190,7 @@ impl Session {
             // not moved out: it is large to carry along
             for message in &mut at_hand {
                 // what is still at hand belongs to others by now
-                if self.events.is_ended() && !self.is_stopping {
+                if self.events.is_ended() && !self.is_leaving() {
                     return Err(self.lost());
                 }
                 let Some(delivery) = recycler.wire(message) else {
@@ -239,6 +244,14 @@ impl Session {
                     self.cancelling = None;
                     self.acknowledger.may_return();
                 }
+                () = dispatcher.rest_changed(self.is_resting), if self.may_change_rest() => {
+                    if self.is_resting {
+                        self.resume().await?;
+                    } else {
+                        self.is_resting = true;
+                        self.cancel();
+                    }
+                }
                 _ = look.tick() => {
                     let last = last_at_look.replace(self.inbox.last());
                     if last != last_at_look || !self.is_idle() {
@@ -277,7 +290,7 @@ impl Session {
         dispatcher: &Dispatcher,
     ) -> Result<(), Lost> {
         self.believe(dispatcher);
-        if self.is_stopping {
+        if self.is_leaving() {
             dispatcher.give_back(tag, &self.acknowledger).await;
             return Ok(());
         }
@@ -316,7 +329,7 @@ impl Session {
         dispatcher: &Dispatcher,
     ) -> Result<bool, Lost> {
         let count = count.map_err(|odd| self.wire().odd(&odd))?;
-        if count == 0 && !self.is_stopping {
+        if count == 0 && !self.is_leaving() {
             return Err(self.lost());
         }
         self.drained = count == 0;
@@ -356,6 +369,33 @@ impl Session {
         }
     }
 
+    /// Asks the broker to deliver again, once all that had not begun is back in the queue.
+    async fn resume(&mut self) -> Result<(), Lost> {
+        self.flush().await?;
+        let consuming = self.link.answer(consume(&self.channel, &self.subscription));
+        match consuming.await {
+            Ok(Ok((consumer_tag, deliveries))) => {
+                self.consumer_tag = consumer_tag;
+                self.inbox.reopen(deliveries);
+                self.acknowledger.may_not_return();
+                self.cancelled = CancellationToken::new();
+                (self.is_resting, self.drained) = (false, false);
+                Ok(())
+            }
+            _ => Err(self.lost()),
+        }
+    }
+
+    /// Whether what comes is not begun any more, for ever or for now.
+    fn is_leaving(&self) -> bool {
+        self.is_stopping || self.is_resting
+    }
+
+    /// Where the order is kept, messages stay here, and so does the consumer.
+    fn may_change_rest(&self) -> bool {
+        !self.is_stopping && !self.is_cancelling() && !self.is_ordered
+    }
+
     /// Asks the broker to send nothing more, on a task of its own: amqprs ends the channel in a
     /// panic where the one who asks is dropped. What is under way is given back as it comes.
     fn cancel(&mut self) {
@@ -374,7 +414,7 @@ impl Session {
 
     /// Whether nothing that came is with its handler, and more may come.
     fn is_done(&self) -> bool {
-        !self.is_stopping && self.acknowledger.has_settled_all_up_to(self.inbox.last())
+        !self.is_leaving() && self.acknowledger.has_settled_all_up_to(self.inbox.last())
     }
 
     /// Whether nothing is to be done but to wait for what comes.

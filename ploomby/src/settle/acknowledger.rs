@@ -15,10 +15,17 @@ pub trait Acknowledger: Send + Sync + 'static {
     /// The message goes back to where it came from, to be delivered again.
     fn requeue(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send;
 
-    /// The message goes back since shutdown began before its handler did. A source may wait with that until it
-    /// delivers nothing more, so that the message does not come here again.
+    /// The message goes back since shutdown, or a rest of the queue, began before its handler did. A source may wait
+    /// with that until it delivers nothing more, so that the message does not come here again.
     fn give_back(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send {
         self.requeue(tag)
+    }
+
+    /// Whether the source delivers nothing while the queue is [at rest](crate::Dispatcher::is_resting). Messages that
+    /// wait for their handler are then [given back](Self::give_back). Else they stay here, within the prefetch
+    /// (default).
+    fn rests(&self) -> bool {
+        false
     }
 
     /// Whether a message that came back may be what ended the process again and again. It is then

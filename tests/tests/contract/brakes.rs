@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use ploomby::extract::Attempt;
 use ploomby::{
-    Brake, BrakeCause, HandlerOptions, HandlerRegistry, KeySource, Message, OrUnavailable, OrderBy,
-    Queue, Retry, Unavailable,
+    App, Brake, BrakeCause, HandlerOptions, HandlerRegistry, KeySource, Message, OrUnavailable,
+    OrderBy, Queue, Retry, Unavailable,
 };
-use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
-use tokio::time::sleep;
+use ploomby_tests::{Bed, DEADLINE, KEY, eventually, eventually_some, seen};
+use tokio::time::{sleep, timeout};
 
 /// Something that handlers need, and that may be away.
 #[derive(Clone, Default)]
@@ -353,4 +353,166 @@ pub(crate) async fn an_error_says_when_the_next_message_may_come(bed: Arc<Bed>) 
     );
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
+}
+
+/// The program knows by itself, and spends no message to find out.
+pub(crate) async fn a_check_that_fails_holds_the_messages_of_who_needs_it(bed: Arc<Bed>) {
+    const MESSAGES: u32 = 50;
+
+    let queue = bed.queue_name();
+    let bank = Dependency::away();
+    let (seen, mut handled) = seen();
+    let (asks, charges) = (bank.clone(), bank.clone());
+    let charge = move |number: u32| {
+        let bank = charges.clone();
+        async move {
+            bank.ask()?;
+            seen.note(number.to_string());
+            anyhow::Ok(())
+        }
+    };
+    let options = HandlerOptions::new()
+        .needs("bank")
+        .unavailable_if(Unavailable::is_io);
+    let app = App::new(bed.url())
+        .check("bank", Duration::from_millis(200), move || {
+            let is_away = asks.is_away.load(SeqCst);
+            async move {
+                if is_away {
+                    Err("the bank is closed")
+                } else {
+                    Ok(())
+                }
+            }
+        })
+        .handlers(HandlerRegistry::new().register_with("charge", options, charge))
+        .queue(queue_of(&queue))
+        .start()
+        .await
+        .unwrap();
+    let health = app.health();
+    assert_eq!(health.checks()[0].error(), Some("the bank is closed"));
+    for number in 0..MESSAGES {
+        bed.send(&queue, "charge", number.to_string()).await;
+    }
+    let braked = async || health.queues()[0].brakes().first().cloned();
+    let braked = eventually_some(DEADLINE, braked).await;
+    assert_eq!(
+        (braked.cause(), braked.next_probe()),
+        (BrakeCause::Check, None)
+    );
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(bank.asked_in_vain(), 0);
+    let text = health.to_string();
+    assert!(text.contains("check `bank`: failing for "), "{text}");
+    bank.comes_back();
+    for _ in 0..MESSAGES {
+        handled.next_note().await;
+    }
+    assert!(health.checks()[0].is_passing());
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}
+
+pub(crate) async fn a_check_that_nobody_makes_is_an_error_at_the_start(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let error = bed.refused(queue_of(&queue).needs("bank")).await;
+    assert!(
+        error.contains("the queue needs the check `bank`"),
+        "{error}"
+    );
+}
+
+/// All but the next probe, once the outage is no short one.
+pub(crate) async fn in_an_outage_messages_are_back_in_their_queue(bed: Arc<Bed>) {
+    const MESSAGES: u32 = 30;
+
+    let queue = bed.queue_name();
+    let bank = Dependency::away();
+    let (seen, mut handled) = seen();
+    let asks = bank.clone();
+    let charge = move |number: u32| {
+        let bank = asks.clone();
+        async move {
+            bank.ask().or_unavailable()?;
+            seen.note(number.to_string());
+            anyhow::Ok(())
+        }
+    };
+    let handlers = HandlerRegistry::new().register("charge", charge);
+    let app = bed.start_queue(queue_of(&queue), handlers).await;
+    for number in 0..MESSAGES {
+        bed.send(&queue, "charge", number.to_string()).await;
+    }
+    eventually(2 * DEADLINE, async || {
+        bed.ready_count(&queue).await == MESSAGES - 1
+    })
+    .await;
+    for number in MESSAGES..2 * MESSAGES {
+        bed.send(&queue, "charge", number.to_string()).await;
+    }
+    bank.comes_back();
+    let mut numbers = Vec::new();
+    for _ in 0..2 * MESSAGES {
+        let note = timeout(2 * DEADLINE, handled.next_note()).await.unwrap();
+        numbers.push(note.parse::<u32>().unwrap());
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..2 * MESSAGES).collect::<Vec<_>>());
+    // and it consumes as ever
+    bed.send(&queue, "charge", "1000").await;
+    assert_eq!(handled.next_note().await, "1000");
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}
+
+pub(crate) async fn a_paused_queue_waits_until_it_is_resumed(bed: Arc<Bed>) {
+    const MESSAGES: u32 = 20;
+
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new().register("charge", move |number: u32| async move {
+        sleep(Duration::from_millis(300)).await;
+        seen.note(number.to_string());
+    });
+    let app = bed
+        .start_queue(queue_of(&queue).concurrency(2), handlers)
+        .await;
+    assert!(!app.pause("another", "nobody"));
+    for round in 0..3 {
+        for number in 0..MESSAGES {
+            bed.send(&queue, "charge", (round * MESSAGES + number).to_string())
+                .await;
+        }
+        let mut numbers = vec![handled.next_note().await];
+        assert!(app.pause(&queue, "the night shift"));
+        let health = app.health();
+        assert_eq!(health.queues()[0].paused_by(), Some("the night shift"));
+        assert!(health.is_healthy());
+        // what ran ends, and the rest is back
+        sleep(Duration::from_secs(1)).await;
+        numbers.extend(std::iter::from_fn(|| handled.now()));
+        let left = MESSAGES - u32::try_from(numbers.len()).unwrap();
+        assert!(left >= MESSAGES - 6, "{numbers:?}");
+        eventually(DEADLINE, async || bed.ready_count(&queue).await == left).await;
+        assert!(handled.is_empty());
+        assert!(app.resume(&queue));
+        assert!(!app.resume(&queue));
+        for _ in 0..left {
+            numbers.push(handled.next_note().await);
+        }
+        let mut numbers: Vec<u32> = numbers
+            .iter()
+            .map(|number| number.parse().unwrap())
+            .collect();
+        numbers.sort_unstable();
+        let all = round * MESSAGES..(round + 1) * MESSAGES;
+        assert_eq!(numbers, all.collect::<Vec<_>>());
+    }
+    app.pause(&queue, "the night shift");
+    bed.send(&queue, "charge", "0").await;
+    app.shut_down().await.unwrap();
+    assert_eq!(bed.message_count(&queue).await, 1);
 }

@@ -59,7 +59,11 @@ contract! {
         a_program_says_which_errors_are_of_an_outage,
         what_waits_for_the_end_of_an_outage_goes_back_at_shutdown,
         many_failures_in_a_row_slow_a_handler_down,
-        an_error_says_when_the_next_message_may_come;
+        an_error_says_when_the_next_message_may_come,
+        a_check_that_fails_holds_the_messages_of_who_needs_it,
+        a_check_that_nobody_makes_is_an_error_at_the_start,
+        in_an_outage_messages_are_back_in_their_queue,
+        a_paused_queue_waits_until_it_is_resumed;
     running:
         a_program_ends_with_the_future_that_it_runs_until,
         a_consumer_that_works_is_waited_for,

@@ -16,6 +16,7 @@ mod ledger;
 mod load;
 mod net;
 mod order;
+mod outage;
 mod poison;
 mod pressure;
 mod process;

@@ -12,7 +12,7 @@ struct Bench {
 impl Bench {
     fn new(after: Option<u32>) -> Self {
         Self {
-            state: State::new(after),
+            state: State::new(after, false),
             now: Instant::now(),
         }
     }
@@ -58,7 +58,7 @@ impl Bench {
 fn one_message_at_a_time_probes_after_pauses_that_grow() {
     let mut bench = Bench::new(None);
     assert_eq!(bench.state.enter(bench.now), Turn::Go(None));
-    assert_eq!(bench.away(None), Some(Change::On));
+    assert_eq!(bench.away(None), Some(Change::On(BrakeCause::Unavailable)));
     for seconds in [1, 2, 4, 8, 16, 30, 30, 30] {
         let (epoch, took) = bench.probe();
         let pause = SECOND * seconds;
@@ -72,11 +72,11 @@ fn one_message_at_a_time_probes_after_pauses_that_grow() {
 fn what_ran_before_the_brake_was_on_changes_nothing() {
     let mut bench = Bench::new(None);
     bench.away(None);
-    let until = bench.state.engaged().unwrap().next_probe();
+    let until = bench.state.next_probe();
     assert_eq!(bench.away(None), None);
     assert_eq!(bench.succeeded(None), None);
     assert_eq!(bench.failed(None, 1), None);
-    assert_eq!(bench.state.engaged().unwrap().next_probe(), until);
+    assert_eq!(bench.state.next_probe(), until);
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn an_error_says_when_to_come_again() {
 fn a_dependency_that_answers_every_tenth_call_does_not_flap() {
     let mut bench = Bench::new(None);
     let (start, mut calls, mut switched) = (bench.now, 0, Vec::new());
-    assert_eq!(bench.away(None), Some(Change::On));
+    assert_eq!(bench.away(None), Some(Change::On(BrakeCause::Unavailable)));
     while bench.now - start < SECOND * 600 {
         let (epoch, _) = bench.probe();
         calls += 1;
@@ -161,7 +161,10 @@ fn failures_of_different_messages_in_a_row_pull_it_once_they_last() {
         bench.now += SECOND * 2;
     }
     assert!(bench.state.is_watching());
-    assert_eq!(bench.failed(None, 3), Some(Change::On));
+    assert_eq!(
+        bench.failed(None, 3),
+        Some(Change::On(BrakeCause::Failures))
+    );
     // each counts as ever, one after another
     for message in 4..10 {
         let (epoch, took) = bench.probe();
@@ -217,4 +220,35 @@ fn a_message_that_says_nothing_lets_the_next_one_probe_at_once() {
     // what fails for a reason of its own waits for a moment, and the pause does not grow
     bench.failed(epoch, 1);
     assert!(bench.probe().1 <= SECOND);
+}
+
+#[test]
+fn while_a_check_fails_no_message_is_spent_as_a_probe() {
+    let mut bench = Bench::new(None);
+    bench.state = State::new(None, true);
+    let failed = bench.state.check_failed("bank", "refused", bench.now);
+    assert_eq!(failed, Some(Change::On(BrakeCause::Check)));
+    for _ in 0..100 {
+        bench.now += SECOND;
+        assert_eq!(bench.state.enter(bench.now), Turn::Later);
+        assert_eq!(bench.state.check_failed("bank", "refused", bench.now), None);
+    }
+    bench.state.check_failed("shop", "refused", bench.now);
+    bench.state.check_passed("bank", bench.now);
+    assert_eq!(bench.state.enter(bench.now), Turn::Later);
+    bench.state.check_passed("shop", bench.now);
+    assert_eq!(bench.fill().len(), 1);
+}
+
+#[test]
+fn an_error_of_a_handler_with_a_check_waits_for_the_next_success_of_the_check() {
+    let mut bench = Bench::new(None);
+    bench.state = State::new(None, true);
+    bench.away(None);
+    // it may not know yet
+    bench.state.check_passed("bank", bench.now);
+    bench.now += SECOND * 60;
+    assert_eq!(bench.state.enter(bench.now), Turn::Later);
+    bench.state.check_passed("bank", bench.now);
+    assert_eq!(bench.fill().len(), 1);
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::{
+    brake::Brake,
     handler::OrderBy,
     layer::{AnyLayer, HandlerLayer},
     settle::Retry,
@@ -62,6 +63,61 @@ pub trait TimeoutValue {
 impl TimeoutValue for Duration {
     fn value(self) -> Duration {
         self
+    }
+}
+
+/// The value of `unavailable_if`.
+#[diagnostic::on_unimplemented(
+    message = "`unavailable_if` cannot be `{Self}`",
+    label = "expected a function of an error",
+    note = "`unavailable_if` takes a function: unavailable_if = Unavailable::is_io, or \
+            unavailable_if = |error: &anyhow::Error| error.is::<sqlx::Error>()"
+)]
+pub trait UnavailableIfValue {
+    /// Whether an error is one of what the handler needs.
+    fn value(self) -> impl Fn(&anyhow::Error) -> bool + Send + Sync + 'static;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Fn(&anyhow::Error) -> bool + Send + Sync + 'static> UnavailableIfValue for T {
+    fn value(self) -> impl Fn(&anyhow::Error) -> bool + Send + Sync + 'static {
+        self
+    }
+}
+
+/// The value of `brake`.
+#[diagnostic::on_unimplemented(
+    message = "`brake` cannot be `{Self}`",
+    label = "expected a number of failures, or a `Brake`",
+    note = "`brake` takes a number or a `Brake`: brake = 50, or brake = Brake::none()"
+)]
+pub trait BrakeValue {
+    /// When the brake goes on by itself.
+    fn value(self) -> Brake;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<Brake>> BrakeValue for T {
+    fn value(self) -> Brake {
+        self.into()
+    }
+}
+
+/// The value of `needs`.
+#[diagnostic::on_unimplemented(
+    message = "`needs` cannot be `{Self}`",
+    label = "expected the name of a check",
+    note = "`needs` takes the name that `App::check` gave to a check: needs = \"payment api\""
+)]
+pub trait NeedsValue {
+    /// The name.
+    fn value(self) -> String;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Into<String>> NeedsValue for T {
+    fn value(self) -> String {
+        self.into()
     }
 }
 

@@ -30,6 +30,11 @@ impl Inbox {
         }
     }
 
+    /// What comes from here on comes by another way: the one before has ended.
+    pub(super) fn reopen(&mut self, deliveries: UnboundedReceiver<ConsumerMessage>) {
+        self.deliveries = deliveries;
+    }
+
     /// The tag of what came last.
     #[inline]
     pub(super) fn last(&self) -> u64 {

@@ -11,7 +11,7 @@ use crate::rabbit::{
 };
 
 /// What a session needs to know of its queue.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::rabbit) struct Subscription {
     pub(in crate::rabbit) queue: String,
     pub(in crate::rabbit) prefetch: u16,
@@ -70,7 +70,7 @@ pub(super) async fn subscribe(
 }
 
 /// Asks for deliveries, and returns the consumer tag with what they come by.
-async fn consume(
+pub(super) async fn consume(
     channel: &Channel,
     subscription: &Subscription,
 ) -> Result<(String, UnboundedReceiver<ConsumerMessage>), amqprs::error::Error> {

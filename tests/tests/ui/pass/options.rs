@@ -10,7 +10,7 @@ use deliver::{
     deliver,
 };
 use ploomby::extract::Batch;
-use ploomby::{OrderBy, Outcome, Permanent, Retry, handler};
+use ploomby::{Brake, OrderBy, Outcome, Permanent, Retry, Unavailable, handler};
 
 const DELAY: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 3;
@@ -88,6 +88,17 @@ async fn several(numbers: Batch<u32>) -> anyhow::Result<()> {
     Ok(())
 }
 
+#[handler(unavailable_if = Unavailable::is_io, brake = 50)]
+async fn braked() -> std::io::Result<()> {
+    Ok(())
+}
+
+#[handler(
+    unavailable_if = |error: &anyhow::Error| error.is::<std::fmt::Error>(),
+    brake = Brake::none(),
+)]
+async fn not_braked() {}
+
 #[handler("shared")]
 async fn of_all_queues() -> Outcome {
     Outcome::DeadLetter
@@ -144,6 +155,8 @@ fn main() {
     assert_eq!(deliver("several", "7"), Acked);
     is_dead(&deliver("several", "8"), "handler-error: ");
     is_dead(&deliver("several", "{}"), "undecodable: ");
+    assert_eq!(deliver("braked", ""), Acked);
+    assert_eq!(deliver("not_braked", ""), Acked);
     assert_eq!(deliver("shared", ""), Acked);
     within(&deliver("something else", ""), 700, 1000);
     assert_eq!(deliver("by_macro", ""), Retried(DELAY));
