@@ -13,7 +13,7 @@ use std::{
 pub use self::check::CheckHealth;
 pub(crate) use self::{
     check::{Check, Checks},
-    handler::{Brakes, HandlerBrake, Judged, Permit, Settings},
+    handler::{Brakes, Candidate, HandlerBrake, Judged, Permit, Settings},
     mode::Mode,
 };
 

@@ -292,6 +292,16 @@ impl HandlerBrake {
         self.lock().is_on()
     }
 
+    /// Whether it is on, and its messages are better in their queue. Where failures count, one after another is to come
+    /// and fail.
+    pub(crate) fn may_rest(&self) -> bool {
+        let state = self.lock();
+        let by_failures = state
+            .engaged()
+            .is_some_and(|on| on.cause == BrakeCause::Failures);
+        state.is_on() && !by_failures
+    }
+
     fn pause(&self, by: &str) {
         let mut state = self.lock();
         state.pause(by);
@@ -557,11 +567,14 @@ impl Drop for Permit {
 }
 
 /// The message that waits here for the next probe, until this is dropped.
+#[derive(Debug)]
 pub(crate) struct Candidate(Arc<HandlerBrake>);
 
 impl Drop for Candidate {
     fn drop(&mut self) {
         self.0.has_candidate.store(false, Relaxed);
+        // another message is to come, to be the next probe
+        self.0.brakes.rest(false);
     }
 }
 

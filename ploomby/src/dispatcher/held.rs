@@ -18,7 +18,7 @@ use super::{
     background::{Run, give_back},
 };
 use crate::{
-    brake::{Judged, Permit},
+    brake::{Candidate, Judged, Permit},
     delivery::Delivery,
     handler::Route,
     settle::{Acknowledger, Decision},
@@ -53,7 +53,7 @@ impl Dispatcher {
         acknowledger: &A,
     ) -> Decision {
         let mut permit = None;
-        let mut has_waited = false;
+        let mut standing = Standing::default();
         loop {
             if let Run::Ended(decision) = run {
                 let Decision::Result(result) = &decision else {
@@ -65,7 +65,7 @@ impl Dispatcher {
                     Judged::Unavailable => {}
                 }
             }
-            let waited = self.wait(route, delivery, acknowledger, &mut has_waited);
+            let waited = self.wait(route, delivery, acknowledger, &mut standing);
             match waited.await {
                 Waited::Go(next) => permit = Some(next),
                 Waited::Over(decision) => return decision,
@@ -80,10 +80,9 @@ impl Dispatcher {
         route: &Arc<Route>,
         delivery: &Delivery,
         acknowledger: &A,
-        has_waited: &mut bool,
+        standing: &mut Standing,
     ) -> Waited {
         let brake = &route.brake;
-        let mut candidate = None;
         loop {
             let mut changed = pin!(brake.changed());
             // before the look, so that nothing is missed between the two
@@ -92,17 +91,20 @@ impl Dispatcher {
                 Ok(permit) => return Waited::Go(permit),
                 Err(until) => until,
             };
-            if !*has_waited {
-                *has_waited = true;
+            if !standing.has_waited {
+                standing.has_waited = true;
                 brake.waits();
             }
-            candidate = candidate.or_else(|| brake.stand_by());
+            if standing.candidate.is_none() {
+                standing.candidate = brake.stand_by();
+            }
+            let is_candidate = standing.candidate.is_some();
             let rest_at = self.rest_if_all_wait(route);
-            let is_needed = candidate.is_some() && self.queue.brakes.paused_by().is_none();
+            let is_needed = is_candidate && self.queue.brakes.paused_by().is_none();
             if self.is_resting() && !is_needed && self.may_rest(route, acknowledger) {
                 return Waited::Over(Decision::GiveBack);
             }
-            if candidate.is_none()
+            if !is_candidate
                 && self.may_wait_elsewhere(route)
                 && self.wait_elsewhere(route, delivery, acknowledger).await
             {
@@ -137,7 +139,7 @@ impl Dispatcher {
     /// stay in the broker. Says when that will be.
     fn rest_if_all_wait(&self, route: &Route) -> Option<Instant> {
         let queue = &self.queue;
-        if self.is_resting() || self.is_ordered() || !route.brake.is_on() {
+        if self.is_resting() || self.is_ordered() || !route.brake.may_rest() {
             return None;
         }
         if queue.brakes.count_on() < self.reachable() {
@@ -227,6 +229,14 @@ impl Dispatcher {
             }
         }
     }
+}
+
+/// What a message that waits has come to.
+#[derive(Default)]
+struct Standing {
+    has_waited: bool,
+    /// It is the one that waits here for the next probe, and then is the probe.
+    candidate: Option<Candidate>,
 }
 
 /// How the wait of a message ends.
