@@ -371,7 +371,13 @@ impl App {
             }
         };
         info!("started");
-        Ok(Running::new(consumers, destination, publisher, self.name, checking))
+        Ok(Running::new(
+            consumers,
+            destination,
+            publisher,
+            self.name,
+            checking,
+        ))
     }
 
     /// Reports all that is wrong with the handlers, before anything is connected.

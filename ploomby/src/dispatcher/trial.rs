@@ -34,7 +34,9 @@ impl Dispatcher {
         if let Err(decision) = self.queue.admit(&delivery) {
             return match decision {
                 Decision::Result(Err(failure)) => Tried::Unfit(failure),
-                Decision::Result(Ok(_)) | Decision::SetAside => Tried::NotKnown,
+                Decision::Result(Ok(_)) | Decision::Elsewhere | Decision::GiveBack => {
+                    Tried::NotKnown
+                }
             };
         }
         let key = delivery.read_key(&self.queue.source.key);
