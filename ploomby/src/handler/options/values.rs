@@ -75,13 +75,13 @@ impl TimeoutValue for Duration {
 )]
 pub trait UnavailableIfValue {
     /// Whether an error is one of what the handler needs.
-    fn value(self) -> impl Fn(&anyhow::Error) -> bool + Send + Sync + 'static;
+    fn value(self) -> Box<dyn Fn(&anyhow::Error) -> bool + Send + Sync>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: Fn(&anyhow::Error) -> bool + Send + Sync + 'static> UnavailableIfValue for T {
-    fn value(self) -> impl Fn(&anyhow::Error) -> bool + Send + Sync + 'static {
-        self
+    fn value(self) -> Box<dyn Fn(&anyhow::Error) -> bool + Send + Sync> {
+        Box::new(self)
     }
 }
 
