@@ -3,6 +3,8 @@
 //! - `state`: what a brake does, without a clock and a lock of its own;
 //! - `handler`: the brake of one handler on one queue, as the dispatcher asks it;
 //! - `check`: what the program knows itself about what handlers need;
+//! - `brakes`: those of a queue, and whether it rests;
+//! - `settings`: what a program chose;
 //! - `mode`: whether anything of a queue is out of the ordinary, for each message to see at one look.
 
 use std::{
@@ -12,14 +14,18 @@ use std::{
 
 pub use self::check::CheckHealth;
 pub(crate) use self::{
+    brakes::Brakes,
     check::{Check, Checks},
-    handler::{Brakes, Candidate, HandlerBrake, Judged, Permit, Settings},
+    handler::{Candidate, HandlerBrake, Judged, Permit},
     mode::Mode,
+    settings::Settings,
 };
 
+mod brakes;
 mod check;
 mod handler;
 mod mode;
+mod settings;
 mod state;
 
 /// After how many failures in a row a handler's brake goes on by itself.

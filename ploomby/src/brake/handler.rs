@@ -1,60 +1,31 @@
 use std::{
-    collections::hash_map::DefaultHasher,
     fmt,
-    hash::{Hash, Hasher},
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime},
 };
 
 use tokio::{
-    sync::{Notify, futures::Notified, watch},
+    sync::{Notify, futures::Notified},
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
+use self::verdict::Verdict;
 use super::{
-    Brake, BrakeCause, Braked, Checks, Mode,
+    BrakeCause, Braked, Brakes, Settings,
     state::{Change, LOOK_AGAIN, State, Turn},
 };
 use crate::{
     delivery::Delivery,
-    outcome::{ErrorReply, Failure, Outcome, Unavailable, cause, cut},
+    outcome::{Failure, Outcome, cut},
     reply::Answer,
 };
 
-/// Says of a handler's error that what the handler needs is away.
-pub(crate) type IsUnavailable = Arc<dyn Fn(&anyhow::Error) -> bool + Send + Sync>;
-
-/// What a program chose for a handler, or for all of a queue.
-#[derive(Clone, Default)]
-pub(crate) struct Settings {
-    pub(crate) brake: Option<Brake>,
-    pub(crate) is_unavailable: Option<IsUnavailable>,
-    /// The names of checks.
-    pub(crate) needs: Vec<String>,
-    /// Those of the program.
-    pub(crate) checks: Checks,
-}
-
-/// The brakes of a queue.
-#[derive(Debug)]
-pub(crate) struct Brakes {
-    queue: String,
-    /// What each message of the queue looks at.
-    mode: Arc<Mode>,
-    handlers: Mutex<Vec<Weak<HandlerBrake>>>,
-    /// All handlers of the queue, also those that have had no message yet.
-    paused: Mutex<Option<String>>,
-    /// Whether the source is to deliver nothing for now.
-    resting: watch::Sender<bool>,
-    /// No copy was kept of a message that was to wait elsewhere.
-    not_copied: Mutex<Option<Instant>>,
-}
+mod verdict;
 
 /// The brake of one handler, on one queue.
 pub(crate) struct HandlerBrake {
@@ -89,139 +60,6 @@ pub(crate) enum Judged {
     Unavailable,
 }
 
-enum Verdict<'f> {
-    Succeeded,
-    Unavailable(&'f Failure, Option<Duration>),
-    Failed(&'f str),
-    /// It says nothing.
-    Passed,
-}
-
-impl Settings {
-    /// What the handler says goes before what its queue says.
-    pub(crate) fn or(&self, queue: &Self) -> Self {
-        Self {
-            brake: self.brake.or(queue.brake),
-            is_unavailable: self
-                .is_unavailable
-                .as_ref()
-                .or(queue.is_unavailable.as_ref())
-                .cloned(),
-            needs: queue.needs.iter().chain(&self.needs).cloned().collect(),
-            checks: queue.checks.clone(),
-        }
-    }
-}
-
-impl Brakes {
-    pub(crate) fn new(queue: &str, mode: &Arc<Mode>) -> Arc<Self> {
-        Arc::new(Self {
-            queue: queue.to_owned(),
-            mode: mode.clone(),
-            handlers: Mutex::default(),
-            paused: Mutex::default(),
-            resting: watch::Sender::new(false),
-            not_copied: Mutex::default(),
-        })
-    }
-
-    /// How many brakes are on, and let no more than one message through.
-    pub(crate) fn count_on(&self) -> usize {
-        let is_on = |brake: &Arc<HandlerBrake>| brake.is_on();
-        self.handlers().iter().filter(|brake| is_on(brake)).count()
-    }
-
-    /// Those that are on.
-    pub(crate) fn now(&self) -> Vec<Braked> {
-        let handlers = self.handlers();
-        handlers.iter().filter_map(|brake| brake.braked()).collect()
-    }
-
-    /// Whether the source is to deliver nothing for now, and changes of that.
-    pub(crate) fn resting(&self) -> watch::Receiver<bool> {
-        self.resting.subscribe()
-    }
-
-    pub(crate) fn is_resting(&self) -> bool {
-        *self.resting.borrow()
-    }
-
-    /// Lets nothing go to any handler of the queue.
-    pub(crate) fn pause(&self, by: &str) {
-        *self.paused() = Some(by.to_owned());
-        for brake in self.handlers() {
-            brake.pause(by);
-        }
-        warn!(
-            queue = self.queue,
-            by, "paused: its messages wait until it is resumed"
-        );
-        self.rest(true);
-    }
-
-    /// Whether it was paused.
-    pub(crate) fn resume(&self) -> bool {
-        let was_paused = self.paused().take().is_some();
-        if was_paused {
-            for brake in self.handlers() {
-                brake.resume();
-            }
-            info!(queue = self.queue, "resumed");
-            self.rest(false);
-        }
-        was_paused
-    }
-
-    /// Who has paused the queue.
-    pub(crate) fn paused_by(&self) -> Option<String> {
-        self.paused().clone()
-    }
-
-    /// Has the source deliver nothing, or again.
-    pub(crate) fn rest(&self, rests: bool) {
-        let rests = rests || self.paused().is_some();
-        let is_news = self
-            .resting
-            .send_if_modified(|resting| std::mem::replace(resting, rests) != rests);
-        if is_news {
-            for brake in self.handlers() {
-                brake.changed.notify_waiters();
-            }
-        }
-    }
-
-    fn paused(&self) -> MutexGuard<'_, Option<String>> {
-        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether it is worth a try to have a message wait elsewhere.
-    pub(crate) fn may_copy(&self) -> bool {
-        let at = *self.not_copied();
-        at.is_none_or(|at| at.elapsed() >= TRY_COPIES_AGAIN)
-    }
-
-    /// A message could not wait elsewhere. Whether that is news.
-    pub(crate) fn cannot_copy(&self) -> bool {
-        let before = self.not_copied().replace(Instant::now());
-        before.is_none_or(|at| at.elapsed() >= TRY_COPIES_AGAIN)
-    }
-
-    fn not_copied(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.not_copied
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn handlers(&self) -> Vec<Arc<HandlerBrake>> {
-        let handlers = self.lock();
-        handlers.iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Weak<HandlerBrake>>> {
-        self.handlers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl HandlerBrake {
     pub(crate) fn new(
         handler: &'static str,
@@ -242,7 +80,7 @@ impl HandlerBrake {
             next: AtomicU64::new(0),
             stop: stop.clone(),
         });
-        brakes.lock().push(Arc::downgrade(&brake));
+        brakes.add(&brake);
         if let Some(by) = brakes.paused_by() {
             brake.pause(&by);
         }
@@ -282,6 +120,11 @@ impl HandlerBrake {
         self.changed.notified()
     }
 
+    /// Has the messages that wait look again.
+    pub(super) fn wake(&self) {
+        self.changed.notify_waiters();
+    }
+
     /// A message has to wait that did not before.
     pub(crate) fn waits(&self) {
         self.lock().waits();
@@ -302,18 +145,18 @@ impl HandlerBrake {
         state.is_on() && !by_failures
     }
 
-    fn pause(&self, by: &str) {
+    pub(super) fn pause(&self, by: &str) {
         let mut state = self.lock();
         state.pause(by);
         self.note(&state);
     }
 
-    fn resume(&self) {
+    pub(super) fn resume(&self) {
         let mut state = self.lock();
         state.resume();
         self.note(&state);
         drop(state);
-        self.changed.notify_waiters();
+        self.wake();
     }
 
     /// For how long it has been on.
@@ -360,7 +203,7 @@ impl HandlerBrake {
         let is_opening = state.engaged().is_some_and(|on| on.is_opening());
         self.note(&state);
         drop(state);
-        self.changed.notify_waiters();
+        self.wake();
         if is_opening && !was_opening {
             self.brakes.rest(false);
             self.look_again();
@@ -377,7 +220,7 @@ impl HandlerBrake {
         let change = state.check_failed(check, error, Instant::now());
         self.note(&state);
         drop(state);
-        self.changed.notify_waiters();
+        self.wake();
         self.tell(change, error);
     }
 
@@ -389,65 +232,9 @@ impl HandlerBrake {
         drop(state);
         if is_opening && !was_opening {
             self.brakes.rest(false);
-            self.changed.notify_waiters();
+            self.wake();
             self.look_again();
         }
-    }
-
-    fn verdict<'f>(&self, result: &'f Result<Answer, Failure>) -> Verdict<'f> {
-        let failure = match result {
-            Ok(answer) if answer.outcome() == Outcome::Retry => {
-                return Verdict::Failed("the handler asked for another attempt");
-            }
-            Ok(answer) if answer.outcome() == Outcome::Requeue => return Verdict::Passed,
-            Ok(_) => return Verdict::Succeeded,
-            Err(failure) => failure,
-        };
-        if let Some(error) = failure.error().filter(|_| failure.outcome().is_none()) {
-            if let Some(unavailable) = cause::<Unavailable>(error) {
-                return Verdict::Unavailable(failure, unavailable.pause());
-            }
-            if self.is_unavailable(error) {
-                return Verdict::Unavailable(failure, None);
-            }
-            if cause::<ErrorReply>(error).is_some() {
-                return Verdict::Passed;
-            }
-        }
-        if failure.is_retriable() {
-            Verdict::Failed(failure.log_text())
-        } else {
-            Verdict::Passed
-        }
-    }
-
-    fn is_unavailable(&self, error: &anyhow::Error) -> bool {
-        let Some(is_unavailable) = &self.settings.is_unavailable else {
-            return false;
-        };
-        // code of the program's, whose panic must not leave the message unsettled
-        let said = catch_unwind(AssertUnwindSafe(|| is_unavailable(error)));
-        said.unwrap_or_else(|_| {
-            error!(
-                queue = self.brakes.queue,
-                handler = self.handler,
-                "`unavailable_if` panicked: the error counts as any other"
-            );
-            false
-        })
-    }
-
-    /// A number that is the same where the same message fails again, as far as that can be known.
-    fn identify(&self, delivery: &Delivery) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        if let Some(id) = delivery.properties().message_id() {
-            ("id", id).hash(&mut hasher);
-        } else if delivery.attempt() > 1 {
-            ("body", &delivery.body()[..]).hash(&mut hasher);
-        } else {
-            ("number", self.next.fetch_add(1, Relaxed)).hash(&mut hasher);
-        }
-        hasher.finish()
     }
 
     /// Has messages ask, or no longer.
@@ -470,7 +257,7 @@ impl HandlerBrake {
             let change = state.look(Instant::now());
             brake.note(&state);
             drop(state);
-            brake.changed.notify_waiters();
+            brake.wake();
             brake.tell(change, "");
         }));
     }
@@ -514,7 +301,7 @@ impl HandlerBrake {
         }
     }
 
-    fn braked(&self) -> Option<Braked> {
+    pub(super) fn braked(&self) -> Option<Braked> {
         let state = self.lock();
         if let Some(paused) = state.paused() {
             return Some(Braked {
@@ -544,9 +331,6 @@ impl HandlerBrake {
     }
 }
 
-/// How long nobody tries to have messages wait elsewhere, once that failed.
-const TRY_COPIES_AGAIN: Duration = Duration::from_secs(60);
-
 /// As much of an error as health tells.
 const MAX_REASON: usize = 1024;
 
@@ -561,7 +345,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if self.epoch.is_some() {
             self.brake.lock().passed(self.epoch, Instant::now());
-            self.brake.changed.notify_waiters();
+            self.brake.wake();
         }
     }
 }
@@ -593,15 +377,5 @@ impl fmt::Debug for HandlerBrake {
             .field("handler", &self.handler)
             .field("state", &*self.lock())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
-            .field("brake", &self.brake)
-            .field("unavailable_if", &self.is_unavailable.is_some())
-            .field("needs", &self.needs)
-            .finish()
     }
 }
