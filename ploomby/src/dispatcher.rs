@@ -46,7 +46,7 @@ use crate::{
     handler::{Called, Entered, HandlerRegistry, Order, Origin, QueuePolicy, Route, Table},
     health::{Blocked, ConsumerHealth},
     layer::watch_panics,
-    settle::{Acknowledger, Decision, Settling, is_done},
+    settle::{Acknowledger, Settling, is_done},
 };
 
 mod admission;
@@ -455,7 +455,8 @@ impl Dispatcher {
                     }
                     return;
                 }
-                Either::Left(ready(Run::Ended(Decision::Result(result))))
+                // at once: the next message is not to fail as well before the brake is on
+                Either::Left(ready(Run::judged(route, result, delivery)))
             }
             Called::Waits(work) => Either::Right(within(deadline, work).map(Run::Ended)),
         };

@@ -18,6 +18,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::{Dispatcher, Queue, room::Place};
 use crate::{
+    brake::Judged,
     delivery::{Delivery, DeliveryTag, HandlerTime},
     handler::{Entered, Route, Turn, Waiting},
     health::{AtWork, HandlerNumber},
@@ -68,6 +69,7 @@ impl Dispatcher {
                 let unruled = Trying::default();
                 let trying = route.as_ref().map_or(&unruled, |route| &*route.trying);
                 let decision = match (run, &route) {
+                    (Run::Judged(decision), _) => decision,
                     (Run::Ended(decision), Some(route)) if !route.is_concerned(&decision) => {
                         decision
                     }
@@ -210,8 +212,27 @@ enum InLine {
 /// How far a message has come.
 pub(super) enum Run {
     Ended(Decision),
+    /// The brake of its handler has heard of it.
+    Judged(Decision),
     /// Nowhere: the brake of its handler is on.
     Braked,
+}
+
+impl Run {
+    pub(super) fn judged(
+        route: &Route,
+        result: Result<Answer, Failure>,
+        delivery: &Delivery,
+    ) -> Self {
+        let judged = match route.brake.is_concerned(&result) {
+            true => route.brake.judge(None, &result, delivery),
+            false => Judged::Final,
+        };
+        match judged {
+            Judged::Final => Self::Judged(Decision::Result(result)),
+            Judged::Unavailable => Self::Braked,
+        }
+    }
 }
 
 impl Route {

@@ -55,6 +55,9 @@ impl Dispatcher {
         let mut permit = None;
         let mut standing = Standing::default();
         loop {
+            if let Run::Judged(decision) = run {
+                return decision;
+            }
             if let Run::Ended(decision) = run {
                 let Decision::Result(result) = &decision else {
                     return decision;
