@@ -24,7 +24,7 @@ use std::{
 
 use futures_util::{
     FutureExt,
-    future::{Either, poll_immediate},
+    future::{BoxFuture, Either, poll_immediate},
 };
 use http::Extensions;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -398,26 +398,24 @@ impl Dispatcher {
             // boxed, since each message would be as large
             None => Box::pin(room.enter(delivery.body().len())).await,
         };
-        let started = start();
-        let _token;
-        if started.is_none() {
-            _token = self.consumer.tasks.token();
+        let Some(_started) = start() else {
+            let token = self.consumer.tasks.token();
             if self.is_stopped() {
                 drop((place, turn, slot));
                 return pending().await;
             }
-            if let Some(route) = admitted
-                .as_ref()
-                .ok()
-                .filter(|route| is_braked(route, delivery))
-            {
-                let work = self
-                    .keep(place, delivery)
-                    .with((turn, slot))
-                    .until(ready(Run::Braked));
+            let route = admitted.as_ref().ok();
+            if let Some(route) = route.filter(|route| is_braked(route, delivery)) {
+                let holding = self.keep(place, delivery).with((turn, slot));
+                let work = holding.until(ready(Run::Braked));
                 return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
             }
-        }
+            // the brake of another handler is on
+            drop((token, place, turn, slot));
+            return self
+                .handle_beside_a_brake(delivery, tag, acknowledger)
+                .await;
+        };
         let route = match admitted {
             Ok(route) => route,
             Err(decision) => {
@@ -462,6 +460,22 @@ impl Dispatcher {
         };
         let work = self.keep(place, delivery).with((turn, slot)).until(decided);
         self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
+    }
+
+    /// The same while a brake is on that does not concern the message.
+    #[cold]
+    fn handle_beside_a_brake<'a, A: Acknowledger>(
+        &'a self,
+        delivery: &'a Delivery,
+        tag: DeliveryTag,
+        acknowledger: &'a Arc<A>,
+    ) -> BoxFuture<'a, ()> {
+        let start = || {
+            // taken before `stop` is looked at, so that `drain` misses nothing
+            let token = self.consumer.tasks.token();
+            (!self.is_stopped()).then_some(token)
+        };
+        Box::pin(self.handle(delivery, tag, acknowledger, start))
     }
 
     /// Runs the handler of a message that came back.

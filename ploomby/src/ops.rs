@@ -1,6 +1,6 @@
 //! Operations: what a program handles, how much waits, and its dead letters.
 //!
-//! [`Ops`] knows the queues and the handlers of an [`App`](crate::App), without running it, on both brokers:
+//! [`Ops`] knows the queues and the handlers of an [`App`], without running it, on both brokers:
 //!
 //! ```standalone_crate
 //! use ploomby::{App, Queue, ops::{Filter, GroupBy, Groups, Replay}};
