@@ -14,9 +14,10 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use amqprs::channel::{BasicCancelArguments, Channel};
+use amqprs::channel::{BasicCancelArguments, Channel, ConsumerMessage};
 use futures_util::future::poll_immediate;
 use tokio::{
+    sync::mpsc::UnboundedReceiver,
     task::{JoinHandle, yield_now},
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -70,8 +71,9 @@ pub(super) struct Session {
     stale: Duration,
     /// Shutdown has begun, and what comes is given back.
     is_stopping: bool,
-    /// The queue is at rest: what comes is given back, until deliveries are asked for again.
-    is_resting: bool,
+    /// The queue is at rest: what comes is given back, until deliveries are asked for again. A consumer of one message
+    /// that nobody reads stays meanwhile: the broker may delete a queue that has none.
+    standby: Option<UnboundedReceiver<ConsumerMessage>>,
     subscription: Subscription,
     /// Where the order is kept, no other consumer may begin before this one is done.
     is_ordered: bool,
@@ -125,7 +127,7 @@ impl Session {
             is_told: subscription.is_told,
             stale: STALE,
             is_stopping: false,
-            is_resting: false,
+            standby: None,
             subscription: subscription.clone(),
             is_ordered: subscription.is_ordered,
             cancelling: None,
@@ -226,6 +228,7 @@ impl Session {
                 recycler.clear();
             }
             looked_again = false;
+            let is_resting = self.is_resting();
             // cancel safety: what was received is at hand in the same step
             tokio::select! {
                 // in turn, which costs less than by chance; where nothing is at hand, none keeps out the others
@@ -244,13 +247,8 @@ impl Session {
                     self.cancelling = None;
                     self.acknowledger.may_return();
                 }
-                () = dispatcher.rest_changed(self.is_resting), if self.may_change_rest() => {
-                    if self.is_resting {
-                        self.resume().await?;
-                    } else {
-                        self.is_resting = true;
-                        self.cancel();
-                    }
+                () = dispatcher.rest_changed(is_resting), if self.may_change_rest() => {
+                    self.rest_or_resume().await?;
                 }
                 _ = look.tick() => {
                     let last = last_at_look.replace(self.inbox.last());
@@ -369,26 +367,45 @@ impl Session {
         }
     }
 
-    /// Asks the broker to deliver again, once all that had not begun is back in the queue.
-    async fn resume(&mut self) -> Result<(), Lost> {
+    /// Has the broker deliver one message and no more, or, once all that had not begun is back in the queue, as many as
+    /// ever.
+    async fn rest_or_resume(&mut self) -> Result<(), Lost> {
         self.flush().await?;
-        let consuming = self.link.answer(consume(&self.channel, &self.subscription));
-        match consuming.await {
-            Ok(Ok((consumer_tag, deliveries))) => {
-                self.consumer_tag = consumer_tag;
-                self.inbox.reopen(deliveries);
-                self.acknowledger.may_not_return();
-                self.cancelled = CancellationToken::new();
-                (self.is_resting, self.drained) = (false, false);
-                Ok(())
-            }
-            _ => Err(self.lost()),
+        let standby = self.standby.take();
+        let mut subscription = self.subscription.clone();
+        if standby.is_none() {
+            subscription.prefetch = 1;
         }
+        let consuming = self.link.answer(consume(&self.channel, &subscription));
+        let Ok(Ok((consumer_tag, deliveries))) = consuming.await else {
+            return Err(self.lost());
+        };
+        let Some(standby) = standby else {
+            self.standby = Some(deliveries);
+            self.cancel();
+            self.consumer_tag = consumer_tag;
+            return Ok(());
+        };
+        let arguments = BasicCancelArguments::new(&self.consumer_tag);
+        let cancelling = self.link.answer(self.channel.basic_cancel(arguments));
+        if !matches!(cancelling.await, Ok(Ok(_))) {
+            return Err(self.lost());
+        }
+        self.consumer_tag = consumer_tag;
+        self.acknowledger.may_not_return();
+        self.cancelled = CancellationToken::new();
+        self.drained = false;
+        let reopened = self.inbox.reopen(standby, deliveries);
+        reopened.map_err(|odd| self.wire().odd(&odd))
     }
 
     /// Whether what comes is not begun any more, for ever or for now.
     fn is_leaving(&self) -> bool {
-        self.is_stopping || self.is_resting
+        self.is_stopping || self.is_resting()
+    }
+
+    fn is_resting(&self) -> bool {
+        self.standby.is_some()
     }
 
     /// Where the order is kept, messages stay here, and so does the consumer.

@@ -5,9 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use ploomby::extract::FromDelivery;
-use ploomby::{Delivery, HandlerRegistry, KeySource, Message, Queue};
+use ploomby::{Delivery, HandlerRegistry, KeySource, Message, Queue, Value};
 use ploomby_tests::{Bed, Cut, DEADLINE, Direction, KEY, Method, rabbit, seen};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::proxied;
 
@@ -116,6 +116,43 @@ async fn what_is_handled_is_acknowledged_while_others_compute() {
             let begun = begun.load(Ordering::SeqCst);
             assert!(begun <= 5, "{begun} of {MESSAGES} had begun");
             drop(app);
+        })
+        .await;
+}
+
+/// The broker deletes a queue that has no consumer for a while, if it is declared so, or at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_queue_keeps_a_consumer() {
+    const MESSAGES: u32 = 20;
+    const EXPIRES: Duration = Duration::from_secs(2);
+
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let expires = i64::try_from(EXPIRES.as_millis()).unwrap();
+            bed.declare(&queue, &[("x-expires", Value::I64(expires))])
+                .await;
+            let (seen, mut handled) = seen();
+            let handlers = HandlerRegistry::new().register("note", move |number: u32| async move {
+                seen.note(number.to_string());
+            });
+            let app = bed.start(&queue, handlers).await;
+            for round in 0..3 {
+                app.pause(&queue, "a test");
+                let numbers = round * MESSAGES..(round + 1) * MESSAGES;
+                bed.send_numbers(&queue, "note", numbers.clone()).await;
+                sleep(2 * EXPIRES).await;
+                assert!(handled.is_empty());
+                app.resume(&queue);
+                let mut came = Vec::new();
+                for _ in numbers.clone() {
+                    came.push(handled.next_note().await.parse::<u32>().unwrap());
+                }
+                came.sort_unstable();
+                assert_eq!(came, numbers.collect::<Vec<_>>());
+            }
+            app.shut_down().await.unwrap();
         })
         .await;
 }

@@ -30,9 +30,29 @@ impl Inbox {
         }
     }
 
-    /// What comes from here on comes by another way: the one before has ended.
-    pub(super) fn reopen(&mut self, deliveries: UnboundedReceiver<ConsumerMessage>) {
+    /// What comes from here on comes by another way, behind what `standby` has got. The ways before have ended.
+    pub(super) fn reopen(
+        &mut self,
+        mut standby: UnboundedReceiver<ConsumerMessage>,
+        deliveries: UnboundedReceiver<ConsumerMessage>,
+    ) -> Result<(), OddTag> {
+        let mut new = Vec::new();
+        while let Ok(message) = standby.try_recv() {
+            new.push(message);
+        }
+        let is_late = |message: &ConsumerMessage| {
+            let deliver = message.deliver.as_ref();
+            deliver.is_some_and(|deliver| deliver.delivery_tag() < self.tags.last())
+        };
+        let (mut late, mut new): (Vec<_>, Vec<_>) = new.into_iter().partition(is_late);
+        for _ in &late {
+            self.tags.found();
+        }
+        self.look_at(&mut new)?;
+        self.ahead.append(&mut late);
+        self.ahead.append(&mut new);
         self.deliveries = deliveries;
+        Ok(())
     }
 
     /// The tag of what came last.

@@ -37,6 +37,11 @@ impl Tags {
         self.last
     }
 
+    /// A delivery has come that was left out.
+    pub(super) fn found(&mut self) {
+        self.missing = self.missing.saturating_sub(1);
+    }
+
     /// Notes the tag of a delivery.
     #[inline]
     pub(super) fn note(&mut self, tag: u64) -> Result<(), OddTag> {
