@@ -78,7 +78,14 @@ impl Shop {
         self.1.recv_timeout(DEADLINE).unwrap()
     }
 
-    fn stop(mut self) {
+    fn stop(self) {
+        drop(self);
+    }
+}
+
+/// It would go on to handle what other tests send.
+impl Drop for Shop {
+    fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }

@@ -131,10 +131,19 @@ impl RabbitLook {
         Ok(self.at_hand.pop_front())
     }
 
-    /// Takes a message that is held out of the queue.
+    /// Takes a message that is held out of the queue, and waits until the broker has done so: an acknowledgement that is
+    /// on its way when the program is killed would be lost.
     pub(crate) async fn ack(&mut self, tag: u64) -> Result<(), LookError> {
-        let ack = self.channel().basic_ack(BasicAckArguments::new(tag, false));
-        ack.await.map_err(|error| self.lost(&error))?;
+        let acking = async {
+            let ack = BasicAckArguments::new(tag, false);
+            self.channel().basic_ack(ack).await?;
+            // the next consumer asks for its own. A channel does one thing after another, and answers this
+            let qos = BasicQosArguments::new(0, self.batch, false);
+            self.channel().basic_qos(qos).await
+        };
+        let acked = self.open.connection.answer(acking).await;
+        let acked = acked.map_err(|_| LookError::NoAnswer)?;
+        acked.map_err(|error| self.lost(&error))?;
         self.held -= 1;
         Ok(())
     }
