@@ -130,8 +130,8 @@ async fn a_paused_queue_keeps_a_consumer() {
         .await
         .run(async |bed| {
             let queue = bed.queue_name();
-            let expires = i64::try_from(EXPIRES.as_millis()).unwrap();
-            bed.declare(&queue, &[("x-expires", Value::I64(expires))])
+            let expires = i32::try_from(EXPIRES.as_millis()).unwrap();
+            bed.declare(&queue, &[("x-expires", Value::I32(expires))])
                 .await;
             let (seen, mut handled) = seen();
             let handlers = HandlerRegistry::new().register("note", move |number: u32| async move {
