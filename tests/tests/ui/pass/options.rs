@@ -94,7 +94,7 @@ async fn braked() -> std::io::Result<()> {
 }
 
 #[handler(
-    unavailable_if = |error: &anyhow::Error| error.is::<std::fmt::Error>(),
+    unavailable_if = |error: &anyhow::Error| error.is::<io::Error>(),
     brake = Brake::none(),
 )]
 async fn not_braked() {}
