@@ -81,7 +81,14 @@ async fn what_a_publisher_sends_arrives_in_python_as_it_was_set() {
             message.send().await.unwrap();
             publisher.close().await;
 
-            let seen = ask_python("receive.py", &[rabbit().await.url(), &queue]).await;
+            let mut seen = ask_python("receive.py", &[rabbit().await.url(), &queue]).await;
+            // a number of milliseconds, which differs from time to time
+            let headers = seen[0]["headers"].as_object_mut().unwrap();
+            let sent_at = headers.remove("ploomby-sent-at").unwrap();
+            assert!(
+                sent_at.as_str().unwrap().parse::<u64>().is_ok(),
+                "{sent_at}"
+            );
             let moment = "datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)";
             let expected = json!({
                 "body": "\"né\"",

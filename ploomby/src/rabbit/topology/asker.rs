@@ -90,10 +90,15 @@ impl<'a> Asker<'a> {
             return Ok(open);
         }
         let open = self.connection.channel().await?;
-        let events = ChannelEvents::register(&open.channel)
-            .await
-            .map_err(|error| TopologyError::lost(&open.connection, &error))?;
-        Ok((open, events))
+        match ChannelEvents::register(&open.channel).await {
+            Ok(events) => Ok((open, events)),
+            Err(error) => {
+                // the connection has ended just now
+                let link = &open.connection;
+                self.connection.pass_over_if_ill(link, None).await;
+                Err(TopologyError::lost(link, &error))
+            }
+        }
     }
 
     /// Closes the channel, if there is one.
