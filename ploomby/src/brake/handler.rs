@@ -145,18 +145,12 @@ impl HandlerBrake {
         state.is_on() && !by_failures
     }
 
-    pub(super) fn pause(&self, by: &str) {
-        let mut state = self.lock();
-        state.pause(by);
-        self.note(&state);
+    pub(super) fn pause(self: &Arc<Self>, by: &str) {
+        self.change(|state| state.pause(by));
     }
 
-    pub(super) fn resume(&self) {
-        let mut state = self.lock();
-        state.resume();
-        self.note(&state);
-        drop(state);
-        self.wake();
+    pub(super) fn resume(self: &Arc<Self>) {
+        self.change(State::resume);
     }
 
     /// For how long it has been on.
@@ -183,9 +177,7 @@ impl HandlerBrake {
         let verdict = self.verdict(result);
         let epoch = permit.and_then(Permit::told);
         let now = Instant::now();
-        let mut state = self.lock();
-        let was_opening = state.engaged().is_some_and(|on| on.is_opening());
-        let (change, error) = match &verdict {
+        let (change, error) = self.change(|state| match &verdict {
             Verdict::Succeeded => (state.succeeded(epoch, now), ""),
             Verdict::Unavailable(failure, retry_after) => {
                 let text = failure.log_text();
@@ -199,15 +191,7 @@ impl HandlerBrake {
                 state.passed(epoch, now);
                 (None, "")
             }
-        };
-        let is_opening = state.engaged().is_some_and(|on| on.is_opening());
-        self.note(&state);
-        drop(state);
-        self.wake();
-        if is_opening && !was_opening {
-            self.brakes.rest(false);
-            self.look_again();
-        }
+        });
         self.tell(change, error);
         match verdict {
             Verdict::Unavailable(..) => Judged::Unavailable,
@@ -215,34 +199,33 @@ impl HandlerBrake {
         }
     }
 
-    pub(super) fn check_failed(&self, check: &str, error: &str) {
-        let mut state = self.lock();
-        let change = state.check_failed(check, error, Instant::now());
-        self.note(&state);
-        drop(state);
-        self.wake();
+    pub(super) fn check_failed(self: &Arc<Self>, check: &str, error: &str) {
+        let change = self.change(|state| state.check_failed(check, error, Instant::now()));
         self.tell(change, error);
     }
 
     pub(super) fn check_passed(self: &Arc<Self>, check: &str) {
-        let mut state = self.lock();
-        let was_opening = state.engaged().is_some_and(|on| on.is_opening());
-        state.check_passed(check, Instant::now());
-        let is_opening = state.engaged().is_some_and(|on| on.is_opening());
-        drop(state);
-        if is_opening && !was_opening {
-            self.brakes.rest(false);
-            self.wake();
-            self.look_again();
-        }
+        self.change(|state| state.check_passed(check, Instant::now()));
     }
 
-    /// Has messages ask, or no longer.
-    fn note(&self, state: &State) {
+    /// Changes what the brake knows. Messages ask from here on, or no longer, and those that wait look again.
+    fn change<T>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> T) -> T {
+        let is_opening = |state: &State| state.engaged().is_some_and(|on| on.is_opening());
+        let mut state = self.lock();
+        let was_opening = is_opening(&state);
+        let changed = change(&mut state);
+        let opens = !was_opening && is_opening(&state);
         let is_watching = state.is_watching();
         if self.is_watched.swap(is_watching, Relaxed) != is_watching {
             self.brakes.mode.watch(is_watching);
         }
+        drop(state);
+        self.wake();
+        if opens {
+            self.brakes.rest(false);
+            self.look_again();
+        }
+        changed
     }
 
     /// A brake that opens may get no message that would tell that it is off.
@@ -253,11 +236,7 @@ impl HandlerBrake {
             let Some(brake) = brake.upgrade() else {
                 return;
             };
-            let mut state = brake.lock();
-            let change = state.look(Instant::now());
-            brake.note(&state);
-            drop(state);
-            brake.wake();
+            let change = brake.change(|state| state.look(Instant::now()));
             brake.tell(change, "");
         }));
     }

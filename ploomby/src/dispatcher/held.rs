@@ -113,18 +113,6 @@ impl Dispatcher {
             {
                 return Waited::Over(Decision::Elsewhere);
             }
-            let its_time = async {
-                match until {
-                    Some(until) => sleep_until(until).await,
-                    None => pending().await,
-                }
-            };
-            let time_to_rest = async {
-                match rest_at {
-                    Some(at) => sleep_until(at).await,
-                    None => pending().await,
-                }
-            };
             // cancel safety: all of them can be dropped
             tokio::select! {
                 biased;
@@ -132,8 +120,8 @@ impl Dispatcher {
                 // the source has the message again, and is told nothing
                 () = acknowledger.lost() => return Waited::Over(Decision::Elsewhere),
                 () = changed => {}
-                () = its_time => {}
-                () = time_to_rest => {}
+                () = time(until) => {}
+                () = time(rest_at) => {}
             }
         }
     }
@@ -231,6 +219,14 @@ impl Dispatcher {
                 false
             }
         }
+    }
+}
+
+/// Resolves at this time, if there is one.
+async fn time(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
     }
 }
 
