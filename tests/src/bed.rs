@@ -411,20 +411,6 @@ impl Bed {
         }
     }
 
-    /// How many messages of a queue are ready.
-    pub async fn message_count(&self, queue: &str) -> u32 {
-        match &self.broker {
-            Broker::Memory(broker) => broker.ready_count(queue).try_into().unwrap(),
-            Broker::Rabbit(control) => {
-                let channel = control.channel().await;
-                let declare = QueueDeclareArguments::new(queue).passive(true).finish();
-                let (_, messages, _) = channel.queue_declare(declare).await.unwrap().unwrap();
-                channel.close().await.unwrap();
-                messages
-            }
-        }
-    }
-
     /// How many messages of a queue of the embedded broker wait or are with a handler; none where there is no such
     /// queue.
     ///

@@ -265,10 +265,7 @@ pub(crate) async fn what_waits_for_the_end_of_an_outage_goes_back_at_shutdown(be
     let begun = Instant::now();
     app.shut_down().await.unwrap();
     assert!(begun.elapsed() < DEADLINE / 2);
-    eventually(DEADLINE, async || {
-        bed.message_count(&queue).await == MESSAGES
-    })
-    .await;
+    eventually(DEADLINE, async || bed.ready_count(&queue).await == MESSAGES).await;
     assert!(bed.is_empty(&format!("{queue}_dlq")).await);
 }
 
@@ -514,5 +511,5 @@ pub(crate) async fn a_paused_queue_waits_until_it_is_resumed(bed: Arc<Bed>) {
     app.pause(&queue, "the night shift");
     bed.send(&queue, "charge", "0").await;
     app.shut_down().await.unwrap();
-    assert_eq!(bed.message_count(&queue).await, 1);
+    assert_eq!(bed.ready_count(&queue).await, 1);
 }

@@ -75,7 +75,7 @@ pub(crate) async fn what_waits_for_its_copy_goes_back_at_shutdown(bed: Arc<Bed>)
     let health = app.health();
     eventually(DEADLINE, async || health.queues()[0].copies().is_some()).await;
     app.shut_down().await.unwrap();
-    assert_eq!(bed.message_count(&queue).await, 1);
+    assert_eq!(bed.ready_count(&queue).await, 1);
 }
 
 /// Whoever may publish writes any headers, and gets what an honest message gets.

@@ -319,7 +319,7 @@ pub(crate) async fn a_full_dead_letter_queue_keeps_what_it_has(bed: Arc<Bed>) {
     let app = bed.start_queue(set_up, handlers).await;
     bed.send(&queue, "fail", "1").await;
     eventually(Duration::from_secs(10), async || {
-        bed.message_count(&dead_letters).await == 1
+        bed.ready_count(&dead_letters).await == 1
     })
     .await;
     bed.send(&queue, "fail", "2").await;

@@ -236,7 +236,7 @@ pub(crate) async fn a_delayed_message_is_kept_until_its_queue_is_there_and_has_r
     publisher.send(&queues[1], "", "first").await.unwrap();
     for queue in &queues {
         let waiting = format!("{queue}_delay_1000ms");
-        eventually(PATIENCE, async || bed.message_count(&waiting).await == 0).await;
+        eventually(PATIENCE, async || bed.ready_count(&waiting).await == 0).await;
     }
     bed.declare(&queues[0], &[]).await;
     assert_eq!(bed.next(&queues[1]).await.body, br#""first""#);

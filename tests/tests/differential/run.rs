@@ -410,12 +410,12 @@ impl<'a> Run<'a> {
         self.now.counts.clear();
         for place in [Place::Work, Place::Left, Place::Right] {
             if self.exists.get(&place) == Some(&true) {
-                let count = self.bed.message_count(self.names.of(place)).await;
+                let count = self.bed.ready_count(self.names.of(place)).await;
                 self.now.counts.insert(place, count);
             }
         }
         let dead = format!("{}_dlq", self.names.work);
-        self.now.dead = self.bed.message_count(&dead).await;
+        self.now.dead = self.bed.ready_count(&dead).await;
     }
 
     async fn take(&mut self, place: Place) {

@@ -73,7 +73,7 @@ async fn a_reply_that_the_broker_refuses_touches_its_own_message_alone() {
             );
             let dead_letters = format!("{failing}_dlq");
             eventually(DEADLINE, async || {
-                bed.message_count(&dead_letters).await == OTHERS
+                bed.ready_count(&dead_letters).await == OTHERS
             })
             .await;
             app.shut_down().await.unwrap();
