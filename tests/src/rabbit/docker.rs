@@ -6,6 +6,7 @@ use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 use tokio::{process, runtime};
 
+use super::site::{ERL_ARGS, MOVES_SOON};
 use super::watchdog::Watchdog;
 use super::{Rabbit, START, handshake};
 use crate::unique_name;
@@ -59,6 +60,7 @@ fn start_container(name: &str) -> Result<(ContainerAsync<GenericImage>, String, 
     let image = GenericImage::new(IMAGE, TAG)
         .with_exposed_port(PORT.tcp())
         .with_container_name(name)
+        .with_env_var(ERL_ARGS, MOVES_SOON)
         .with_startup_timeout(START);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()

@@ -44,6 +44,12 @@ kill -KILL 0
 /// How long a server may take to end once it was told to.
 const END: Duration = Duration::from_secs(60);
 
+/// What a server's Erlang is started with besides.
+pub(super) const ERL_ARGS: &str = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS";
+
+/// How soon a quorum queue tries again to move what could not be moved: usually after three minutes.
+pub(super) const MOVES_SOON: &str = "-rabbit dead_letter_worker_publisher_confirm_timeout 5000";
+
 /// Erlang's list of what starts with the server.
 const ENABLED_PLUGINS: &str = "enabled_plugins";
 
@@ -162,11 +168,8 @@ impl Site {
             ("RABBITMQ_NODE_PORT", port.to_string()),
             ("RABBITMQ_DIST_PORT", dist_port.to_string()),
             (
-                "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-                // the second is how soon a quorum queue moves again what expired while the broker started
-                "-kernel inet_dist_use_interface {127,0,0,1} \
-                 -rabbit dead_letter_worker_publisher_confirm_timeout 5000"
-                    .to_owned(),
+                ERL_ARGS,
+                format!("-kernel inet_dist_use_interface {{127,0,0,1}} {MOVES_SOON}"),
             ),
             ("RABBITMQ_MNESIA_BASE", within("data")),
             ("RABBITMQ_LOG_BASE", within("log")),

@@ -223,24 +223,25 @@ pub(crate) async fn a_delayed_message_is_kept_until_its_queue_is_there_and_has_r
         ("x-max-length", Value::I32(1)),
         ("x-overflow", "reject-publish".into()),
     ];
-    let queues = [bed.queue_name(), bed.queue_name()];
+    let [gone, filled] = [bed.queue_name(), bed.queue_name()];
     let publisher = Publisher::connect(bed.url()).await.unwrap();
-    for queue in &queues {
-        bed.remove_later(&format!("{queue}_delay_1000ms"));
-        bed.declare(queue, &full).await;
-        let delay = Duration::from_secs(1);
+    bed.declare(&filled, &full).await;
+    publisher.send(&filled, "", "first").await.unwrap();
+    bed.declare(&gone, &[]).await;
+    for queue in [&filled, &gone] {
+        bed.remove_later(&format!("{queue}_delay_3000ms"));
+        let delay = Duration::from_secs(3);
         let late = publisher.to(queue).payload("late").delay(delay);
         late.send().await.unwrap();
     }
-    bed.delete(&queues[0]).await;
-    publisher.send(&queues[1], "", "first").await.unwrap();
-    for queue in &queues {
-        let waiting = format!("{queue}_delay_1000ms");
+    bed.delete(&gone).await;
+    for queue in [&filled, &gone] {
+        let waiting = format!("{queue}_delay_3000ms");
         eventually(PATIENCE, async || bed.ready_count(&waiting).await == 0).await;
     }
-    bed.declare(&queues[0], &[]).await;
-    assert_eq!(bed.next(&queues[1]).await.body, br#""first""#);
-    for queue in &queues {
+    bed.declare(&gone, &[]).await;
+    assert_eq!(bed.next(&filled).await.body, br#""first""#);
+    for queue in [&filled, &gone] {
         let late = eventually_some(PATIENCE, async || bed.get(queue).await).await;
         assert_eq!(late.body, br#""late""#);
     }
