@@ -48,8 +48,11 @@ use std::{ffi::OsString, io, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 
-pub use self::dlq::{By, Check, Discard, Dlq, Export, GroupsOf, Import, List, ReplayOf, Show};
 use self::screen::Screen;
+pub use self::{
+    dlq::{By, Check, Discard, Dlq, EditOf, Export, GroupsOf, Import, List, ReplayOf, Show},
+    message::{Call, Publish, Try},
+};
 use crate::{
     app::{App, Error},
     ops::OpsError,
@@ -57,6 +60,9 @@ use crate::{
 
 mod arguments;
 mod dlq;
+mod message;
+mod near;
+mod pretty;
 mod program;
 mod screen;
 
@@ -84,6 +90,12 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Sends a message to a handler, once it is known to decode
+    Publish(Publish),
+    /// Calls a handler, and writes the value that it returns
+    Call(Call),
+    /// Runs a handler in this process on a message that nobody settles
+    Try(Try),
     /// Looks at dead letters, and moves them
     #[command(subcommand)]
     Dlq(Box<Dlq>),
@@ -111,6 +123,8 @@ enum Fault {
 enum Found {
     Nothing,
     WhatWasLookedFor,
+    /// What was tried failed, which is told.
+    Failure,
 }
 
 impl App {
@@ -181,6 +195,7 @@ impl Command {
         match ended {
             Ok(Found::Nothing) | Err(Fault::Closed) => ExitCode::SUCCESS,
             Ok(Found::WhatWasLookedFor) => ExitCode::from(FOUND),
+            Ok(Found::Failure) => ExitCode::from(FAILED),
             Err(Fault::Usage(text)) => told(&text, USAGE),
             Err(Fault::Failed(text)) => told(&text, FAILED),
             Err(Fault::Partly(text)) => told(&text, PARTLY),
@@ -199,6 +214,9 @@ impl Command {
             }
             Self::Handlers { key, json } => program::handlers(&app, key.as_deref(), json, screen),
             Self::Queues { json } => program::queues(app, json, screen).await,
+            Self::Publish(publish) => publish.execute(app, screen).await,
+            Self::Call(call) => call.execute(app, screen).await,
+            Self::Try(tried) => tried.execute(app, screen).await,
             Self::Dlq(dlq) => dlq.execute(app, screen).await,
         }
     }

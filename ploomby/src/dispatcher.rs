@@ -32,7 +32,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
 pub use self::in_flight::CutOff;
-pub(crate) use self::trial::Tried;
 use self::{
     background::{Deadline, Line, Run, Unsettled, within},
     held::is_braked,
@@ -40,6 +39,7 @@ use self::{
     room::Room,
     turn::Turn,
 };
+pub(crate) use self::{rehearsal::Rehearsed, trial::Tried};
 use crate::{
     brake::{Brakes, Mode},
     delivery::{Delivery, DeliveryTag, KeyReader, Life, LostReplies, Recycler, Replying, Source},
@@ -55,6 +55,7 @@ mod background;
 mod gate;
 mod held;
 mod in_flight;
+mod rehearsal;
 mod room;
 mod trial;
 mod turn;

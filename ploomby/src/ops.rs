@@ -58,18 +58,23 @@ use tokio::sync::OnceCell;
 use tracing::info;
 
 use self::source::Source;
+#[cfg(feature = "cli")]
+pub(crate) use self::transfer::{typed, untyped};
 pub use self::{
     depths::{QueueDepths, Waiting},
     discard::Discarding,
+    edit::Edit,
     error::OpsError,
     filter::Filter,
     groups::{Group, GroupBy, Groups},
     letter::{Letter, Summary},
     look::Look,
     program::{HandlerInfo, Program, QueueInfo},
+    rehearsal::{Fate, Rehearsal, Rehearsed, Send},
     replay::{Replay, Replayed, Replaying},
     time::time_of,
     tried::Fit,
+    written::{ToHandler, Written},
 };
 use crate::{
     app::{App, Error},
@@ -80,17 +85,20 @@ use crate::{
 
 mod depths;
 mod discard;
+mod edit;
 mod error;
 mod filter;
 mod groups;
 mod letter;
 mod look;
 mod program;
+mod rehearsal;
 mod replay;
 mod source;
 mod time;
 mod transfer;
 mod tried;
+mod written;
 
 /// Looks at the queues and dead letters of an app, and moves letters.
 ///
@@ -126,6 +134,11 @@ impl App {
     ///
     /// A URL that means no broker.
     pub fn ops(mut self) -> Result<Ops, Error> {
+        self.ops_beside()
+    }
+
+    /// The same, beside which the app is still there.
+    pub(crate) fn ops_beside(&mut self) -> Result<Ops, Error> {
         let url = self.broker()?;
         Ok(Ops {
             program: self.program(),

@@ -5,6 +5,7 @@
 //! - `argument`: the publisher that a handler takes;
 //! - `broker`: which broker a URL means;
 //! - `replying`: answers to requests;
+//! - `recorder`: what a handler sends that is only tried;
 //! - `delays`: messages that wait in the broker first;
 //! - `error`: why a message is not known to be in its queue.
 
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) use self::{
     broker::{BrokerUrl, BrokerUrlError},
     draft::{Draft, Settings, draft_setters},
+    recorder::{Recorder, Unsent},
 };
 pub use self::{
     error::{PublishAllError, PublishError},
@@ -42,6 +44,7 @@ mod draft;
 mod error;
 mod history;
 mod outgoing;
+mod recorder;
 mod replying;
 
 /// How long a message may take, unless the program says otherwise.
@@ -146,6 +149,8 @@ enum Broker {
         delays: Arc<Declarations>,
     },
     Memory(MemoryBroker),
+    /// None: the handler that sends is only tried.
+    Recorded(Recorder),
 }
 
 /// A broker that messages are sent to, over a connection that several may share.
@@ -153,6 +158,7 @@ enum Broker {
 pub(crate) enum Destination {
     Rabbit(Arc<LineConnection>),
     Memory(MemoryBroker),
+    Recorded(Recorder),
 }
 
 impl Destination {
@@ -185,6 +191,7 @@ impl Publisher {
                     delays: Arc::default(),
                 },
                 Destination::Memory(broker) => Broker::Memory(broker),
+                Destination::Recorded(recorder) => Broker::Recorded(recorder),
             },
             settings: Arc::default(),
             timeout: TIMEOUT,
@@ -207,6 +214,24 @@ impl Publisher {
         match &self.broker {
             Broker::Rabbit { line, .. } => Destination::Rabbit(line.connection()),
             Broker::Memory(broker) => Destination::Memory(broker.clone()),
+            Broker::Recorded(recorder) => Destination::Recorded(recorder.clone()),
+        }
+    }
+
+    /// The same, whose messages are written down and go nowhere.
+    pub(crate) fn recorded(self, recorder: &Recorder) -> Self {
+        Self {
+            broker: Broker::Recorded(recorder.clone()),
+            ..self
+        }
+    }
+
+    /// One that sends nowhere.
+    pub(crate) fn to_recorder(recorder: &Recorder) -> Self {
+        Self {
+            broker: Broker::Recorded(recorder.clone()),
+            settings: Arc::default(),
+            timeout: TIMEOUT,
         }
     }
 
@@ -388,6 +413,10 @@ impl Publisher {
     }
 
     async fn deliver_later(&self, message: Addressed, delay: Duration) -> Result<(), PublishError> {
+        if let Broker::Recorded(recorder) = &self.broker {
+            recorder.note(message, Some(delay));
+            return Ok(());
+        }
         // one limit for all that it takes
         let limit = Limit::new(self.timeout);
         let waiting = self.prepare_and_wait(message.clone(), delay, limit).await?;
@@ -415,7 +444,15 @@ impl Publisher {
             Broker::Memory(broker) => {
                 // when it is awaited, as everywhere
                 let broker = broker.clone();
-                Either::Right(lazy(move |_| Ok(broker.publish_addressed(message)?)))
+                let publishing = lazy(move |_| Ok(broker.publish_addressed(message)?));
+                Either::Right(Either::Left(publishing))
+            }
+            Broker::Recorded(recorder) => {
+                let recorder = recorder.clone();
+                Either::Right(Either::Right(lazy(move |_| {
+                    recorder.note(message, None);
+                    Ok(())
+                })))
             }
         }
     }
@@ -453,6 +490,7 @@ impl Publisher {
                 broker.declare_waiting(&message.routing_key, &waiting)?;
                 Instant::now()
             }
+            Broker::Recorded(_) => Instant::now(),
         };
         let message = Addressed {
             routing_key: waiting.name,

@@ -123,6 +123,10 @@ impl RpcClient {
                     Broker::Rabbit(Line::connect_for_calls(connection, calls.clone()).await?)
                 }
                 Destination::Memory(broker) => Broker::Memory(broker),
+                Destination::Recorded(_) => {
+                    let why = "the handler is only tried, and calls nobody";
+                    return Err(PublishError::Refused(why.into()));
+                }
             },
             calls,
             single: Arc::default(),

@@ -4,6 +4,7 @@
 //! the copy is safe, so that a crash between the two duplicates and never loses.
 //!
 //! - `acknowledger`: what a source must be able to do, and is asked for by this module alone;
+//! - `foreseen`: what would become of a message, where nobody settles it;
 //! - `retry`: whether a failed message gets another attempt, and when;
 //! - `copy`: what the copy of a message says;
 //! - `pause`: how long a message is held whose copy was not kept;
@@ -17,7 +18,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 pub(crate) use self::{
-    acknowledger::NobodyThere, copy::suspect_again, pause::RequeuePause, retry::whole_milliseconds,
+    acknowledger::NobodyThere,
+    copy::suspect_again,
+    foreseen::{Fate as ForeseenFate, Foreseen},
+    pause::RequeuePause,
+    retry::whole_milliseconds,
 };
 pub use self::{
     acknowledger::{Acknowledger, ConsumerError},
@@ -41,6 +46,7 @@ const RECOUNT_DELAY: Duration = Duration::from_secs(1);
 mod acknowledger;
 mod answering;
 mod copy;
+mod foreseen;
 mod keeping;
 mod log;
 mod pause;

@@ -1,7 +1,14 @@
 //! What an app is made of, for whoever looks at it without running it.
 
+use std::sync::Arc;
+
 use super::{App, Error, Queue};
-use crate::{handler::HandlerRegistry, publisher::BrokerUrl};
+use crate::{
+    consumer::RegisterError,
+    dispatcher::Dispatcher,
+    handler::HandlerRegistry,
+    publisher::{BrokerUrl, Publisher, Recorder},
+};
 
 impl App {
     /// The queues that it consumes.
@@ -30,6 +37,37 @@ impl App {
     /// Name and version.
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// Makes its state, and what runs the handlers of each queue. Nothing is consumed, and what the handlers send by the
+    /// publisher that they take goes to `recorder`.
+    pub(crate) async fn dispatchers(
+        mut self,
+        recorder: &Recorder,
+    ) -> Result<Vec<Dispatcher>, Error> {
+        let (queues, handlers) = (self.consumed(), self.registry());
+        self.check_handlers(&handlers)?;
+        self.make_state().await?;
+        let publisher = match self.state.get::<Publisher>() {
+            Some(own) => own.clone().recorded(recorder),
+            None => Publisher::to_recorder(recorder).of_app(self.name.clone()),
+        };
+        self.state.insert(publisher);
+        let state = Arc::new(self.state);
+        let dispatchers = queues.into_iter().map(|queue| {
+            let mut policy = queue.options.policy(queue.consumers);
+            policy.app.clone_from(&self.name);
+            policy.layers.extend(&self.layers);
+            let key = queue.key.reader().map_err(RegisterError::from)?;
+            Ok(Dispatcher::new(
+                &queue.name,
+                key,
+                &handlers,
+                policy,
+                state.clone(),
+            ))
+        });
+        dispatchers.collect()
     }
 
     /// The broker, with who asks for the password.

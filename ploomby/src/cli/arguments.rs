@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::Fault;
+use super::{Fault, near::did_you_mean};
 use crate::{
     app::App,
-    ops::{Filter, Program, time_of},
+    ops::{Filter, Letter, Ops, OpsError, Program, time_of},
 };
 
 /// Which queue's letters are meant.
@@ -62,16 +62,40 @@ impl Where {
 
     /// The one queue.
     pub(super) fn queue(&self, program: &Program) -> Result<String, Fault> {
-        match &self.queues(program)[..] {
-            [queue] => Ok(queue.clone()),
-            [] => Err(Fault::Usage(
-                "the program has no queue whose dead letters it keeps".to_owned(),
-            )),
-            several => Err(Fault::Usage(format!(
-                "say which queue is meant, by --queue: the program has {}",
-                several.join(", ")
-            ))),
+        one_of(
+            &self.queues(program),
+            "the program has no queue whose dead letters it keeps",
+        )
+    }
+
+    /// The one queue, whoever keeps its dead letters.
+    pub(super) fn consumed(&self, program: &Program) -> Result<String, Fault> {
+        let queues = match &self.queue {
+            Some(queue) => vec![queue.clone()],
+            None => program
+                .queues
+                .iter()
+                .map(|queue| queue.name.clone())
+                .collect(),
+        };
+        one_of(&queues, "the program has no queue")
+    }
+
+    /// Whether a queue is named.
+    pub(super) fn is_named(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// The letter of this name, and its queue.
+    pub(super) async fn letter(&self, ops: &Ops, id: &str) -> Result<(String, Letter), Fault> {
+        for queue in self.queues(ops.program()) {
+            match ops.letter(&queue, id, self.scan()).await {
+                Ok(letter) => return Ok((queue, letter)),
+                Err(OpsError::NoLetter(_) | OpsError::NotThere(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Err(OpsError::NoLetter(id.to_owned()).into())
     }
 
     pub(super) fn scan(&self) -> usize {
@@ -95,9 +119,7 @@ impl Which {
             filter = filter.error(text);
         }
         for header in &self.header {
-            let (name, value) = header.split_once('=').ok_or_else(|| {
-                Fault::Usage(format!("`{header}` is no header: write NAME=VALUE"))
-            })?;
+            let (name, value) = self::header(header)?;
             filter = filter.header(name, value);
         }
         let time = |text: &String| {
@@ -115,6 +137,24 @@ impl Which {
         }
         Ok(filter)
     }
+}
+
+fn one_of(queues: &[String], none: &str) -> Result<String, Fault> {
+    match queues {
+        [queue] => Ok(queue.clone()),
+        [] => Err(Fault::Usage(none.to_owned())),
+        several => Err(Fault::Usage(format!(
+            "say which queue is meant, by --queue: the program has {}",
+            several.join(", ")
+        ))),
+    }
+}
+
+/// `NAME=VALUE`
+pub(super) fn header(text: &str) -> Result<(&str, &str), Fault> {
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| Fault::Usage(format!("`{text}` is no header: write NAME=VALUE")))
 }
 
 /// `200/s`, `10/m`, or a number for each second, as the time between two letters.
@@ -150,14 +190,15 @@ pub(super) fn known(app: &App, place: &Where) -> Result<(), Fault> {
     let is_known = |queue: &String| program.queues.iter().any(|known| known.name == *queue);
     match &place.queue {
         Some(queue) if !is_known(queue) => {
-            let names: Vec<_> = program
-                .queues
-                .iter()
-                .map(|queue| queue.name.as_str())
-                .collect();
-            let names = names.join(", ");
+            let queues = program.queues.iter();
+            let names: Vec<_> = queues.map(|queue| queue.name.as_str()).collect();
+            let near = did_you_mean(queue, names.iter().copied());
+            let near = match near.is_empty() {
+                true => format!(": it has {}", names.join(", ")),
+                false => near,
+            };
             Err(Fault::Usage(format!(
-                "the program has no queue `{queue}`: it has {names}"
+                "the program has no queue `{queue}`{near}"
             )))
         }
         _ => Ok(()),

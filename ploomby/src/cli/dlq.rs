@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 
+pub use self::editing::EditOf;
 use self::moving::Consent;
 use super::{
     Fault, Found,
@@ -16,8 +17,10 @@ use crate::{
     ops::{GroupBy, Ops},
 };
 
+mod editing;
 mod looking;
 mod moving;
+mod showing;
 
 /// What can be done with dead letters.
 #[derive(Clone, Debug, Subcommand)]
@@ -31,6 +34,8 @@ pub enum Dlq {
     Show(Show),
     /// Sends letters back to where they failed
     Replay(ReplayOf),
+    /// Changes a letter in an editor, and sends it back once this build would take it
+    Edit(EditOf),
     /// Takes letters out of their queue for good
     Discard(Discard),
     /// Writes letters to a file, or to the standard output
@@ -202,6 +207,7 @@ impl Dlq {
             Self::Show(show) => show.execute(ops, screen).await,
             Self::Check(check) => check.execute(ops, screen).await,
             Self::Replay(replay) => replay.execute(ops, screen).await,
+            Self::Edit(edit) => edit.execute(ops, screen).await,
             Self::Discard(discard) => discard.execute(ops, screen).await,
             Self::Export(export) => export.execute(ops, screen).await,
             Self::Import(import) => import.execute(ops).await,
@@ -214,6 +220,7 @@ impl Dlq {
             | Self::Groups(GroupsOf { place, .. })
             | Self::Show(Show { place, .. })
             | Self::Replay(ReplayOf { place, .. })
+            | Self::Edit(EditOf { place, .. })
             | Self::Discard(Discard { place, .. })
             | Self::Export(Export { place, .. })
             | Self::Import(Import { place, .. })

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Fault, Found, screen::Screen};
+use super::{Fault, Found, message::no_key, screen::Screen};
 use crate::{app::App, ops::HandlerInfo};
 
 pub(super) fn handlers(
@@ -17,7 +17,7 @@ pub(super) fn handlers(
     };
     let handlers: Vec<_> = program.handlers.iter().filter(is_meant).collect();
     if let (true, Some(key)) = (handlers.is_empty(), key) {
-        return Err(Fault::Failed(format!("no handler has the key `{key}`")));
+        return Err(Fault::Failed(no_key(&program, None, key)));
     }
     if is_json {
         for handler in handlers {

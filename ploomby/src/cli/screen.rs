@@ -37,8 +37,7 @@ impl Screen {
 
     /// A line of JSON.
     pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, value)?;
-        writeln!(self.out)
+        writeln!(self.out, "{}", escaped(&serde_json::to_string(value)?))
     }
 
     /// Rows under their titles. The last column has what the others leave, and is cut where that is too little.
@@ -94,18 +93,36 @@ impl Screen {
     }
 }
 
-/// What a terminal would act on is written out: control characters, and those that turn the direction of text.
+/// Control characters, and those that turn the direction of text.
+fn is_acted_on(character: char) -> bool {
+    let is_turning = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    character.is_control() || is_turning
+}
+
+/// What a terminal would act on is written out.
 pub(super) fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     for character in text.chars() {
-        let is_turning = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        match character.is_control() || is_turning {
+        match is_acted_on(character) {
             // text is always taken
             true => _ = write!(cleaned, "{}", character.escape_default()),
             false => cleaned.push(character),
         }
     }
     cleaned
+}
+
+/// JSON with the same meaning, in which nothing is left for a terminal to act on.
+pub(super) fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        match is_acted_on(character) {
+            // control characters stand in texts alone, where they are written so; none has more than 16 bits
+            true => _ = write!(escaped, "\\u{:04x}", u32::from(character)),
+            false => escaped.push(character),
+        }
+    }
+    escaped
 }
 
 fn cut(text: &str, most: usize) -> String {
@@ -138,6 +155,10 @@ mod tests {
         assert_eq!(
             clean("a\x1b[2Jb\r\n\u{9b}\u{202e}é"),
             r"a\u{1b}[2Jb\r\n\u{9b}\u{202e}é"
+        );
+        assert_eq!(
+            escaped("{\"a\u{9b}\":\"\u{202e}é\\n\"}"),
+            r#"{"a\u009b":"\u202eé\n"}"#
         );
         assert_eq!(cut("Größe", 5), "Größe");
         assert_eq!(cut("Größe 5", 5), "Größ…");

@@ -81,6 +81,8 @@ pub(crate) const OF_THE_BROKER: [&str; 12] = [
     "x-shovelled",
     "x-stream-offset",
 ];
+/// The letter that was edited, of which the message is what came.
+pub(crate) const EDITED_FROM: &str = "ploomby-edited-from";
 /// How often a letter was replayed, and when for the last time.
 pub(crate) const REPLAYED: &str = "ploomby-replayed";
 /// When it was replayed, a timestamp.

@@ -34,6 +34,20 @@ pub enum OpsError {
         /// Why.
         error: PublishError,
     },
+    /// A message that was written by hand is not known to be in its queue.
+    #[error("{0}")]
+    Message(PublishError),
+    /// A letter that was edited is not what the program takes.
+    #[error("letter {id} stays where it is: edited so, it would come back: {reason}: {error}")]
+    #[non_exhaustive]
+    Unfit {
+        /// The letter.
+        id: String,
+        /// The [`Reason`](crate::Reason), as text.
+        reason: String,
+        /// What is wrong with it.
+        error: String,
+    },
     /// A letter that was replayed first, to see what becomes of it, failed again.
     #[error("a letter that was replayed to try it failed again, and no other is replayed: {0}")]
     CameBack(String),

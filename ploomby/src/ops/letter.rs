@@ -29,6 +29,11 @@ impl Letter {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn of_test(message: Message) -> Self {
+        Self::new(message, &"q_dlq".into(), 1)
+    }
+
     /// What names it in every tool: the header `ploomby-dead-letter-id`. A letter without the header, from an earlier
     /// ploomby or another program, is named by what it holds: `x` and 16 digits.
     pub fn id(&self) -> String {
@@ -110,6 +115,11 @@ impl Letter {
     pub fn replayed(&self) -> u32 {
         let replayed = self.headers().number(headers::REPLAYED);
         replayed.map_or(0, |replayed| u32::try_from(replayed).unwrap_or(0))
+    }
+
+    /// The letter that was edited before this one failed.
+    pub fn edited_from(&self) -> Option<&str> {
+        self.text(headers::EDITED_FROM)
     }
 
     /// The exchange and the routing key that the message was sent with, where it came another way than by the name of

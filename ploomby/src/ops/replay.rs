@@ -3,8 +3,8 @@ use std::{collections::HashSet, fmt, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 pub(super) use self::message::{PAUSE, message_of};
-use super::{Done, Filter, Letter, Look, Ops, OpsError};
-use crate::{consumer::Declare, message::Message};
+use super::{Done, Edit, Filter, Fit, Letter, Look, Ops, OpsError};
+use crate::{consumer::Declare, delivery::KeySource, message::Message};
 
 mod canary;
 mod message;
@@ -29,6 +29,7 @@ pub struct Replay {
     every: Duration,
     canary: Option<(usize, Duration)>,
     to: Option<String>,
+    edit: Option<Edit>,
     is_dry: bool,
 }
 
@@ -68,6 +69,7 @@ impl Replay {
             every: Duration::ZERO,
             canary: None,
             to: None,
+            edit: None,
             is_dry: false,
         }
     }
@@ -99,6 +101,13 @@ impl Replay {
     /// To this queue, in place of the one where they failed.
     pub fn to(mut self, queue: impl Into<String>) -> Self {
         self.to = Some(queue.into());
+        self
+    }
+
+    /// Changed so. A letter that the program would not take then stays where it is: [`OpsError::Unfit`]. What is sent
+    /// says in its header `ploomby-edited-from` which letter it was.
+    pub fn edited(mut self, edit: Edit) -> Self {
+        self.edit = Some(edit);
         self
     }
 
@@ -171,7 +180,11 @@ impl Replaying<'_> {
             ..self.done
         };
         if !is_dry && done.done > 0 {
-            ops.tell("replay", &self.queue, &done);
+            let act = match self.replay.edit {
+                Some(_) => "edit",
+                None => "replay",
+            };
+            ops.tell(act, &self.queue, &done);
         }
         self.look.end().await?;
         Ok(done)
@@ -185,6 +198,7 @@ impl Replaying<'_> {
     async fn one(&mut self, letter: &Letter) -> Result<Replayed, OpsError> {
         let id = letter.id();
         let to = self.replay.to.clone().unwrap_or_else(|| self.queue.clone());
+        self.check_edit(letter)?;
         if !self.replay.is_dry {
             sleep_until(self.next_at).await;
             self.next_at = self.next_at.max(Instant::now() - self.replay.every) + self.replay.every;
@@ -215,6 +229,7 @@ impl Replaying<'_> {
         };
         let user = ops.source.user();
         let message = written(message_of(letter, letter.replayed() + 1, user))?;
+        let message = written(self.edited(letter, message))?;
         let has_address = self.replay.to.is_none() && letter.address().is_some();
         let waiting = ops.program.waiting_queue(to, PAUSE);
         let (target, message) = match waiting.filter(|_| has_address) {
@@ -227,6 +242,38 @@ impl Replaying<'_> {
         let publisher = ops.publisher().await.map_err(failed)?;
         let sent = publisher.to(&target).verbatim(message).send().await;
         sent.map_err(failed)
+    }
+
+    /// Whether a letter that is edited is one that the program takes.
+    fn check_edit(&self, letter: &Letter) -> Result<(), OpsError> {
+        if self.replay.edit.is_none() {
+            return Ok(());
+        }
+        let ops = self.look.ops;
+        let message = message_of(letter, 0, ops.source.user());
+        let message = message.and_then(|message| self.edited(letter, message));
+        let message = message.map_err(|error| OpsError::Publish {
+            id: letter.id(),
+            error: error.into(),
+        })?;
+        let address = letter.address().unwrap_or(("", &self.queue));
+        match ops.fit(&self.queue, address, message) {
+            Fit::Fits | Fit::NotKnown => Ok(()),
+            Fit::Unfit { reason, error } => Err(OpsError::Unfit {
+                id: letter.id(),
+                reason,
+                error,
+            }),
+        }
+    }
+
+    fn edited(&self, letter: &Letter, message: Message) -> Result<Message, crate::PropertyError> {
+        let Some(edit) = &self.replay.edit else {
+            return Ok(message);
+        };
+        let set_up = self.look.ops.program.set_up(&self.queue);
+        let place = set_up.map_or(KeySource::MessageType, |queue| queue.key.clone());
+        edit.apply(letter, &message, &place)
     }
 
     async fn declare_waiting(

@@ -108,7 +108,27 @@ impl Ops {
 
 /// A letter as one line.
 pub(super) fn write(letter: &Letter, sink: &mut (dyn Write + Send)) -> Result<(), OpsError> {
-    let message = letter.message();
+    let mut line = whole(letter.message());
+    line.insert("v".to_owned(), 1.into());
+    line.insert(
+        "dead_letter_queue".to_owned(),
+        letter.dead_letter_queue().into(),
+    );
+    writeln!(sink, "{}", Json::Object(line))?;
+    Ok(())
+}
+
+/// A message that nobody reads again as one: with its body as JSON, too, where it is that.
+pub(super) fn parts(message: &Message) -> Json {
+    let mut parts = whole(message);
+    if let Ok(json) = serde_json::from_slice(message.body()) {
+        parts.insert("json".to_owned(), json);
+    }
+    parts.into()
+}
+
+/// A message with all that it has.
+fn whole(message: &Message) -> Map<String, Json> {
     let properties = message.properties();
     let mut named = Map::new();
     let texts = [
@@ -136,19 +156,18 @@ pub(super) fn write(letter: &Letter, sink: &mut (dyn Write + Send)) -> Result<()
     let headers: Map<_, _> = headers
         .map(|(name, value)| (name.to_owned(), typed(&value)))
         .collect();
-    let line = json!({
-        "v": 1,
-        "dead_letter_queue": letter.dead_letter_queue(),
-        "properties": named,
-        "headers": headers,
-        "body": STANDARD.encode(message.body()),
-    });
-    writeln!(sink, "{line}")?;
-    Ok(())
+    [
+        ("properties", named.into()),
+        ("headers", headers.into()),
+        ("body", STANDARD.encode(message.body()).into()),
+    ]
+    .into_iter()
+    .map(|(name, value): (_, Json)| (name.to_owned(), value))
+    .collect()
 }
 
 /// A value with its type.
-fn typed(value: &Value) -> Json {
+pub(crate) fn typed(value: &Value) -> Json {
     match value {
         Value::Text(text) => text.as_str().into(),
         Value::Bool(value) => (*value).into(),
@@ -225,7 +244,8 @@ fn read(text: &str) -> Result<Message, String> {
     Ok(Message::new(body).with_properties(properties))
 }
 
-fn untyped(value: &Json) -> Option<Value> {
+/// Reads what [`typed`] writes.
+pub(crate) fn untyped(value: &Json) -> Option<Value> {
     let object = match value {
         Json::String(text) => return Some(text.as_str().into()),
         Json::Bool(value) => return Some((*value).into()),

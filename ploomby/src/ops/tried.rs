@@ -2,11 +2,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Letter, Ops};
+use super::{Letter, Ops, OpsError};
 use crate::{
-    codec::Format,
+    codec::{Codec, Format},
     delivery::{Delivery, plain_body},
     dispatcher::{Dispatcher, Tried},
+    message::Message,
 };
 
 /// Whether this program would take a letter if it was replayed: it has a handler for the key, and the body decodes into
@@ -32,10 +33,19 @@ impl Ops {
     /// Whether this program would take a letter of a queue. No handler and no extractor of yours runs. The rules of a
     /// payload, of the feature `garde`, are looked at where its handler takes nothing that needs state.
     pub fn fits(&self, queue: &str, letter: &Letter) -> Fit {
-        let (Some(dispatcher), Some(delivery)) = (self.trials(queue), self.delivery(queue, letter))
-        else {
+        match super::replay::message_of(letter, 0, self.source.user()) {
+            Ok(message) => self.fit(queue, letter.address().unwrap_or(("", queue)), message),
+            Err(_) => Fit::NotKnown,
+        }
+    }
+
+    /// The same of a message that would come by this address.
+    pub(super) fn fit(&self, queue: &str, address: (&str, &str), message: Message) -> Fit {
+        let Some(dispatcher) = self.trials(queue) else {
             return Fit::NotKnown;
         };
+        let (exchange, routing_key) = address;
+        let delivery = Delivery::new(message).routed(exchange, routing_key);
         match dispatcher.try_on(delivery) {
             Tried::Fits => Fit::Fits,
             Tried::NotKnown => Fit::NotKnown,
@@ -48,7 +58,53 @@ impl Ops {
 
     /// The body as JSON, whatever codec it is in, decompressed; None where it is something else.
     pub fn body_as_json(&self, queue: &str, letter: &Letter) -> Option<serde_json::Value> {
-        let mut delivery = self.delivery(queue, letter)?;
+        self.message_as_json(queue, letter.message())
+    }
+
+    /// The same of any message.
+    pub fn message_as_json(&self, queue: &str, message: &Message) -> Option<serde_json::Value> {
+        let (delivery, codec) = self.decodable(queue, message)?;
+        codec.decode(plain_body(&delivery).ok()?).ok()
+    }
+
+    /// The body of a letter as text for people to read and edit: JSON as it is written, that of another codec as JSON; None
+    /// where it is neither.
+    pub fn body_as_text(&self, queue: &str, letter: &Letter) -> Option<String> {
+        let (delivery, codec) = self.decodable(queue, letter.message())?;
+        let body = plain_body(&delivery).ok()?;
+        if codec == Codec::Json {
+            return String::from_utf8(body.to_vec()).ok();
+        }
+        let value: serde_json::Value = codec.decode(body).ok()?;
+        serde_json::to_string(&value).ok()
+    }
+
+    /// A body from such text, in the codec that the letter has.
+    ///
+    /// # Errors
+    ///
+    /// What is no JSON, where the codec is another one.
+    pub fn body_from_text(
+        &self,
+        queue: &str,
+        letter: &Letter,
+        text: &str,
+    ) -> Result<Vec<u8>, OpsError> {
+        match self.decodable(queue, letter.message()) {
+            Some((_, codec)) if codec != Codec::Json => {
+                let value: serde_json::Value =
+                    serde_json::from_str(text).map_err(|error| OpsError::File(error.into()))?;
+                codec
+                    .encode(&value)
+                    .map_err(|error| OpsError::Broker(error))
+            }
+            _ => Ok(text.as_bytes().to_vec()),
+        }
+    }
+
+    /// The message as a delivery of its queue, with the codec of its body; None where no codec of ours reads it.
+    fn decodable(&self, queue: &str, message: &Message) -> Option<(Delivery, Codec)> {
+        let mut delivery = Delivery::new(message.clone());
         self.trials(queue)?.adopt(&mut delivery);
         let codec = match Format::of(delivery.properties().content_type()).ok()? {
             Format::Unspecified => delivery.decoding().codec,
@@ -56,7 +112,7 @@ impl Ops {
             #[cfg(feature = "protobuf")]
             Format::Protobuf => return None,
         };
-        codec.decode(plain_body(&delivery).ok()?).ok()
+        Some((delivery, codec))
     }
 
     /// What decodes the messages of a queue, and hands them to nobody.
@@ -74,12 +130,5 @@ impl Ops {
             dispatchers.collect()
         });
         trials.get(queue)
-    }
-
-    /// The letter as it would be delivered.
-    fn delivery(&self, queue: &str, letter: &Letter) -> Option<Delivery> {
-        let message = super::replay::message_of(letter, 0, self.source.user()).ok()?;
-        let (exchange, routing_key) = letter.address().unwrap_or(("", queue));
-        Some(Delivery::new(message).routed(exchange, routing_key))
     }
 }

@@ -22,6 +22,18 @@ pub(super) async fn send_all<'p>(
     messages: impl Iterator<Item = Outgoing<'p>>,
 ) -> Result<(), PublishAllError> {
     let mut messages = messages.enumerate();
+    if let Broker::Recorded(recorder) = &publisher.broker {
+        for (at, outgoing) in messages {
+            let draft = outgoing.into_draft();
+            let delay = draft.delay();
+            let message = draft.finish();
+            recorder.note(
+                message.map_err(|error| PublishAllError::at(at, error))?,
+                delay,
+            );
+        }
+        return Ok(());
+    }
     let mut window = Window::new(publisher);
     // the first window is read before any of it is sent: what cannot be sent at all keeps it back
     let (mut first, mut bytes, mut all_ready) = (Vec::new(), 0, None);
@@ -96,6 +108,10 @@ impl<'p> Window<'p> {
             Broker::Memory(broker) => broker
                 .publish_addressed(message)
                 .map_err(PublishError::from),
+            Broker::Recorded(recorder) => {
+                recorder.note(message, None);
+                Ok(())
+            }
         };
         if let Err(error) = sent {
             self.failed.push((at, error));

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use ploomby::extract::State;
-use ploomby::{App, Queue};
-use serde::Deserialize;
+use ploomby::{App, Publisher, Queue};
+use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
 struct Order {
@@ -33,6 +33,7 @@ impl Bank {
     }
 }
 
+/// Takes the money for an order.
 #[ploomby::handler("charge", timeout = "10s")]
 async fn charge(order: Order, State(bank): State<Bank>) -> anyhow::Result<()> {
     if order.cents == 0 {
@@ -48,9 +49,20 @@ async fn charge(order: Order, State(bank): State<Bank>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What a refund is answered with.
+#[derive(Serialize)]
+struct Refund {
+    order: u32,
+}
+
+/// Pays an order back, and tells the customer.
 #[ploomby::handler("refund", retry = 1)]
-async fn refund(order: u32) {
+async fn refund(order: u32, publisher: Publisher) -> anyhow::Result<Refund> {
+    let mail = publisher.to("mail").key("refunded").payload(&order);
+    // where nobody sends mails, nobody is told
+    mail.allow_unroutable().send().await?;
     println!("refunded {order}");
+    Ok(Refund { order })
 }
 
 #[tokio::main]

@@ -17,6 +17,8 @@ mod ordering;
 mod payloads;
 mod publishing;
 mod queues;
+mod rehearsal;
+mod replaying;
 mod replies;
 mod retries;
 mod rpc;
@@ -352,10 +354,16 @@ contract! {
     operations:
         a_look_changes_nothing,
         letters_of_one_cause_are_a_group,
+        what_is_discarded_can_be_brought_back,
+        it_is_told_which_letters_this_build_would_take;
+    rehearsal:
+        a_message_is_checked_before_it_is_sent,
+        a_rehearsal_settles_and_sends_nothing,
+        a_rehearsal_says_what_would_become_of_a_message;
+    replaying:
         a_replay_brings_each_letter_back_once_and_in_order,
         a_canary_that_comes_back_ends_the_replay,
         a_letter_that_its_queue_does_not_take_stays,
-        what_is_discarded_can_be_brought_back,
-        it_is_told_which_letters_this_build_would_take,
-        a_replayed_letter_has_its_own_address_again;
+        a_replayed_letter_has_its_own_address_again,
+        an_edited_letter_goes_back_once_it_fits;
 }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::Duration;
 
 use ploomby::extract::{Batch, State};
-use ploomby::ops::{Filter, Fit, GroupBy, Groups, Letter, Look, Ops, OpsError, Replay};
-use ploomby::{App, HandlerOptions, HandlerRegistry, KeySource, Message, Queue, Running, Value};
+use ploomby::ops::{Filter, Fit, GroupBy, Groups, Letter, Look, Ops, OpsError};
+use ploomby::{App, HandlerOptions, HandlerRegistry, KeySource, Queue, Running};
 use ploomby_tests::{Bed, DEADLINE, KEY, Seen, eventually, seen};
 use serde::Deserialize;
 
@@ -20,7 +19,7 @@ struct Order {
 struct Mended(Arc<AtomicBool>);
 
 /// Fails for orders of three kinds, until it is mended.
-fn app(bed: &Bed, queue: &str, seen: &'static Seen, is_mended: &Arc<AtomicBool>) -> App {
+pub(super) fn app(bed: &Bed, queue: &str, seen: &'static Seen, is_mended: &Arc<AtomicBool>) -> App {
     let place = move |State(mended): State<Mended>, order: Order| async move {
         if mended.0.load(SeqCst) {
             seen.note(order.id.to_string());
@@ -41,7 +40,7 @@ fn app(bed: &Bed, queue: &str, seen: &'static Seen, is_mended: &Arc<AtomicBool>)
 }
 
 /// A queue with so many letters, and the program that made them.
-async fn failed(
+pub(super) async fn failed(
     bed: &Bed,
     letters: u32,
 ) -> (
@@ -63,7 +62,7 @@ async fn failed(
     (queue, seen, is_mended, running, handled)
 }
 
-async fn all(mut look: Look<'_>) -> Vec<Letter> {
+pub(super) async fn all(mut look: Look<'_>) -> Vec<Letter> {
     let mut letters = Vec::new();
     while let Some(letter) = look.next().await.unwrap() {
         letters.push(letter);
@@ -72,7 +71,7 @@ async fn all(mut look: Look<'_>) -> Vec<Letter> {
     letters
 }
 
-async fn ids(ops: &Ops, queue: &str) -> Vec<String> {
+pub(super) async fn ids(ops: &Ops, queue: &str) -> Vec<String> {
     let letters = all(ops.look(queue).await.unwrap()).await;
     letters.iter().map(Letter::id).collect()
 }
@@ -161,113 +160,6 @@ pub(crate) async fn letters_of_one_cause_are_a_group(bed: Arc<Bed>) {
     );
     ops.close().await;
     running.shut_down().await.unwrap();
-}
-
-pub(crate) async fn a_replay_brings_each_letter_back_once_and_in_order(bed: Arc<Bed>) {
-    const LETTERS: u32 = 30;
-
-    let (queue, seen, is_mended, running, mut handled) = failed(&bed, LETTERS).await;
-    let ops = app(&bed, &queue, seen, &is_mended).ops().unwrap();
-    // what fails again is not replayed in a circle
-    let mut replaying = ops
-        .replay(&queue, Replay::new(Filter::all()))
-        .await
-        .unwrap();
-    while let Some(replayed) = replaying.next().await.unwrap() {
-        assert_eq!(replayed.queue, queue);
-    }
-    assert_eq!(replaying.end().await.unwrap().done, LETTERS as usize);
-    let dead = format!("{queue}_dlq");
-    eventually(DEADLINE, async || bed.ready_count(&dead).await == LETTERS).await;
-    for letter in all(ops.look(&queue).await.unwrap()).await {
-        assert_eq!((letter.replayed(), letter.attempts()), (1, Some(1)));
-    }
-
-    is_mended.store(true, SeqCst);
-    let dry = Replay::new(Filter::all().error("closed")).dry_run();
-    let mut replaying = ops.replay(&queue, dry).await.unwrap();
-    while replaying.next().await.unwrap().is_some() {}
-    assert_eq!(replaying.end().await.unwrap().done, 10);
-    assert!(handled.is_empty());
-    let closed = Replay::new(Filter::all().error("closed"))
-        .limit(2)
-        .every(Duration::from_millis(5));
-    let mut replaying = ops.replay(&queue, closed).await.unwrap();
-    while replaying.next().await.unwrap().is_some() {}
-    assert_eq!(replaying.end().await.unwrap().done, 2);
-    for id in ["0", "3"] {
-        assert_eq!(handled.next_note().await, id);
-    }
-    let mut replaying = ops
-        .replay(&queue, Replay::new(Filter::all()))
-        .await
-        .unwrap();
-    while replaying.next().await.unwrap().is_some() {}
-    replaying.end().await.unwrap();
-    for id in (0..LETTERS).filter(|id| ![0, 3].contains(id)) {
-        assert_eq!(handled.next_note().await, id.to_string());
-    }
-    assert!(bed.is_empty(&dead).await);
-    ops.close().await;
-    running.shut_down().await.unwrap();
-    assert!(handled.is_empty());
-}
-
-pub(crate) async fn a_canary_that_comes_back_ends_the_replay(bed: Arc<Bed>) {
-    let (queue, seen, is_mended, running, mut handled) = failed(&bed, 9).await;
-    let ops = app(&bed, &queue, seen, &is_mended).ops().unwrap();
-    let plan = || Replay::new(Filter::all()).canary(2, Duration::from_secs(2));
-    let mut replaying = ops.replay(&queue, plan()).await.unwrap();
-    assert!(replaying.next().await.unwrap().is_some());
-    assert!(replaying.next().await.unwrap().is_some());
-    let error = replaying.next().await.unwrap_err();
-    assert!(matches!(error, OpsError::CameBack(_)), "{error}");
-    assert_eq!(replaying.end().await.unwrap().done, 2);
-    let dead = format!("{queue}_dlq");
-    eventually(DEADLINE, async || bed.ready_count(&dead).await == 9).await;
-
-    is_mended.store(true, SeqCst);
-    let mut replaying = ops.replay(&queue, plan()).await.unwrap();
-    while replaying.next().await.unwrap().is_some() {}
-    assert_eq!(replaying.end().await.unwrap().done, 9);
-    for _ in 0..9 {
-        handled.next_note().await;
-    }
-    ops.close().await;
-    running.shut_down().await.unwrap();
-}
-
-/// The queue may be gone: nothing is lost.
-pub(crate) async fn a_letter_that_its_queue_does_not_take_stays(bed: Arc<Bed>) {
-    let (queue, seen, is_mended, running, _handled) = failed(&bed, 3).await;
-    running.shut_down().await.unwrap();
-    bed.delete(&queue).await;
-    let ops = app(&bed, &queue, seen, &is_mended).ops().unwrap();
-    let mut replaying = ops
-        .replay(&queue, Replay::new(Filter::all()))
-        .await
-        .unwrap();
-    let error = replaying.next().await.unwrap_err();
-    assert!(matches!(error, OpsError::Publish { .. }), "{error}");
-    assert_eq!(replaying.end().await.unwrap().done, 0);
-    assert_eq!(ids(&ops, &queue).await.len(), 3);
-    let other = bed.queue_name();
-    bed.declare(&other, &[]).await;
-    let elsewhere = Replay::new(Filter::all()).limit(1).to(&other);
-    let mut replaying = ops.replay(&queue, elsewhere).await.unwrap();
-    while replaying.next().await.unwrap().is_some() {}
-    replaying.end().await.unwrap();
-    let moved = bed.next(&other).await;
-    assert_eq!(moved.headers["ploomby-replayed"], Value::I64(1));
-    assert_eq!(moved.text(KEY), "place");
-    let mut ours: Vec<_> = moved
-        .headers
-        .keys()
-        .filter(|name| name.starts_with("ploomby-"))
-        .collect();
-    ours.sort();
-    assert_eq!(ours, ["ploomby-replayed", "ploomby-replayed-at"]);
-    ops.close().await;
 }
 
 pub(crate) async fn what_is_discarded_can_be_brought_back(bed: Arc<Bed>) {
@@ -381,55 +273,4 @@ pub(crate) async fn it_is_told_which_letters_this_build_would_take(bed: Arc<Bed>
         handlers[0].file
     );
     ops.close().await;
-}
-
-/// A message that came by an exchange, or whose routing key names its handler.
-pub(crate) async fn a_replayed_letter_has_its_own_address_again(bed: Arc<Bed>) {
-    if bed.is_memory() {
-        // there are no exchanges
-        return;
-    }
-    let queue = bed.queue_name();
-    bed.remove_later(&format!("{queue}_retry_1000ms"));
-    let (seen, mut handled) = seen();
-    let is_mended = Arc::new(AtomicBool::new(false));
-    let mended = is_mended.clone();
-    let handlers = || {
-        let mended = mended.clone();
-        HandlerRegistry::new().register_default(move |delivery: ploomby::Delivery| {
-            let mended = mended.clone();
-            async move {
-                seen.note(format!(
-                    "{} {}",
-                    delivery.exchange(),
-                    delivery.routing_key()
-                ));
-                anyhow::ensure!(mended.load(SeqCst), "no luck");
-                Ok(())
-            }
-        })
-    };
-    let app = || {
-        App::new(bed.url())
-            .handlers(handlers())
-            .queue(Queue::new(&queue).key(KeySource::RoutingKey))
-    };
-    let running = app().start().await.unwrap();
-    bed.publish_through("amq.topic", "order.placed", &queue, Message::new("1"))
-        .await;
-    assert_eq!(handled.next_note().await, "amq.topic order.placed");
-    let dead = format!("{queue}_dlq");
-    eventually(DEADLINE, async || bed.ready_count(&dead).await == 1).await;
-    is_mended.store(true, SeqCst);
-    let ops = app().ops().unwrap();
-    let mut replaying = ops
-        .replay(&queue, Replay::new(Filter::all()))
-        .await
-        .unwrap();
-    while replaying.next().await.unwrap().is_some() {}
-    replaying.end().await.unwrap();
-    assert_eq!(handled.next_note().await, "amq.topic order.placed");
-    ops.close().await;
-    running.shut_down().await.unwrap();
-    assert!(bed.is_empty(&dead).await);
 }

@@ -1,25 +1,18 @@
-//! Commands that look at letters, and change nothing.
+//! Commands that look at many letters, and change nothing.
 
 use std::time::SystemTime;
 
 use serde_json::json;
 
-use super::{Check, GroupsOf, List, Show};
+use super::{Check, GroupsOf, List};
 use crate::{
     cli::{
         Fault, Found,
         arguments::Where,
-        screen::{Screen, clean, tell},
+        screen::{Screen, tell},
     },
-    message::Value,
     ops::{Filter, Fit, Groups, Letter, Look, Ops, OpsError, Summary},
 };
-
-/// How much of a body is shown, in characters.
-const MOST_BODY: usize = 4_000;
-
-/// How many headers are shown.
-const MOST_HEADERS: usize = 40;
 
 /// Does something with each letter that is meant, until it says that this is enough. Says how many were not looked at.
 pub(super) async fn each(
@@ -156,145 +149,6 @@ fn ago_text(seconds: u64) -> String {
         120..=7_199 => format!("{} min ago", seconds / 60),
         7_200..=172_799 => format!("{} h ago", seconds / 3_600),
         _ => format!("{} days ago", seconds / 86_400),
-    }
-}
-
-impl Show {
-    pub(super) async fn execute(self, ops: &Ops, screen: &mut Screen) -> Result<Found, Fault> {
-        for queue in self.place.queues(ops.program()) {
-            match ops.letter(&queue, &self.id, self.place.scan()).await {
-                Ok(letter) => {
-                    self.show(ops, &queue, &letter, screen)?;
-                    return Ok(Found::Nothing);
-                }
-                Err(OpsError::NoLetter(_) | OpsError::NotThere(_)) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(OpsError::NoLetter(self.id).into())
-    }
-
-    fn show(
-        &self,
-        ops: &Ops,
-        queue: &str,
-        letter: &Letter,
-        screen: &mut Screen,
-    ) -> Result<(), Fault> {
-        let summary = letter.summary();
-        let number = |number: Option<u32>| number.map(|number| number.to_string());
-        let replayed = (summary.replayed > 0).then(|| format!("{} times", summary.replayed));
-        let address = letter.address();
-        let address = address.map(|(exchange, key)| format!("`{key}` through `{exchange}`"));
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        let lines = [
-            ("id", Some(summary.id.clone())),
-            ("queue", owned(summary.queue)),
-            ("sent to", address),
-            ("key", owned(summary.key)),
-            ("reason", owned(summary.reason)),
-            ("error", owned(summary.error)),
-            ("type", owned(summary.error_type)),
-            ("handler", owned(summary.handler)),
-            ("place", Self::place_of(ops, letter)),
-            ("build", owned(summary.app)),
-            ("attempts", number(summary.attempts)),
-            ("failed at", summary.failed_at.clone()),
-            ("replayed", replayed),
-            ("message id", owned(summary.message_id)),
-            ("trace", owned(summary.trace_id)),
-            ("this build", Some(fit_text(&ops.fits(queue, letter)))),
-        ];
-        for (name, value) in lines {
-            if let Some(value) = value {
-                screen.line(&format!("{name:<12}{value}"))?;
-            }
-        }
-        let mut headers: Vec<_> = letter.message().headers().iter().collect();
-        headers.retain(|(name, _)| !name.starts_with("ploomby-"));
-        headers.sort_by(|a, b| a.0.cmp(b.0));
-        let most = if self.full {
-            headers.len()
-        } else {
-            MOST_HEADERS
-        };
-        for (name, value) in headers.iter().take(most) {
-            screen.line(&format!("header      {name}: {}", shown(value)))?;
-        }
-        if headers.len() > most {
-            screen.line(&format!(
-                "            and {} more headers, by --full",
-                headers.len() - most
-            ))?;
-        }
-        self.body(ops, queue, letter, screen)
-    }
-
-    /// Where it panicked, or else where its handler stands in this build.
-    fn place_of(ops: &Ops, letter: &Letter) -> Option<String> {
-        let location = letter.location().map(str::to_owned);
-        location.or_else(|| {
-            let mut handlers = ops.program().handlers.iter();
-            let handler =
-                handlers.find(|handler| Some(handler.function.as_str()) == letter.handler())?;
-            Some(format!("{}:{}", handler.file, handler.line))
-        })
-    }
-
-    fn body(
-        &self,
-        ops: &Ops,
-        queue: &str,
-        letter: &Letter,
-        screen: &mut Screen,
-    ) -> Result<(), Fault> {
-        let body = letter.message().body();
-        let content_type = letter.message().properties().content_type();
-        let kind = content_type.unwrap_or("without a content type");
-        screen.line(&format!("body        {} bytes, {kind}", body.len()))?;
-        let most = if self.full { usize::MAX } else { MOST_BODY };
-        let text = match ops.body_as_json(queue, letter) {
-            Some(json) => serde_json::to_string_pretty(&json).unwrap_or_default(),
-            // what is cut off need not be read
-            None => String::from_utf8_lossy(&body[..body.len().min(most.saturating_mul(4))])
-                .into_owned(),
-        };
-        let shown: String = text.chars().take(most).collect();
-        for line in shown.lines() {
-            screen.line(&format!("  {line}"))?;
-        }
-        if shown.len() < text.len() {
-            screen.line("  … the rest by --full")?;
-        }
-        Ok(())
-    }
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Text(text) => clean(text),
-        Value::Bool(value) => value.to_string(),
-        Value::Timestamp(seconds) => format!("{seconds} s since 1970"),
-        Value::Bytes(bytes) => format!("{} bytes: {}", bytes.len(), bytes.escape_ascii()),
-        Value::Array(values) => format!(
-            "[{}]",
-            values.iter().map(shown).collect::<Vec<_>>().join(", ")
-        ),
-        Value::Table(members) => {
-            let members = members
-                .iter()
-                .map(|(name, value)| format!("{name}: {}", shown(value)));
-            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
-        }
-        other => other.number_text().unwrap_or_else(|| "nothing".to_owned()),
-    }
-}
-
-fn fit_text(fit: &Fit) -> String {
-    match fit {
-        Fit::Fits => "would take it".to_owned(),
-        Fit::NotKnown => "has a handler that looks at the body by itself".to_owned(),
-        Fit::Unfit { reason, error } => format!("would not take it: {reason}: {error}"),
     }
 }
 

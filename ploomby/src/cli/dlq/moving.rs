@@ -28,7 +28,7 @@ pub(super) struct Consent {
 
 impl Consent {
     /// Says what is to be done, and asks who is there.
-    fn asked(&self, what: &str) -> Result<(), Fault> {
+    pub(super) fn asked(&self, what: &str) -> Result<(), Fault> {
         if self.yes {
             return Ok(());
         }

@@ -1,0 +1,96 @@
+//! What is changed of a letter before it is replayed.
+
+use bytes::Bytes;
+
+use super::Letter;
+use crate::{
+    delivery::KeySource,
+    message::{Message, Properties, PropertyError, Value, header_names as headers},
+};
+
+/// What is changed of letters before they are replayed, by [`Replay::edited`](super::Replay::edited). What is not named
+/// stays as it is.
+///
+/// ```
+/// use ploomby::ops::{Edit, Filter, Replay};
+///
+/// let edit = Edit::new().body(r#"{"id":0,"cents":100}"#);
+/// let replay = Replay::new(Filter::all().id("8318c043b6ca")).edited(edit);
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Edit {
+    body: Option<Bytes>,
+    headers: Option<Vec<(String, Value)>>,
+    key: Option<String>,
+}
+
+impl Edit {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Another body, in the codec of the one that there is. It is not compressed.
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// These headers, in place of all but ploomby's own.
+    pub fn headers<N: Into<String>>(
+        mut self,
+        headers: impl IntoIterator<Item = (N, Value)>,
+    ) -> Self {
+        let headers = headers.into_iter();
+        self.headers = Some(headers.map(|(name, value)| (name.into(), value)).collect());
+        self
+    }
+
+    /// Another key, where its queue has its keys.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        self.body.is_none() && self.headers.is_none() && self.key.is_none()
+    }
+
+    /// Changes the message of a letter, as it would be replayed.
+    pub(super) fn apply(
+        &self,
+        letter: &Letter,
+        message: &Message,
+        place: &KeySource,
+    ) -> Result<Message, PropertyError> {
+        let mut fields = message.headers().to_fields();
+        if let Some(chosen) = &self.headers {
+            fields.retain(|name| name.starts_with(headers::PREFIX));
+            for (name, value) in chosen {
+                fields.set(name, value.clone())?;
+            }
+        }
+        fields.set_text(headers::EDITED_FROM, &letter.id())?;
+        let key = self.key.as_deref();
+        if let (Some(KeySource::Header(name)), Some(key)) = (place.first(), key) {
+            fields.set_text(name, key)?;
+        }
+        let old = message.properties();
+        let mut properties: Properties = old.for_copy(fields, true)?.persistent();
+        if let (Some(KeySource::MessageType), Some(key)) = (place.first(), key) {
+            properties = properties.with_message_type(key)?;
+        }
+        let body = match &self.body {
+            Some(body) => {
+                if properties.content_encoding().is_some() {
+                    properties = properties.with_content_encoding("identity")?;
+                }
+                body.clone()
+            }
+            None => message.body().clone(),
+        };
+        Ok(Message { properties, body })
+    }
+}

@@ -1,0 +1,8 @@
+//! The command line of a program, as a process of its own.
+
+mod chapter;
+mod letters;
+mod messages;
+mod odd;
+mod program;
+mod support;
