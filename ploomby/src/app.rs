@@ -20,6 +20,7 @@ use crate::{
     memory::MemoryConsumerFactory,
     publisher::{BrokerUrl, Destination, Publisher},
     rabbit::{Ask, Credentials, RabbitConsumerFactory, Reconnect},
+    topology::Exchange,
 };
 
 mod error;
@@ -28,6 +29,7 @@ mod parts;
 mod queue;
 mod running;
 mod signals;
+mod topology;
 
 /// Handles the messages of one queue until the program is told to stop; `key_header` is the header
 /// that names the handler of each message. A message without it is named by its property `type`, which a
@@ -92,6 +94,7 @@ pub struct App {
     layers: Layers,
     only: Option<Vec<String>>,
     declare: Declare,
+    exchanges: Vec<Exchange>,
     credentials: Option<Ask>,
     brake: Option<Brake>,
     checks: Vec<Check>,
@@ -114,6 +117,7 @@ impl App {
             layers: Layers::default(),
             only: None,
             declare: Declare::default(),
+            exchanges: Vec::new(),
             credentials: None,
             brake: None,
             checks: Vec::new(),
@@ -156,12 +160,6 @@ impl App {
     /// ```
     pub fn only<Q: Into<String>>(mut self, queues: impl IntoIterator<Item = Q>) -> Self {
         self.only = Some(queues.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// Whether queues are declared that do not say so themselves (default: those that are missing).
-    pub fn declare(mut self, declare: Declare) -> Self {
-        self.declare = declare;
         self
     }
 
@@ -348,10 +346,7 @@ impl App {
         if cfg!(panic = "abort") {
             warn!("built with `panic = \"abort\"`: a handler that panics ends the process");
         }
-        for queue in &mut self.queues {
-            queue.options.declare.get_or_insert(self.declare);
-            queue.options.policy.app.clone_from(&self.name);
-        }
+        self.set_up_queues();
         self.make_state().await?;
         let checks = Checks::new(std::mem::take(&mut self.checks));
         let checking = checks.start().await;

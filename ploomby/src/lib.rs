@@ -12,6 +12,7 @@
 //! - `publisher`: sending messages;
 //! - `memory`, `rabbit`: the two sources that come with ploomby;
 //! - `consumer`: the contract of a source of messages, and the registry that runs consumers;
+//! - `topology`: exchanges, and how messages come from them to queues;
 //! - `dispatcher`: from a delivery to its handler;
 //! - `handler`: the registry of handlers, what holds for them, and which messages run one after another;
 //! - `extract`: the arguments of handlers;
@@ -26,9 +27,8 @@
 //! - `outcome`: what a handler decided, or why a message could not be handled;
 //! - `message`: the message as a program sees it.
 //!
-//! What is still to come has its place, too: `topology` (exchanges and bindings) and `schema` (what handlers
-//! take, for other programs to read) below `consumer`; `testing` and `admin` between `ops` and `cli`, in
-//! this order.
+//! What is still to come has its place, too: `schema` (what handlers take, for other programs to read) below
+//! `consumer`; `testing` and `admin` between `ops` and `cli`, in this order.
 
 pub use self::{
     app::{App, Error, Queue, Running, run},
@@ -55,6 +55,7 @@ pub use self::{
     reply::{Answer, IntoOutcome, Reply},
     rpc::{Call, CallError, RpcClient},
     settle::{Acknowledger, ConsumerError, Retry},
+    topology::{Binding, Exchange},
 };
 pub use ploomby_macros::handler;
 
@@ -86,6 +87,8 @@ pub mod memory;
 pub mod rabbit;
 
 mod consumer;
+
+mod topology;
 
 mod dispatcher;
 

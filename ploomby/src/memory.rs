@@ -37,10 +37,13 @@
 //!
 //! - The default exchange, `mandatory`: a message that reaches no queue is an error. `CC` and `BCC`
 //!   headers name further queues.
+//! - Direct, topic, fanout and headers exchanges, those that RabbitMQ has from its start (`amq.topic` and its like)
+//!   among them; bindings of queues and of exchanges, `x-match` with `all`, `any`, `all-with-x` and `any-with-x`;
+//!   alternate exchanges; exchanges that are deleted with their last binding.
 //! - Queues in the order of publishing; competing consumers served in turn as far as their prefetch
 //!   allows; unacknowledged messages, requeued to their place and marked as redelivered.
 //! - The arguments `x-message-ttl`, `x-max-length`, `x-overflow` (`drop-head`, `reject-publish`),
-//!   `x-dead-letter-exchange` (the default exchange, `""`), `x-dead-letter-routing-key`,
+//!   `x-dead-letter-exchange`, `x-dead-letter-routing-key`,
 //!   `x-dead-letter-strategy` and `x-queue-type` (`classic`, `quorum`). Declaring a queue again with other ones is
 //!   an error.
 //! - The `expiration` of a message. As in classic queues, it takes effect at the head of the queue.
@@ -57,7 +60,7 @@
 //!
 //! # What is not modelled
 //!
-//! - Exchanges and bindings, other than the default exchange.
+//! - Exchanges of a plugin's type: they are refused. Arguments of an exchange, other than `alternate-exchange`.
 //! - `x-death` and the other headers that RabbitMQ adds when it dead-letters. The header `CC` of a dead letter stays,
 //!   as in RabbitMQ 4; RabbitMQ 3 takes it off where the queue has an `x-dead-letter-routing-key`.
 //! - Any other argument that starts with `x-`: it is refused. Others are ignored, as RabbitMQ does.
@@ -102,8 +105,10 @@ mod arguments;
 mod broker;
 mod consumer;
 mod error;
+mod exchange;
 mod factory;
 mod look;
+mod matching;
 mod options;
 mod queue;
 mod replies;
@@ -112,6 +117,7 @@ mod stored;
 mod subscription;
 mod timer;
 mod unacked;
+mod wire;
 
 #[cfg(test)]
 mod tests;

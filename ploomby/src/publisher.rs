@@ -6,6 +6,7 @@
 //! - `broker`: which broker a URL means;
 //! - `replying`: answers to requests;
 //! - `recorder`: what a handler sends that is only tried;
+//! - `declare`: exchanges to send through;
 //! - `delays`: messages that wait in the broker first;
 //! - `error`: why a message is not known to be in its queue.
 
@@ -39,6 +40,7 @@ use crate::{
 mod argument;
 mod broker;
 mod bulk;
+mod declare;
 mod delays;
 mod draft;
 mod error;
@@ -115,8 +117,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// # What an error means
 ///
 /// The broker did not say so, and nothing more is sent. The message **may be in its queue or not**:
-/// surely not after [`PublishError::Invalid`], and after [`PublishError::Unroutable`] and
-/// [`PublishError::Refused`] only if the connection was lost in between. Sending again may make a
+/// surely not after [`PublishError::Invalid`], and after [`PublishError::Unroutable`],
+/// [`PublishError::Unbound`] and [`PublishError::Refused`] only if the connection was lost in between. Sending again may make a
 /// second message of it; the message id, if the program sets it, tells.
 ///
 /// # Lost connections
@@ -131,7 +133,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 ///
 /// # Each message
 ///
-/// - is `mandatory`: where no queue takes it, that is [`PublishError::Unroutable`];
+/// - is `mandatory`: where no queue takes it, that is [`PublishError::Unroutable`], or [`PublishError::Unbound`]
+///   behind an exchange;
 /// - is persistent, unless [`Outgoing::transient`] or its properties say otherwise;
 /// - has a message id: a UUID of version 7, unless its properties have another.
 #[derive(Clone)]
@@ -336,9 +339,14 @@ impl Publisher {
         self.through("", queue)
     }
 
-    /// A message through an exchange, to whatever queues are bound to it for the routing key.
-    pub fn through(&self, exchange: &str, routing_key: &str) -> Outgoing<'_> {
-        Outgoing::new(self, Draft::new(&self.settings, exchange, routing_key))
+    /// A message through an exchange, to whatever queues are bound to it for the routing key: by its name, or an
+    /// [`Exchange`](crate::Exchange), which is to be [declared](Self::declare) before.
+    ///
+    /// It is [`PublishError::Unbound`] that no binding takes it, unless
+    /// [`Outgoing::allow_unroutable`] says that nobody has to want it.
+    pub fn through(&self, exchange: impl AsRef<str>, routing_key: &str) -> Outgoing<'_> {
+        let draft = Draft::new(&self.settings, exchange.as_ref(), routing_key);
+        Outgoing::new(self, draft)
     }
 
     /// Sends messages in their order, and waits until all of them are confirmed: far faster than one after

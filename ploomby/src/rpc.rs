@@ -241,8 +241,9 @@ impl RpcClient {
 
     /// A request through an exchange, to whatever queue is bound to it for the routing key. Of several
     /// replies the first one counts.
-    pub fn through(&self, exchange: &str, routing_key: &str) -> Call<'_> {
-        Call::new(self, Draft::new(&self.settings, exchange, routing_key))
+    pub fn through(&self, exchange: impl AsRef<str>, routing_key: &str) -> Call<'_> {
+        let draft = Draft::new(&self.settings, exchange.as_ref(), routing_key);
+        Call::new(self, draft)
     }
 
     /// How many calls of all clones wait for their replies.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use amqprs::BasicProperties;
 use amqprs::channel::{
-    BasicAckArguments, BasicGetArguments, BasicPublishArguments, Channel, QueueBindArguments,
-    QueueDeclareArguments, QueueDeleteArguments,
+    BasicAckArguments, BasicGetArguments, BasicPublishArguments, Channel, QueueDeclareArguments,
+    QueueDeleteArguments,
 };
 use amqprs::connection::{Connection, OpenConnectionArguments};
 use futures_util::{FutureExt, StreamExt, stream};
@@ -17,6 +17,8 @@ use tokio::time::timeout;
 
 use crate::received::Received;
 use crate::{Rabbit, eventually, eventually_some, rabbit, unique_name};
+
+mod exchanges;
 
 /// How long a test waits for what has to happen.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -30,6 +32,7 @@ pub struct Bed {
     broker: Broker,
     url: String,
     queues: Mutex<Vec<String>>,
+    exchanges: Mutex<Vec<String>>,
     publisher: OnceCell<Publisher>,
 }
 
@@ -141,6 +144,7 @@ impl Bed {
             broker,
             url,
             queues: Mutex::default(),
+            exchanges: Mutex::default(),
             publisher: OnceCell::new(),
         }
     }
@@ -304,36 +308,6 @@ impl Bed {
         channel.close().await.unwrap();
     }
 
-    /// Publishes to RabbitMQ through an exchange, to which the queue is bound for it.
-    ///
-    /// # Panics
-    ///
-    /// On the embedded broker.
-    pub async fn publish_through(
-        &self,
-        exchange: &str,
-        routing_key: &str,
-        queue: &str,
-        message: Message,
-    ) {
-        let Broker::Rabbit(control) = &self.broker else {
-            panic!("only on RabbitMQ");
-        };
-        let channel = control.channel().await;
-        let bind = QueueBindArguments::new(queue, exchange, routing_key);
-        channel.queue_bind(bind).await.unwrap();
-        let arguments = BasicPublishArguments::new(exchange, routing_key);
-        channel
-            .basic_publish(
-                BasicProperties::default(),
-                message.body().to_vec(),
-                arguments,
-            )
-            .await
-            .unwrap();
-        channel.close().await.unwrap();
-    }
-
     /// Declares a queue beforehand.
     pub async fn declare(&self, queue: &str, arguments: &[(&str, Value)]) {
         match &self.broker {
@@ -448,10 +422,11 @@ impl Bed {
     }
 
     async fn clean_up(&self) {
-        let queues =
-            std::mem::take(&mut *self.queues.lock().unwrap_or_else(PoisonError::into_inner));
-        for queue in queues {
+        for queue in taken(&self.queues) {
             self.delete(&queue).await;
+        }
+        for exchange in taken(&self.exchanges) {
+            self.delete_exchange(&exchange).await;
         }
         if let Some(publisher) = self.publisher.get() {
             publisher.clone().close().await;
@@ -465,10 +440,15 @@ impl Bed {
     }
 }
 
+fn taken(names: &Mutex<Vec<String>>) -> Vec<String> {
+    std::mem::take(&mut *names.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
 /// A header of the kinds that tests write.
 fn field(value: Value) -> amqprs::FieldValue {
     match value {
         Value::Text(text) => amqprs::FieldValue::S(text.try_into().unwrap()),
+        Value::I16(number) => amqprs::FieldValue::s(number),
         Value::I32(number) => amqprs::FieldValue::I(number),
         Value::I64(number) => amqprs::FieldValue::l(number),
         Value::Array(values) => {

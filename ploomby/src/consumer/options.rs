@@ -10,6 +10,7 @@ use crate::{
     delivery::Returns,
     handler::{QueuePolicy, policy::PolicyError},
     message::Value,
+    topology::{Binding, Exchange, Wiring, WiringError},
 };
 
 /// How many unsettled messages the broker may send ahead where nothing else is said.
@@ -25,6 +26,9 @@ pub(crate) struct QueueOptions {
     pub(crate) arguments: Vec<(String, Value)>,
     pub(crate) dead_letters: DeadLetters,
     pub(crate) declare: Option<Declare>,
+    pub(crate) bindings: Vec<(Exchange, Binding)>,
+    /// Those that the program needs, whether or not the queue gets messages from them.
+    pub(crate) exchanges: Vec<Exchange>,
 }
 
 impl Default for QueueOptions {
@@ -36,6 +40,8 @@ impl Default for QueueOptions {
             arguments: Vec::new(),
             dead_letters: DeadLetters::default(),
             declare: None,
+            bindings: Vec::new(),
+            exchanges: Vec::new(),
         }
     }
 }
@@ -55,6 +61,11 @@ impl QueueOptions {
     pub(crate) fn has_single_active(&self) -> bool {
         let single_active = ("x-single-active-consumer".to_owned(), Value::Bool(true));
         self.arguments.contains(&single_active)
+    }
+
+    /// The exchanges and bindings that the queue's messages come by.
+    pub(crate) fn wiring(&self) -> Result<Wiring, OptionError> {
+        Ok(Wiring::new(&self.bindings, &self.exchanges)?)
     }
 
     /// The queues beside the consumed one, once all that was chosen can be served.
@@ -104,6 +115,8 @@ pub(crate) enum OptionError {
          their `ttl` out to keep them for ever"
     )]
     DeadLetterTtl,
+    #[error(transparent)]
+    Wiring(#[from] WiringError),
     #[error("a queue cannot be its own dead-letter queue: choose another name")]
     OwnDeadLetters,
 }
@@ -138,6 +151,29 @@ macro_rules! queue_option_setters {
             value: impl Into<$crate::message::Value>,
         ) -> Self {
             self.options.arguments.push((name.into(), value.into()));
+            self
+        }
+
+        /// Brings messages of an exchange to the queue: those of a routing key, or those that a
+        /// [`Binding`](crate::Binding) says. A queue may have several bindings. Exchange and binding are declared when
+        /// the program starts and after a lost connection, as [`declare`](Self::declare) says.
+        ///
+        /// ```
+        /// use ploomby::{Exchange, Queue};
+        ///
+        /// let events = Exchange::topic("shop.events");
+        /// let queue = Queue::new("billing")
+        ///     .bind(&events, "order.*.placed")
+        ///     .bind(&events, "order.*.cancelled");
+        /// ```
+        #[must_use]
+        pub fn bind(
+            mut self,
+            exchange: &$crate::Exchange,
+            binding: impl Into<$crate::Binding>,
+        ) -> Self {
+            let bound = (exchange.clone(), binding.into());
+            self.options.bindings.push(bound);
             self
         }
 

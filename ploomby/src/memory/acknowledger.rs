@@ -85,7 +85,7 @@ impl MemoryAcknowledger {
 
     /// Puts a copy into a queue of ours, which is declared where it is gone.
     fn keep(&self, queue: &Declared, copy: Message) -> Result<(), ConsumerError> {
-        let stored = stored(&queue.name, copy)?;
+        let stored = stored(("", &queue.name), copy)?;
         let arguments = QueueArguments::of(queue).map_err(ConsumerError::new)?;
         let mut state = self.shared.lock();
         state.declare_if_missing(&queue.name, &arguments);
@@ -93,9 +93,12 @@ impl MemoryAcknowledger {
     }
 }
 
-fn stored(queue: &str, mut copy: Message) -> Result<Stored, ConsumerError> {
+fn stored(
+    (exchange, routing_key): (&str, &str),
+    mut copy: Message,
+) -> Result<Stored, ConsumerError> {
     copy.properties = fit(copy.properties, MAX_PROPERTIES).map_err(ConsumerError::new)?;
-    Stored::new(queue, copy).map_err(ConsumerError::new)
+    Stored::through(exchange, routing_key, copy).map_err(ConsumerError::new)
 }
 
 impl Acknowledger for MemoryAcknowledger {
@@ -120,7 +123,7 @@ impl Acknowledger for MemoryAcknowledger {
         match self.companions.waiting_queue(delay) {
             Some(queue) => self.keep(&queue, copy),
             None => {
-                let stored = stored(&self.name, copy)?;
+                let stored = stored(("", &self.name), copy)?;
                 let published = self.shared.lock().publish(stored);
                 published.map_err(ConsumerError::new)
             }
@@ -135,12 +138,24 @@ impl Acknowledger for MemoryAcknowledger {
     }
 
     async fn reply(&self, reply_to: &str, reply: Message) -> Result<(), ConsumerError> {
-        let stored = stored(reply_to, reply)?;
+        self.reply_through("", reply_to, reply).await
+    }
+
+    async fn reply_through(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        reply: Message,
+    ) -> Result<(), ConsumerError> {
+        let stored = stored((exchange, routing_key), reply)?;
+        let is_address = exchange.is_empty() && delivery::is_well_formed(routing_key);
         match self.shared.lock().publish(stored) {
             Ok(()) => Ok(()),
             // a client that waited there may have gone: it is no queue
-            Err(MemoryError::Unroutable(_)) if delivery::is_well_formed(reply_to) => Ok(()),
-            Err(MemoryError::Unroutable(_)) => Err(ConsumerError::new(NobodyThere)),
+            Err(MemoryError::Unroutable(_)) if is_address => Ok(()),
+            Err(MemoryError::Unroutable(_) | MemoryError::Unbound { .. }) => {
+                Err(ConsumerError::new(NobodyThere))
+            }
             Err(error) => Err(ConsumerError::new(error)),
         }
     }

@@ -48,7 +48,8 @@ pub(super) struct Policy {
     pub(super) ttl: Option<Duration>,
     pub(super) max_length: Option<usize>,
     pub(super) overflow: Overflow,
-    pub(super) dead_letters: DeadLetters,
+    /// `None` where they are dropped.
+    pub(super) dead_letters: Option<DeadLetters>,
     /// What dies stays until another queue has taken it.
     pub(super) keeps: bool,
 }
@@ -62,10 +63,10 @@ pub(super) enum Overflow {
 
 /// Where messages go that expire or are dropped for length.
 #[derive(Debug)]
-pub(super) enum DeadLetters {
-    Dropped,
-    WithTheirOwnKeys,
-    To(String),
+pub(super) struct DeadLetters {
+    pub(super) exchange: String,
+    /// `None` where they keep their own.
+    pub(super) key: Option<String>,
 }
 
 impl QueueArguments {
@@ -134,11 +135,10 @@ impl QueueArguments {
                 Some(REJECT_PUBLISH) => Overflow::RejectPublish,
                 _ => Overflow::DropHead,
             },
-            dead_letters: match self.text(DEAD_LETTER_ROUTING_KEY) {
-                Some(key) => DeadLetters::To(key.to_owned()),
-                None if self.0.contains_key(DEAD_LETTER_EXCHANGE) => DeadLetters::WithTheirOwnKeys,
-                None => DeadLetters::Dropped,
-            },
+            dead_letters: self.text(DEAD_LETTER_EXCHANGE).map(|exchange| DeadLetters {
+                exchange: exchange.to_owned(),
+                key: self.text(DEAD_LETTER_ROUTING_KEY).map(str::to_owned),
+            }),
             keeps: self.text(STRATEGY) == Some(AT_LEAST_ONCE)
                 && self.text(OVERFLOW) == Some(REJECT_PUBLISH)
                 && self.0.contains_key(DEAD_LETTER_EXCHANGE),
@@ -176,7 +176,6 @@ fn setting(name: &'static str, value: Value) -> Result<Setting, Fault> {
             &["drop-head", REJECT_PUBLISH],
             "drop-head and reject-publish",
         ),
-        DEAD_LETTER_EXCHANGE => one_of(value, &[""], "the default exchange (\"\")"),
         QUEUE_TYPE => one_of(value, &[CLASSIC, QUORUM], "classic and quorum"),
         STRATEGY => one_of(
             value,
@@ -185,7 +184,7 @@ fn setting(name: &'static str, value: Value) -> Result<Setting, Fault> {
         ),
         _ => {
             let key = text(value)?;
-            match short_str("routing key", &key) {
+            match short_str("exchange or routing key", &key) {
                 Ok(_) => Ok(Setting::Text(key)),
                 Err(_) => Err(Fault::Invalid("has to be at most 255 bytes long")),
             }
@@ -319,7 +318,6 @@ mod tests {
     fn what_is_not_modelled_is_refused_and_what_is_modelled_is_named() {
         assert!(refusal("x-expires", 1).contains("models x-message-ttl, x-max-length"));
         assert!(refusal("x-queue-type", "stream").contains("models classic and quorum"));
-        assert!(refusal("x-dead-letter-exchange", "events").contains("the default exchange"));
         assert!(given("note", "not RabbitMQ's").is_ok());
     }
 

@@ -126,14 +126,21 @@ impl MemoryBroker {
         self.publish_addressed(Addressed::to_queue(queue, message))
     }
 
-    /// Publishes to the exchange that the message is for: the default one, there is no other.
+    /// Publishes to the exchange that the message is for.
     pub(crate) fn publish_addressed(&self, addressed: Addressed) -> Result<(), MemoryError> {
-        if !addressed.exchange.is_empty() {
-            return Err(MemoryError::NoExchange(addressed.exchange));
-        }
-        let stored = Stored::new(&addressed.routing_key, addressed.message)?;
+        let Addressed {
+            exchange,
+            routing_key,
+            routing,
+            message,
+        } = addressed;
+        let stored = Stored::through(&exchange, &routing_key, message)?;
         match self.shared.lock().publish(stored) {
-            Err(MemoryError::Unroutable(_)) if addressed.routing == Routing::Optional => Ok(()),
+            Err(MemoryError::Unroutable(_) | MemoryError::Unbound { .. })
+                if routing == Routing::Optional =>
+            {
+                Ok(())
+            }
             published => published,
         }
     }

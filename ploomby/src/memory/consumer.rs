@@ -15,6 +15,7 @@ use crate::{
     consumer::{Declare, MessageConsumer, companions::Companions, options::QueueOptions},
     dispatcher::Dispatcher,
     settle::ConsumerError,
+    topology::Wiring,
 };
 
 /// Consumes a queue of the memory broker; [`MemoryConsumerFactory`] makes it.
@@ -28,6 +29,7 @@ pub struct MemoryConsumer {
     queue: String,
     arguments: QueueArguments,
     companions: Arc<Companions>,
+    wiring: Wiring,
     prefetch: u16,
     /// The program says how many: then it is not fitted to the concurrency.
     is_prefetch_chosen: bool,
@@ -40,7 +42,7 @@ impl MemoryConsumer {
         shared: Arc<Shared>,
         queue: &str,
         arguments: QueueArguments,
-        companions: Companions,
+        (companions, wiring): (Companions, Wiring),
         options: &QueueOptions,
     ) -> Self {
         Self {
@@ -48,6 +50,7 @@ impl MemoryConsumer {
             queue: queue.to_owned(),
             arguments,
             companions: Arc::new(companions),
+            wiring,
             prefetch: options.prefetch,
             is_prefetch_chosen: options.is_prefetch_chosen,
             declare: options.declare.unwrap_or_default(),
@@ -112,9 +115,18 @@ impl MemoryConsumer {
             dispatcher.not_consuming(MISSING);
             sleep(LOOK).await;
         }
-        let subscription = self.subscribe(&mut self.shared.lock());
-        dispatcher.consuming();
-        subscription
+        loop {
+            let subscribed = self.subscribe(&mut self.shared.lock());
+            match subscribed {
+                Ok(subscription) => {
+                    dispatcher.consuming();
+                    return subscription;
+                }
+                // somebody has made an exchange of another type, or deleted one that is not ours
+                Err(error) => dispatcher.not_consuming(&error),
+            }
+            sleep(LOOK).await;
+        }
     }
 
     /// Whether the queue is missing, and is not to be declared.
@@ -122,9 +134,20 @@ impl MemoryConsumer {
         self.declare == Declare::Never && state.find(&self.queue).is_none()
     }
 
-    fn subscribe(&self, state: &mut State) -> Subscription {
-        let queue = state.declare_if_missing(&self.queue, &self.arguments);
-        Subscription::new(&self.shared, state, queue, self.prefetch.into())
+    fn subscribe(&self, state: &mut State) -> Result<Subscription, MemoryError> {
+        let is_declaring = self.declare != Declare::Never;
+        if is_declaring {
+            state.wire(&self.wiring, self.declare)?;
+        }
+        let queue = match self.declare {
+            Declare::All => state.declare(&self.queue, &self.arguments)?,
+            _ => state.declare_if_missing(&self.queue, &self.arguments),
+        };
+        if is_declaring {
+            state.bind(&self.queue, &self.wiring)?;
+        }
+        let prefetch = self.prefetch.into();
+        Ok(Subscription::new(&self.shared, state, queue, prefetch))
     }
 }
 
@@ -158,7 +181,8 @@ impl MessageConsumer for MemoryConsumer {
             dispatcher.not_consuming(MISSING);
             return Ok(());
         }
-        self.subscription = Some(self.subscribe(&mut state));
+        let subscribed = self.subscribe(&mut state);
+        self.subscription = Some(subscribed.map_err(ConsumerError::new)?);
         Ok(())
     }
 

@@ -19,9 +19,40 @@ pub enum MemoryError {
     /// The message reaches no queue: RabbitMQ returns it, since it is `mandatory`.
     #[error("the message reaches no queue: declare queue `{0}` first")]
     Unroutable(String),
-    /// There are no exchanges but the default one (RabbitMQ's 404).
-    #[error("no exchange `{0}`: the memory broker has the default exchange alone")]
+    /// No binding of the exchange takes the message to a queue: RabbitMQ returns it, since it is `mandatory`.
+    #[error(
+        "no binding of exchange `{exchange}` takes the routing key `{routing_key}`: bind a queue for it"
+    )]
+    #[non_exhaustive]
+    Unbound {
+        /// The exchange.
+        exchange: String,
+        /// The routing key.
+        routing_key: String,
+    },
+    /// There is no such exchange (RabbitMQ's 404).
+    #[error(
+        "exchange `{0}`: it is not there: start what declares it, or describe it by `Exchange::topic` or its like"
+    )]
     NoExchange(String),
+    /// The exchange exists and is otherwise than described, or cannot be as it is described (RabbitMQ's 406).
+    #[error("{0}")]
+    OtherExchange(String),
+    /// A name that RabbitMQ keeps for exchanges of its own (its 403).
+    #[error(
+        "an exchange cannot be named `{0}`: choose a name, one that does not start with `amq.`"
+    )]
+    ReservedExchange(String),
+    /// An exchange of a type that RabbitMQ may have by a plugin.
+    #[error(
+        "exchange `{0}` cannot be of the type `{1}` in the memory broker, which has no plugins: use RabbitMQ"
+    )]
+    NoExchangeType(String, String),
+    /// An `x-match` that says none of the ways to compare headers (RabbitMQ's 406).
+    #[error(
+        "invalid x-match for exchange `{0}`: it has to be `all`, `any`, `all-with-x` or `any-with-x`"
+    )]
+    InvalidMatch(String),
     /// The queue rejects what would make it longer than its `x-max-length` (a `basic.nack`).
     #[error("queue `{0}` is full and rejects the message: publish again once it is consumed")]
     QueueFull(String),

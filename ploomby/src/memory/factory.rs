@@ -59,6 +59,7 @@ impl MessageConsumerFactory for MemoryConsumerFactory {
     ) -> Result<MemoryConsumer, ConsumerError> {
         let options = &options.options;
         let companions = options.companions(listen_for).map_err(ConsumerError::new)?;
+        let wiring = options.wiring().map_err(ConsumerError::new)?;
         if let Some(dead_letters) = &companions.dead_letters {
             QueueArguments::of(dead_letters).map_err(ConsumerError::new)?;
         }
@@ -68,7 +69,7 @@ impl MessageConsumerFactory for MemoryConsumerFactory {
             self.broker.shared.clone(),
             listen_for,
             arguments,
-            companions,
+            (companions, wiring),
             options,
         ))
     }

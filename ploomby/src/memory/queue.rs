@@ -215,12 +215,9 @@ impl Queue {
 
     /// The message as it leaves the queue, unless it is dropped.
     pub(super) fn dead_letter(&self, entry: Entry, reason: Death) -> Option<Stored> {
-        let key = match &self.policy.dead_letters {
-            DeadLetters::Dropped => return None,
-            DeadLetters::WithTheirOwnKeys => None,
-            DeadLetters::To(key) => Some(key.as_str()),
-        };
-        Some(Arc::unwrap_or_clone(entry.stored).dead_letter(&self.name, reason, key))
+        let DeadLetters { exchange, key } = self.policy.dead_letters.as_ref()?;
+        let to = (exchange.as_str(), key.as_deref());
+        Some(Arc::unwrap_or_clone(entry.stored).dead_letter(&self.name, reason, to))
     }
 
     /// The next consumer in turn whose prefetch allows one more delivery.

@@ -6,9 +6,15 @@ use std::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    arguments::QueueArguments, error::MemoryError, queue::Queue, replies::Replies, stored::Stored,
+    arguments::QueueArguments,
+    error::MemoryError,
+    exchange::{Destination, Exchanges},
+    queue::Queue,
+    replies::Replies,
+    stored::Stored,
     timer::Timer,
 };
+use crate::{consumer::Declare, topology::Wiring};
 
 /// What the handles on a broker share.
 #[derive(Debug)]
@@ -25,6 +31,14 @@ pub(super) struct Dead {
     keeper: Option<QueueId>,
 }
 
+/// What became of a message that queues were offered.
+#[derive(Default)]
+struct Offered {
+    is_routed: bool,
+    /// A queue that had no room.
+    full: Option<Arc<str>>,
+}
+
 /// The queues of a broker. One lock is around all of them, so that a message is always in one of
 /// them while it is dead-lettered.
 #[derive(Debug)]
@@ -34,6 +48,7 @@ pub(super) struct State {
     last_consumer: u64,
     /// The queues that keep dead letters which no queue takes for now.
     keepers: BTreeSet<QueueId>,
+    pub(super) exchanges: Exchanges,
     pub(super) replies: Replies,
     pub(super) timer: Timer,
 }
@@ -46,6 +61,7 @@ impl Shared {
                 names: HashMap::new(),
                 last_consumer: 0,
                 keepers: BTreeSet::new(),
+                exchanges: Exchanges::default(),
                 replies: Replies::default(),
                 timer: Timer::new(shared.clone()),
             }))
@@ -97,36 +113,90 @@ impl State {
         let id = self.names.remove(name)?;
         let queue = self.queues[id].take()?;
         self.keepers.remove(&id);
+        let destination = Destination::Queue(name.to_owned());
+        self.exchanges.unbind(&destination);
         queue.disband();
         self.timer.head_changed(queue.timed, None);
         Some(queue)
     }
 
-    /// Routes a message as the default exchange does.
+    /// Declares exchanges, and the bindings between them.
+    pub(super) fn wire(&mut self, wiring: &Wiring, declare: Declare) -> Result<(), MemoryError> {
+        for exchange in wiring.exchanges() {
+            self.exchanges.declare(exchange, declare)?;
+        }
+        for link in wiring.links() {
+            let destination = Destination::Exchange(link.destination.clone());
+            self.exchanges
+                .bind(&link.source, destination, &link.binding)?;
+        }
+        Ok(())
+    }
+
+    /// Has the exchanges' messages come to a queue.
+    pub(super) fn bind(&mut self, queue: &str, wiring: &Wiring) -> Result<(), MemoryError> {
+        if self.find(queue).is_none() {
+            return Err(MemoryError::NoSuchQueue(queue.to_owned()));
+        }
+        for (exchange, binding) in wiring.bindings() {
+            let destination = Destination::Queue(queue.to_owned());
+            self.exchanges.bind(exchange, destination, binding)?;
+        }
+        Ok(())
+    }
+
+    /// Routes a message as its exchange does.
     pub(super) fn publish(&mut self, stored: Stored) -> Result<(), MemoryError> {
-        // as in RabbitMQ, the address of a reply is no queue, which `mandatory` asks for
-        self.replies.deliver(&stored);
+        if stored.exchange().is_empty() {
+            // as in RabbitMQ, the address of a reply is no queue, which `mandatory` asks for
+            self.replies.deliver(&stored);
+        }
         let stored = Arc::new(stored);
-        let mut is_routed = false;
-        let mut full = None;
-        for key in stored.routes() {
-            let Some(id) = self.find(key) else {
-                continue;
-            };
-            is_routed = true;
-            self.pump(id);
-            if self.queue(id).rejects() {
-                full = Some(key.to_owned());
-            } else {
-                self.queue_mut(id).publish(stored.clone());
-                self.pump(id);
+        let mut told = Offered::default();
+        if stored.exchange().is_empty() {
+            for key in stored.routes() {
+                if let Some(id) = self.find(key) {
+                    self.offer(id, &stored, &mut told);
+                }
+            }
+        } else {
+            let ids = self.routed(&stored);
+            let ids = ids.ok_or_else(|| MemoryError::NoExchange(stored.exchange().to_owned()))?;
+            for id in ids {
+                self.offer(id, &stored, &mut told);
             }
         }
-        match full {
-            Some(key) => Err(MemoryError::QueueFull(key)),
-            None if is_routed => Ok(()),
-            None => Err(MemoryError::Unroutable(stored.routing_key().to_owned())),
+        match told.full {
+            Some(queue) => Err(MemoryError::QueueFull(queue.to_string())),
+            None if told.is_routed => Ok(()),
+            None if stored.exchange().is_empty() => {
+                Err(MemoryError::Unroutable(stored.routing_key().to_owned()))
+            }
+            None => Err(MemoryError::Unbound {
+                exchange: stored.exchange().to_owned(),
+                routing_key: stored.routing_key().to_owned(),
+            }),
         }
+    }
+
+    /// Puts a message into a queue, if there is room.
+    fn offer(&mut self, id: QueueId, stored: &Arc<Stored>, told: &mut Offered) {
+        told.is_routed = true;
+        self.pump(id);
+        let queue = self.queue_mut(id);
+        if queue.rejects() {
+            told.full = Some(queue.name.clone());
+        } else {
+            queue.publish(stored.clone());
+            self.pump(id);
+        }
+    }
+
+    /// The queues that a message through an exchange goes to; None if there is no such exchange.
+    fn routed(&self, stored: &Stored) -> Option<Vec<QueueId>> {
+        let queues = self.exchanges.route(stored.exchange(), stored)?;
+        let ids = queues.into_iter().filter_map(|queue| self.find(queue));
+        Some(ids.collect())
     }
 
     pub(super) fn attach(&mut self, id: QueueId, prefetch: usize, wake: Arc<Notify>) -> u64 {
@@ -181,10 +251,15 @@ impl State {
     /// Whether a queue has taken a dead letter.
     fn route_dead(&mut self, stored: &Arc<Stored>, dead: &mut VecDeque<Dead>) -> bool {
         let mut is_taken = false;
-        for key in stored.routes().filter(|key| !stored.died_in(key)) {
-            let Some(id) = self.find(key) else {
+        let ids: Vec<_> = match stored.exchange() {
+            "" => stored.routes().filter_map(|key| self.find(key)).collect(),
+            // an exchange that is not there drops them
+            _ => self.routed(stored).unwrap_or_default(),
+        };
+        for id in ids {
+            if stored.died_in(&self.queue(id).name) {
                 continue;
-            };
+            }
             dead.extend(self.pump_one(id));
             if !self.queue(id).rejects() {
                 self.queue_mut(id).publish(stored.clone());

@@ -28,8 +28,17 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Refuses what RabbitMQ would.
-    pub(super) fn new(routing_key: &str, mut message: Message) -> Result<Self, MemoryError> {
+    /// A message to a queue. Refuses what RabbitMQ would.
+    pub(super) fn new(routing_key: &str, message: Message) -> Result<Self, MemoryError> {
+        Self::through("", routing_key, message)
+    }
+
+    /// The same through an exchange.
+    pub(super) fn through(
+        exchange: &str,
+        routing_key: &str,
+        mut message: Message,
+    ) -> Result<Self, MemoryError> {
         short_str("routing key", routing_key)?;
         if message.body().len() > MAX_BODY {
             return Err(MemoryError::BodyTooLarge(message.body().len()));
@@ -51,8 +60,10 @@ impl Stored {
                 message.properties = message.properties.with_expiration(expiration);
             }
         }
+        let mut published = Published::by_default(message, routing_key);
+        exchange.clone_into(&mut published.exchange);
         Ok(Self {
-            published: Arc::new(Published::by_default(message, routing_key)),
+            published: Arc::new(published),
             also,
             expiration,
             deaths: Vec::new(),
@@ -63,7 +74,12 @@ impl Stored {
         &self.published.routing_key
     }
 
-    /// The queues that it is for, each once.
+    /// Empty for the default exchange.
+    pub(super) fn exchange(&self) -> &str {
+        &self.published.exchange
+    }
+
+    /// The routing keys that it is for, each once: names of queues, if it goes through the default exchange.
     pub(super) fn routes(&self) -> impl Iterator<Item = &str> {
         let also = || self.also.iter().map(String::as_str);
         let keys = move || std::iter::once(self.routing_key()).chain(also());
@@ -73,16 +89,20 @@ impl Stored {
             .map(|(_, key)| key)
     }
 
-    /// The message as it leaves `queue` for the queue that `key` names, or for those it was
-    /// published to. It does not expire again.
+    /// The message as it leaves `queue` for an exchange, with this routing key, or with the one that it was
+    /// published with. It does not expire again.
     pub(super) fn dead_letter(
         mut self,
         queue: &Arc<str>,
         reason: Death,
-        key: Option<&str>,
+        (exchange, key): (&str, Option<&str>),
     ) -> Self {
         self.deaths.push(queue.clone());
         let routing_key = self.routing_key().to_owned();
+        let came_through = self.exchange().to_owned();
+        if exchange != came_through {
+            exchange.clone_into(&mut self.published_mut().exchange);
+        }
         if let Some(key) = key {
             key.clone_into(&mut self.published_mut().routing_key);
             // the header stays, and names nothing any more
@@ -93,7 +113,7 @@ impl Stored {
             message.properties = without(message, None);
         }
         let message = &mut self.published_mut().message;
-        message.properties = with_death(message, queue, reason, &routing_key);
+        message.properties = with_death(message, queue, reason, (&came_through, &routing_key));
         self
     }
 
@@ -134,7 +154,12 @@ impl Death {
 /// The properties, with one more death before the others; a queue and a reason have one entry, that counts.
 ///
 /// Source: [dead letter exchanges](https://www.rabbitmq.com/docs/dlx#effects).
-fn with_death(message: &Message, queue: &str, reason: Death, routing_key: &str) -> Properties {
+fn with_death(
+    message: &Message,
+    queue: &str,
+    reason: Death,
+    (exchange, routing_key): (&str, &str),
+) -> Properties {
     let mut headers = message.headers().to_fields();
     let mut deaths = match message.headers().get(DEATHS) {
         Some(Value::Array(deaths)) => deaths,
@@ -168,7 +193,7 @@ fn with_death(message: &Message, queue: &str, reason: Death, routing_key: &str) 
             entry("count", Value::I64(count)),
             entry("reason", reason.as_str().into()),
             entry("queue", queue.into()),
-            entry("exchange", "".into()),
+            entry("exchange", exchange.into()),
             entry("routing-keys", Value::Array(vec![routing_key.into()])),
         ]),
     );

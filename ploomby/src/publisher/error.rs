@@ -17,13 +17,28 @@ pub enum PublishError {
     /// The message cannot be written: the payload does not encode, or a property is too long.
     #[error("the message cannot be sent: {0}")]
     Invalid(Source),
-    /// No queue takes it: there is none of the name, or none bound to the exchange for the routing
-    /// key.
+    /// There is no queue of this name.
     #[error("there is no queue `{0}`: declare it first, or start what consumes it")]
     Unroutable(String),
+    /// No binding of the exchange takes it to a queue: nobody wants it. For messages that nobody has to want, there is
+    /// [`Outgoing::allow_unroutable`](crate::Outgoing::allow_unroutable).
+    #[error(
+        "no binding of exchange `{exchange}` takes the message to a queue, with the routing key `{routing_key}`: bind \
+         a queue for it, or say `allow_unroutable` where nobody has to want it"
+    )]
+    #[non_exhaustive]
+    Unbound {
+        /// The exchange.
+        exchange: String,
+        /// The routing key.
+        routing_key: String,
+    },
     /// The broker did not take it: the queue is full, the message too large, or not allowed.
     #[error("the broker did not take the message: {0}")]
     Refused(Source),
+    /// An exchange cannot be declared: it has another type, or the user lacks a right.
+    #[error("{0}")]
+    Declare(Source),
     /// The broker did not say in time that it has the message, and may have it.
     #[error("the message may be in its queue or not: {0}")]
     Unconfirmed(Source),
@@ -36,6 +51,13 @@ impl From<RabbitPublishError> for PublishError {
     fn from(error: RabbitPublishError) -> Self {
         match error {
             RabbitPublishError::Unroutable(queue) => Self::Unroutable(queue),
+            RabbitPublishError::Unbound {
+                exchange,
+                routing_key,
+            } => Self::Unbound {
+                exchange,
+                routing_key,
+            },
             RabbitPublishError::Connect(error) => Self::Connect(error.into()),
             RabbitPublishError::Closed => Self::Connect(error.into()),
             RabbitPublishError::Property(error) => Self::Invalid(error.into()),
@@ -52,6 +74,13 @@ impl From<MemoryError> for PublishError {
     fn from(error: MemoryError) -> Self {
         match error {
             MemoryError::Unroutable(queue) => Self::Unroutable(queue),
+            MemoryError::Unbound {
+                exchange,
+                routing_key,
+            } => Self::Unbound {
+                exchange,
+                routing_key,
+            },
             other => Self::Refused(other.into()),
         }
     }

@@ -283,7 +283,9 @@ const OF_THE_MESSAGE: &str = "PRECONDITION_FAILED";
 /// Why a reply was not sent, as the settlement hears it.
 pub(super) fn not_sent(error: ReplyError) -> ConsumerError {
     match error {
-        ReplyError::Publish(RabbitPublishError::Unroutable(_)) => ConsumerError::new(NobodyThere),
+        ReplyError::Publish(
+            RabbitPublishError::Unroutable(_) | RabbitPublishError::Unbound { .. },
+        ) => ConsumerError::new(NobodyThere),
         ReplyError::Publish(error) => not_kept(error),
         error => ConsumerError::new(error),
     }

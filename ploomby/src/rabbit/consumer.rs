@@ -15,13 +15,14 @@ use super::{
     options::Reconnect,
     session::{Lost, Session, Subscription, is_refusal_to_tell},
     suspects::Suspects,
-    topology::{self, Asker, TopologyError},
+    topology::{self, Asker, Consumed, TopologyError},
 };
 use crate::{
     consumer::{Declare, MessageConsumer, options::QueueOptions},
     dispatcher::Dispatcher,
     message::Value,
     settle::ConsumerError,
+    topology::Wiring,
 };
 
 /// A channel that lived as long counts as a success: the pauses and the tries start anew.
@@ -42,6 +43,7 @@ pub struct RabbitConsumer {
     retry_delays: Vec<Duration>,
     subscription: Subscription,
     queue_arguments: Vec<(String, Value)>,
+    wiring: Wiring,
     reconnect: Reconnect,
     suspects: Arc<Suspects>,
     looking_after: Option<JoinHandle<()>>,
@@ -65,13 +67,14 @@ impl RabbitConsumer {
         (connection, connections): (Arc<SharedConnection>, Connections),
         copies: Arc<Copies>,
         suspects: Arc<Suspects>,
-        (queue, options): (&str, &QueueOptions),
+        (queue, options, wiring): (&str, &QueueOptions, Wiring),
         reconnect: Reconnect,
     ) -> Self {
         Self {
             connection,
             connections,
             queue_arguments: copies.companions().queue_arguments(&options.arguments),
+            wiring,
             copies,
             suspects,
             looking_after: None,
@@ -107,8 +110,7 @@ impl RabbitConsumer {
             .chunks(QUESTIONS)
             .map(|beside| (Asker::new(&connection), beside))
             .collect();
-        let queue = (&*self.subscription.queue, self.copies.declare());
-        let ensured = topology::ensure(&mut asker, queue, &self.queue_arguments, &mut others).await;
+        let ensured = topology::ensure(&mut asker, &self.consumed(), &mut others).await;
         let closing = join_all(others.into_iter().map(|(asker, _)| asker.close()));
         if let Err(error) = ensured {
             join(closing, asker.close()).await;
@@ -136,11 +138,30 @@ impl RabbitConsumer {
         }
     }
 
+    /// The queue, as the program describes it.
+    fn consumed(&self) -> Consumed<'_> {
+        Consumed {
+            queue: &self.subscription.queue,
+            declare: self.copies.declare(),
+            arguments: &self.queue_arguments,
+            wiring: &self.wiring,
+        }
+    }
+
     /// Subscribes again. The queue is mostly there still, and those beside it are declared when something is to go
-    /// there and they are gone, so that a lost connection takes no longer to mend than it must.
+    /// there and they are gone, so that a lost connection takes no longer to mend than it must. What leads to the queue
+    /// is declared again: nothing would show that it is gone.
     async fn start_again(&mut self) -> Result<Session, TopologyError> {
         let connection = self.connection.clone();
-        match self.open(Asker::new(&connection)).await {
+        let mut asker = Asker::new(&connection);
+        let opened = match topology::wire(&mut asker, &self.consumed()).await {
+            Ok(()) => self.open(asker).await,
+            Err(error) => {
+                asker.close().await;
+                Err(error)
+            }
+        };
+        match opened {
             Err(error) if error.is_missing_queue() => {}
             opened => return opened,
         }

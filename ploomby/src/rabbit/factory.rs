@@ -144,6 +144,7 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
     ) -> Result<RabbitConsumer, ConsumerError> {
         let options = &options.options;
         let companions = options.companions(listen_for).map_err(ConsumerError::new)?;
+        let wiring = options.wiring().map_err(ConsumerError::new)?;
         let connection = match self.connections {
             Connections::Shared => self.connection.clone(),
             Connections::PerConsumer => {
@@ -165,7 +166,7 @@ impl MessageConsumerFactory for RabbitConsumerFactory {
             (connection, self.connections),
             copies,
             suspects,
-            (listen_for, options),
+            (listen_for, options, wiring),
             self.reconnect,
         ))
     }

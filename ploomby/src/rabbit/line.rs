@@ -23,7 +23,7 @@ use super::{
     },
     replies, topology,
 };
-use crate::{consumer::companions::Declared, message::Addressed, reply::Calls};
+use crate::{consumer::companions::Declared, message::Addressed, reply::Calls, topology::Wiring};
 
 mod connection;
 mod lazy;
@@ -147,6 +147,14 @@ impl Line {
     /// Declares a queue of ours.
     pub(crate) async fn declare(&self, queue: &Declared) -> Result<(), RabbitPublishError> {
         Ok(topology::declare(self.shared.connection.shared(), queue).await?)
+    }
+
+    /// Declares exchanges that messages go through.
+    pub(crate) async fn declare_exchanges(
+        &self,
+        wiring: &Wiring,
+    ) -> Result<(), RabbitPublishError> {
+        Ok(topology::declare_for_sending(self.shared.connection.shared(), wiring).await?)
     }
 
     /// Whether there is a queue of this name.

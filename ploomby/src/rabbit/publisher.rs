@@ -190,6 +190,11 @@ pub(crate) enum RabbitPublishError {
     NoDeadLetterQueue,
     #[error("there is no queue `{0}`")]
     Unroutable(String),
+    #[error("no binding of exchange `{exchange}` takes the routing key `{routing_key}`")]
+    Unbound {
+        exchange: String,
+        routing_key: String,
+    },
     #[error("the broker did not take the message: the queue is full or cannot write")]
     Refused,
     #[error("the broker refused the message: {0}")]

@@ -4,7 +4,11 @@ use tracing::warn;
 
 pub(super) use self::{asker::Asker, refusal::Asked};
 pub(crate) use self::{asker::Depth, refusal::TopologyError};
-use self::{difference::Difference, once::once};
+use self::{
+    difference::Difference,
+    once::once,
+    wire::{bind, declare_exchanges},
+};
 use super::{connection::SharedConnection, session::events::Closed};
 use crate::{
     consumer::{
@@ -12,20 +16,29 @@ use crate::{
         companions::{Declared, Purpose},
     },
     message::{Value, wire::field_table},
+    topology::Wiring,
 };
 
 mod asker;
 mod difference;
 mod once;
 mod refusal;
+mod wire;
 
-/// Makes sure that the consumed queue and those beside it are there.
+/// A queue that is to be consumed, as the program describes it.
+pub(super) struct Consumed<'a> {
+    pub(super) queue: &'a str,
+    pub(super) declare: Declare,
+    pub(super) arguments: &'a [(String, Value)],
+    pub(super) wiring: &'a Wiring,
+}
+
+/// Makes sure that the consumed queue and those beside it are there, and that its exchanges lead to it.
 ///
 /// The questions about those beside it go over `others`, side by side.
 pub(super) async fn ensure(
     asker: &mut Asker<'_>,
-    (queue, declare): (&str, Declare),
-    arguments: &[(String, Value)],
+    consumed: &Consumed<'_>,
     others: &mut [(Asker<'_>, &[Declared])],
 ) -> Result<(), TopologyError> {
     let beside = others.iter_mut().map(async |(asker, beside)| {
@@ -35,21 +48,29 @@ pub(super) async fn ensure(
         Ok(())
     });
     // all of them to the end: what is dropped halfway leaves the client in disorder
-    let (consumed, beside) = join(
-        ensure_consumed(asker, queue, declare, arguments),
+    let (ensured, beside) = join(
+        async {
+            declare_exchanges(asker, consumed.declare, consumed.wiring).await?;
+            ensure_consumed(asker, consumed).await?;
+            bind(asker, consumed.queue, consumed.declare, consumed.wiring).await
+        },
         join_all(beside),
     )
     .await;
-    consumed.and(beside.into_iter().collect())
+    ensured.and(beside.into_iter().collect())
 }
 
 /// Makes sure that the consumed queue is there. As a rule it is used as it is, whatever its arguments.
 async fn ensure_consumed(
     asker: &mut Asker<'_>,
-    queue: &str,
-    how: Declare,
-    arguments: &[(String, Value)],
+    consumed: &Consumed<'_>,
 ) -> Result<(), TopologyError> {
+    let Consumed {
+        queue,
+        declare: how,
+        arguments,
+        wiring,
+    } = *consumed;
     let broker = asker.broker();
     once(&broker, queue, &[], async || {
         if how != Declare::All && exists_by(asker, queue).await? {
@@ -63,7 +84,13 @@ async fn ensure_consumed(
         declared.map_err(|fault| {
             fault.told(|closed| TopologyError::refused(queue, Asked::Declare, closed))
         })?;
-        if how == Declare::Missing {
+        if how == Declare::Missing && wiring.has_bindings() {
+            warn!(
+                queue,
+                "the queue was not there and is declared, and bound as the program says: what was published before \
+                 did not reach it"
+            );
+        } else if how == Declare::Missing {
             warn!(
                 queue,
                 "the queue was not there and is declared, without bindings: what was published to exchanges meanwhile \
@@ -73,6 +100,26 @@ async fn ensure_consumed(
         Ok(())
     })
     .await
+}
+
+/// Makes sure again that what the exchanges of a consumed queue bring comes to it.
+pub(super) async fn wire(
+    asker: &mut Asker<'_>,
+    consumed: &Consumed<'_>,
+) -> Result<(), TopologyError> {
+    declare_exchanges(asker, consumed.declare, consumed.wiring).await?;
+    bind(asker, consumed.queue, consumed.declare, consumed.wiring).await
+}
+
+/// Declares exchanges that the program sends to.
+pub(super) async fn declare_for_sending(
+    connection: &SharedConnection,
+    wiring: &Wiring,
+) -> Result<(), TopologyError> {
+    let mut asker = Asker::new(connection);
+    let done = declare_exchanges(&mut asker, Declare::Missing, wiring).await;
+    asker.close().await;
+    done
 }
 
 /// Whether there is a queue of this name.

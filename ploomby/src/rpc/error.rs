@@ -34,6 +34,10 @@ impl From<PublishError> for CallError {
     fn from(error: PublishError) -> Self {
         match error {
             PublishError::Unroutable(queue) => Self::NobodyListens(queue),
+            PublishError::Unbound {
+                exchange,
+                routing_key,
+            } => Self::NobodyListens(format!("{exchange}/{routing_key}")),
             error => Self::Request(error),
         }
     }

@@ -7,6 +7,7 @@ mod consuming;
 mod copies;
 mod dedup;
 mod documents;
+mod exchanges;
 mod extractors;
 mod keys;
 mod layers;
@@ -54,6 +55,19 @@ macro_rules! contract {
 }
 
 contract! {
+    exchanges:
+        a_queue_gets_the_messages_that_it_is_bound_for,
+        headers_bring_a_message_to_its_queue,
+        exchanges_lead_to_each_other,
+        an_exchange_of_another_type_is_an_error_that_names_both,
+        an_exchange_that_differs_otherwise_is_used_as_it_is,
+        an_exchange_of_others_has_to_be_there,
+        a_message_that_no_binding_takes_is_an_error_that_says_so,
+        a_queue_that_was_deleted_is_bound_again,
+        nothing_is_bound_if_nothing_is_to_be_declared,
+        an_app_declares_what_it_only_sends_through,
+        what_came_through_an_exchange_is_tried_again_in_its_queue_alone,
+        the_broker_dead_letters_through_an_exchange;
     brakes:
         an_outage_counts_no_attempt_and_condemns_nothing,
         an_outage_keeps_the_order_that_there_is,

@@ -113,10 +113,6 @@ pub(crate) async fn a_letter_that_its_queue_does_not_take_stays(bed: Arc<Bed>) {
 
 /// A message that came by an exchange, or whose routing key names its handler.
 pub(crate) async fn a_replayed_letter_has_its_own_address_again(bed: Arc<Bed>) {
-    if bed.is_memory() {
-        // there are no exchanges
-        return;
-    }
     let queue = bed.queue_name();
     bed.remove_later(&format!("{queue}_retry_1000ms"));
     let (seen, mut handled) = seen();

@@ -309,7 +309,8 @@ async fn a_message_goes_through_an_exchange() {
             let message = publisher.through("amq.topic", "elsewhere").payload("gone");
             let error = message.send().await.unwrap_err();
             assert!(
-                matches!(&error, PublishError::Unroutable(to) if to == "amq.topic/elsewhere"),
+                matches!(&error, PublishError::Unbound { exchange, routing_key, .. }
+                    if exchange == "amq.topic" && routing_key == "elsewhere"),
                 "{error}"
             );
             // RabbitMQ closes the channel for it: those beside it are sent again

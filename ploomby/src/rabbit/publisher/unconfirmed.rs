@@ -97,9 +97,12 @@ impl Unconfirmed {
             routing_key,
             ..
         } = &self.addressed;
-        RabbitPublishError::Unroutable(match &**exchange {
-            "" => routing_key.clone(),
-            exchange => format!("{exchange}/{routing_key}"),
-        })
+        match &**exchange {
+            "" => RabbitPublishError::Unroutable(routing_key.clone()),
+            exchange => RabbitPublishError::Unbound {
+                exchange: exchange.to_owned(),
+                routing_key: routing_key.clone(),
+            },
+        }
     }
 }

@@ -150,7 +150,12 @@ impl ReplySender {
             }
         }
         match &sent {
-            Ok(()) | Err(RabbitPublishError::Unroutable(_) | RabbitPublishError::Refused) => {
+            Ok(())
+            | Err(
+                RabbitPublishError::Unroutable(_)
+                | RabbitPublishError::Unbound { .. }
+                | RabbitPublishError::Refused,
+            ) => {
                 patience.reward();
             }
             // through an exchange that is not there, or larger than the broker takes

@@ -1,4 +1,7 @@
-use amqprs::channel::QueueDeclareArguments;
+use amqprs::{
+    channel::{Channel, QueueDeclareArguments},
+    error::Error,
+};
 use tokio::time::timeout;
 
 use super::refusal::TopologyError;
@@ -42,23 +45,32 @@ impl<'a> Asker<'a> {
 
     /// The same. Says how much there is in the queue.
     pub(super) async fn ask(&mut self, declare: QueueDeclareArguments) -> Result<Depth, Fault> {
+        let declared = self.ask_by(async |channel| channel.queue_declare(declare).await);
+        let told = declared.await?;
+        Ok(
+            told.map_or_else(Depth::default, |(_, ready, consumers)| Depth {
+                ready,
+                consumers,
+            }),
+        )
+    }
+
+    /// Asks whatever a channel can be asked.
+    pub(super) async fn ask_by<T>(
+        &mut self,
+        question: impl AsyncFnOnce(&Channel) -> Result<T, Error>,
+    ) -> Result<T, Fault> {
         // not put back where the answer does not come, or not an answer
         let (open, events) = self.channel().await?;
         let link = &open.connection;
-        let asked = link.answer(open.channel.queue_declare(declare));
-        let Ok(declared) = asked.await else {
+        let Ok(answer) = link.answer(question(&open.channel)).await else {
             self.connection.pass_over(link).await;
             return Err(TopologyError::NoAnswer(link.patience()).into());
         };
-        match declared {
-            Ok(told) => {
+        match answer {
+            Ok(answer) => {
                 self.channel = Some((open, events));
-                Ok(
-                    told.map_or_else(Depth::default, |(_, ready, consumers)| Depth {
-                        ready,
-                        consumers,
-                    }),
-                )
+                Ok(answer)
             }
             Err(error) => {
                 let closed = events.closed();

@@ -2,10 +2,12 @@ use std::fmt;
 
 use crate::message::Value;
 
-/// An argument of a queue that is there, which is not as we declare it.
+/// An argument of a queue or an exchange that is there, which is not as we declare it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Difference {
     argument: String,
+    /// What was asked for, as RabbitMQ says it.
+    asked: String,
     /// `None`, if the queue has no such argument, or RabbitMQ shows it in a way that nobody can declare.
     current: Option<Value>,
     /// As RabbitMQ says it.
@@ -35,9 +37,17 @@ impl Difference {
     /// current is the value '86400000' of type 'signedint'`.
     pub(super) fn read(text: &str) -> Option<Self> {
         let (_, text) = text.split_once("inequivalent arg '")?;
-        let (argument, text) = text.split_once("' for queue '")?;
-        // the name of the queue may say anything: the last one is not part of it
-        let (_, current) = text.rsplit_once("but current is ")?;
+        let (argument, text) = text.split_once("' for ")?;
+        if !["queue '", "exchange '"]
+            .iter()
+            .any(|of| text.starts_with(of))
+        {
+            return None;
+        }
+        // the name may say anything: the last one is not part of it
+        let (asked, current) = text.rsplit_once(" but current is ")?;
+        let (_, asked) = asked.rsplit_once("received ")?;
+        let asked = quoted(asked).unwrap_or(asked).to_owned();
         let shown = quoted(current).unwrap_or(current).to_owned();
         let value = match current.strip_prefix("the value ") {
             Some(typed) => value(typed),
@@ -47,9 +57,24 @@ impl Difference {
         };
         Some(Self {
             argument: argument.to_owned(),
+            asked,
             current: value,
             shown,
         })
+    }
+
+    pub(super) fn argument(&self) -> &str {
+        &self.argument
+    }
+
+    /// What was asked for.
+    pub(super) fn asked(&self) -> &str {
+        &self.asked
+    }
+
+    /// What is there.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
     }
 
     /// Whether the queue keeps each message that it is given all the same.
@@ -134,6 +159,11 @@ mod tests {
         let durable = read("durable", "received 'true' but current is 'false'");
         assert!(!durable.is_harmless());
         assert_eq!(durable.to_string(), "`durable` is false");
+        let text = "PRECONDITION_FAILED - inequivalent arg 'type' for exchange 'e' in vhost '/': received 'fanout' but \
+                    current is 'topic'";
+        let kind = Difference::read(text).unwrap();
+        let both = (kind.argument(), kind.asked(), kind.shown());
+        assert_eq!(both, ("type", "fanout", "topic"));
         assert_eq!(
             Difference::read("PRECONDITION_FAILED - queue limit in vhost '/' (5) is reached"),
             None

@@ -10,8 +10,8 @@ use tokio::{
 
 use crate::message::Value;
 
-/// When a queue was last declared, and with which arguments.
-type Declared = Option<(Instant, String)>;
+/// When a queue, or what else has a name, was last declared, and with which arguments.
+type Declared = Option<(Instant, Vec<(String, Value)>)>;
 
 /// Declares a queue once for all in this process who ask at the same time: whoever waits while another one declares
 /// the same takes that answer for its own.
@@ -26,13 +26,12 @@ pub(super) async fn once<E>(
     declare: impl AsyncFnOnce() -> Result<(), E>,
 ) -> Result<(), E> {
     let asked = Instant::now();
-    let arguments = format!("{arguments:?}");
     let mut declared = lock(broker, queue).await;
-    if matches!(&*declared, Some((at, as_such)) if *at >= asked && *as_such == arguments) {
+    if matches!(&*declared, Some((at, as_such)) if *at >= asked && as_such == arguments) {
         return Ok(());
     }
     declare().await?;
-    *declared = Some((Instant::now(), arguments));
+    *declared = Some((Instant::now(), arguments.to_vec()));
     Ok(())
 }
 
@@ -84,8 +83,10 @@ mod tests {
         sleep(Duration::from_millis(1)).await;
         declare("broker", "q", &[]).await;
         assert_eq!(declared.get(), 2);
-        let other = [("x-queue-type".to_owned(), "quorum".into())];
-        let (as_it_was, otherwise) = (declare("broker", "q", &[]), declare("broker", "q", &other));
+        let of_kind = |kind: &str| [("x-queue-type".to_owned(), kind.into())];
+        let (classic, quorum) = (of_kind("classic"), of_kind("quorum"));
+        let as_it_was = declare("broker", "q", &classic);
+        let otherwise = declare("broker", "q", &quorum);
         tokio::join!(as_it_was, otherwise);
         assert_eq!(declared.get(), 4);
     }

@@ -10,6 +10,7 @@ use crate::{
         connection::{ConnectError, Link},
         session::events::Closed,
     },
+    topology::OtherExchange,
 };
 
 /// Why a queue that must be there is not, or cannot be used.
@@ -17,14 +18,17 @@ use crate::{
 pub(crate) enum TopologyError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("an argument of the queue cannot be sent: {0}")]
+    #[error("an argument of a declaration cannot be sent: {0}")]
     Argument(#[from] PropertyError),
-    #[error("queue `{queue}`: {}{closed}", Advice(*asked, closed))]
+    #[error("{subject}: {}{closed}", Advice(subject, *asked, closed))]
     Refused {
-        queue: String,
+        subject: Subject,
         asked: Asked,
         closed: Closed,
     },
+    // boxed, as below
+    #[error("{0}")]
+    OtherExchange(Box<OtherExchange>),
     #[error("queue `{queue}`, {} ({closed})", Consequence(*purpose, difference))]
     Different {
         queue: String,
@@ -41,12 +45,25 @@ pub(crate) enum TopologyError {
     NoAnswer(Duration),
 }
 
-/// What the broker was asked to do with a queue.
+/// What the broker was asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Subject {
+    Queue(String),
+    Exchange(String),
+    Binding {
+        /// A queue or an exchange, with its kind.
+        destination: String,
+        source: String,
+        routing_key: String,
+    },
+}
+
+/// What the broker was asked to do with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// To say whether the queue is there.
+    /// To say whether it is there.
     Look,
-    /// To make the queue, which is not there, or may not be as it should.
+    /// To make it: it is not there, or may not be as it should.
     Declare,
     Consume,
 }
@@ -54,7 +71,7 @@ pub(crate) enum Asked {
 impl TopologyError {
     pub(in crate::rabbit) fn refused(queue: &str, asked: Asked, closed: Closed) -> Self {
         Self::Refused {
-            queue: queue.to_owned(),
+            subject: Subject::Queue(queue.to_owned()),
             asked,
             closed,
         }
@@ -70,7 +87,25 @@ impl TopologyError {
 
     /// Whether the queue that was to be consumed is not there.
     pub(in crate::rabbit) fn is_missing_queue(&self) -> bool {
-        matches!(self, Self::Refused { closed, .. } if closed.is_not_found())
+        match self {
+            Self::Refused {
+                subject: Subject::Queue(_),
+                closed,
+                ..
+            } => closed.is_not_found(),
+            // a binding has two ends, and the broker says which one is missing
+            Self::Refused {
+                subject: Subject::Binding { .. },
+                closed,
+                ..
+            } => closed.is_not_found() && closed.text.contains("no queue '"),
+            _ => false,
+        }
+    }
+
+    /// Whether there was no connection to ask over, or none any more.
+    pub(crate) fn is_about_the_connection(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Lost(_) | Self::NoAnswer(_))
     }
 
     /// Whether it was the broker that did not do its part, so that another one may.
@@ -78,9 +113,11 @@ impl TopologyError {
         match self {
             Self::Lost(_) | Self::NoAnswer(_) => true,
             Self::Refused { closed, .. } => closed.is_ill(),
-            Self::Connect(_) | Self::Argument(_) | Self::Missing(_) | Self::Different { .. } => {
-                false
-            }
+            Self::Connect(_)
+            | Self::Argument(_)
+            | Self::Missing(_)
+            | Self::OtherExchange(_)
+            | Self::Different { .. } => false,
         }
     }
 
@@ -90,28 +127,77 @@ impl TopologyError {
             Self::Connect(error) => !error.is_hopeless(),
             Self::Lost(_) | Self::NoAnswer(_) | Self::Missing(_) => true,
             Self::Refused { closed, .. } => closed.is_passing(),
-            Self::Argument(_) | Self::Different { .. } => false,
+            Self::Argument(_) | Self::OtherExchange(_) | Self::Different { .. } => false,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queue(name) => write!(f, "queue `{name}`"),
+            Self::Exchange(name) => write!(f, "exchange `{name}`"),
+            Self::Binding {
+                destination,
+                source,
+                routing_key,
+            } => write!(
+                f,
+                "the binding of {destination} to exchange `{source}` for `{routing_key}`"
+            ),
         }
     }
 }
 
 /// What to do about a refusal, before the broker's own words.
-struct Advice<'a>(Asked, &'a Closed);
+struct Advice<'a>(&'a Subject, Asked, &'a Closed);
+
+impl Advice<'_> {
+    /// What to do about a right that the user lacks. The broker's words name the user.
+    fn on_rights(&self) -> &'static str {
+        match self {
+            Self(Subject::Binding { .. }, _, closed) => {
+                match closed.text.contains("access to exchange '") {
+                    true => {
+                        "the user may not have messages come from this exchange: give the user the right `read` for \
+                         it, or have somebody else bind it and leave `bind` out: "
+                    }
+                    false => {
+                        "the user may not bind it: give the user the right `write` for it, or have somebody else bind \
+                         it and leave `bind` out: "
+                    }
+                }
+            }
+            Self(_, Asked::Look, _) => {
+                "the user may not even look for it, give the user a right to it: "
+            }
+            // an alternate exchange, or the one of dead letters, needs rights of its own
+            Self(_, Asked::Declare, Closed { text, .. })
+                if text.contains("read access") || text.contains("write access") =>
+            {
+                "where it leads to another one, the user needs the right `read` for it and `write` for the other: "
+            }
+            Self(_, Asked::Declare, _) => {
+                "it is not there, and the user may not declare it: give the user the right `configure` for it, or \
+                 have somebody else declare it: "
+            }
+            Self(_, Asked::Consume, _) => {
+                "the user may not consume it, give the user the right `read` for it: "
+            }
+        }
+    }
+}
 
 impl fmt::Display for Advice<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(asked, closed) = self;
+        let Self(subject, _, closed) = self;
         if closed.is_no_right() {
-            return f.write_str(match asked {
-                Asked::Look => "the user may not even look for it, give the user a right to it: ",
-                Asked::Declare => {
-                    "it is not there, and the user may not declare it: give the user the right \
-                     `configure` for it, or have somebody else declare it: "
-                }
-                Asked::Consume => {
-                    "the user may not consume it, give the user the right `read` for it: "
-                }
-            });
+            return f.write_str(self.on_rights());
+        }
+        if closed.is_not_found() && !matches!(subject, Subject::Queue(_)) {
+            return f.write_str(
+                "it is not there: start what declares it, or describe it by `Exchange::topic` or its like: ",
+            );
         }
         if closed.is_limit() {
             return f.write_str(

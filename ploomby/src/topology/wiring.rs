@@ -1,0 +1,215 @@
+use thiserror::Error;
+
+use super::{Binding, Exchange, Kind};
+use crate::message::Value;
+
+/// All exchanges and bindings that the messages of a queue come by, in the order in which they are declared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Wiring {
+    exchanges: Vec<Exchange>,
+    /// From one exchange to another.
+    links: Vec<Link>,
+    /// From an exchange to the queue.
+    bindings: Vec<(String, Binding)>,
+}
+
+/// A binding of two exchanges.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Link {
+    pub(crate) source: String,
+    pub(crate) destination: String,
+    pub(crate) binding: Binding,
+}
+
+/// What no broker can do, or what is surely not meant.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(crate) enum WiringError {
+    #[error(
+        "the default exchange brings each message to the queue of its routing key, and takes no bindings: name \
+         another exchange"
+    )]
+    Default,
+    #[error("`{0}` cannot name an exchange: a name has at most 255 bytes")]
+    Name(String),
+    #[error("a routing key has at most 255 bytes: `{0}`")]
+    RoutingKey(String),
+    #[error(
+        "exchange `{0}` is described twice, and not as the same: describe it once, and give clones of it"
+    )]
+    Twice(String),
+    #[error(
+        "a binding of the headers exchange `{0}` has a routing key and no headers: the exchange does not look at the \
+         key, and every message would come. Say which headers count by `Binding::all_of` or `Binding::any_of`"
+    )]
+    KeyOfHeaders(String),
+    #[error(
+        "a binding of the {1} exchange `{0}` names headers, which only a headers exchange looks at"
+    )]
+    HeadersOf(String, Kind),
+}
+
+impl Wiring {
+    /// What comes to a queue by these bindings. The `exchanges` are declared even where nothing comes from them.
+    pub(crate) fn new(
+        bindings: &[(Exchange, Binding)],
+        exchanges: &[Exchange],
+    ) -> Result<Self, WiringError> {
+        let mut wiring = Self::default();
+        for exchange in exchanges {
+            wiring.visit(exchange)?;
+        }
+        for (exchange, binding) in bindings {
+            wiring.visit(exchange)?;
+            check(exchange, binding)?;
+            let bound = (exchange.name.clone(), binding.clone());
+            if !wiring.bindings.contains(&bound) {
+                wiring.bindings.push(bound);
+            }
+        }
+        Ok(wiring)
+    }
+
+    /// Whether anything comes to the queue by it.
+    pub(crate) fn has_bindings(&self) -> bool {
+        !self.bindings.is_empty()
+    }
+
+    /// Each after those that it needs.
+    pub(crate) fn exchanges(&self) -> &[Exchange] {
+        &self.exchanges
+    }
+
+    pub(crate) fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// The exchanges that the queue gets messages from, with what comes.
+    pub(crate) fn bindings(&self) -> &[(String, Binding)] {
+        &self.bindings
+    }
+
+    /// What tells it from others, as arguments of a declaration would.
+    pub(crate) fn fingerprint(&self) -> Vec<(String, Value)> {
+        let bindings = self.bindings.iter();
+        let bindings = bindings.map(|(exchange, binding)| {
+            let name = format!("{exchange} {}", binding.routing_key());
+            (name, Value::Table(binding.arguments().to_vec()))
+        });
+        let exchanges = self.exchanges.iter();
+        let exchanges = exchanges.map(|exchange| {
+            let kind = exchange.kind.as_ref().map_or("", Kind::as_str);
+            (exchange.name.clone(), kind.into())
+        });
+        bindings.chain(exchanges).collect()
+    }
+
+    /// Takes an exchange in, after its alternate and those that it gets messages from.
+    fn visit(&mut self, exchange: &Exchange) -> Result<(), WiringError> {
+        if exchange.name.is_empty() {
+            return Err(WiringError::Default);
+        }
+        if exchange.name.len() > 255 {
+            return Err(WiringError::Name(exchange.name.clone()));
+        }
+        if let Some(alternate) = &exchange.alternate {
+            self.visit(alternate)?;
+        }
+        for (source, binding) in &exchange.sources {
+            self.visit(source)?;
+            check(source, binding)?;
+        }
+        let known = self
+            .exchanges
+            .iter_mut()
+            .find(|known| known.name == exchange.name);
+        match known {
+            None => self.exchanges.push(exchange.clone()),
+            Some(_) if exchange.kind.is_none() => {}
+            Some(known) if known.kind.is_none() => *known = exchange.clone(),
+            Some(known) if known.is_same(exchange) => {}
+            Some(_) => return Err(WiringError::Twice(exchange.name.clone())),
+        }
+        for (source, binding) in &exchange.sources {
+            let link = Link {
+                source: source.name.clone(),
+                destination: exchange.name.clone(),
+                binding: binding.clone(),
+            };
+            if !self.links.contains(&link) {
+                self.links.push(link);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check(exchange: &Exchange, binding: &Binding) -> Result<(), WiringError> {
+    if binding.routing_key().len() > 255 {
+        return Err(WiringError::RoutingKey(binding.routing_key().to_owned()));
+    }
+    let name = || exchange.name.clone();
+    match &exchange.kind {
+        Some(Kind::Headers) if !binding.routing_key().is_empty() && !binding.is_by_headers() => {
+            Err(WiringError::KeyOfHeaders(name()))
+        }
+        Some(kind @ (Kind::Direct | Kind::Topic | Kind::Fanout)) if binding.is_by_headers() => {
+            Err(WiringError::HeadersOf(name(), kind.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(exchange: &Exchange, binding: impl Into<Binding>) -> WiringError {
+        Wiring::new(&[(exchange.clone(), binding.into())], &[]).unwrap_err()
+    }
+
+    #[test]
+    fn each_exchange_comes_once_and_after_those_that_it_needs() {
+        let unwanted = Exchange::fanout("unwanted");
+        let events = Exchange::topic("events").alternate(&unwanted);
+        let audited = Exchange::fanout("audited").bind(&events, "order.#");
+        let bindings = [
+            (audited, "".into()),
+            (events.clone(), "order.*".into()),
+            (events.clone(), "order.*".into()),
+            (Exchange::existing("events"), "user.*".into()),
+        ];
+        let wiring = Wiring::new(&bindings, &[events]).unwrap();
+        let names: Vec<_> = wiring.exchanges().iter().map(Exchange::name).collect();
+        assert_eq!(names, ["unwanted", "events", "audited"]);
+        assert_eq!(wiring.links().len(), 1);
+        assert_eq!(wiring.links()[0].source, "events");
+        assert_eq!(wiring.bindings().len(), 3);
+    }
+
+    #[test]
+    fn what_no_broker_can_do_is_refused() {
+        let long = "x".repeat(256);
+        assert_eq!(refused(&Exchange::topic(""), "a"), WiringError::Default);
+        let named = refused(&Exchange::topic(long.as_str()), "a");
+        assert_eq!(named, WiringError::Name(long.clone()));
+        let keyed = refused(&Exchange::topic("events"), long.as_str());
+        assert_eq!(keyed, WiringError::RoutingKey(long));
+        let both = [
+            (Exchange::topic("events"), "a".into()),
+            (Exchange::topic("events").transient(), "a".into()),
+        ];
+        let twice = Wiring::new(&both, &[]).unwrap_err();
+        assert_eq!(twice, WiringError::Twice("events".to_owned()));
+    }
+
+    #[test]
+    fn a_binding_that_its_exchange_would_not_look_at_is_refused() {
+        let by_header = Binding::all_of([("tenant", "acme")]);
+        let error = refused(&Exchange::topic("events"), by_header.clone()).to_string();
+        assert!(error.contains("topic exchange `events`"), "{error}");
+        let error = refused(&Exchange::headers("events"), "order.#").to_string();
+        assert!(error.contains("`Binding::all_of`"), "{error}");
+        let by_any = (Exchange::existing("theirs"), by_header);
+        assert!(Wiring::new(&[by_any], &[]).is_ok());
+    }
+}
