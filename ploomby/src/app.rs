@@ -95,6 +95,7 @@ pub struct App {
     only: Option<Vec<String>>,
     declare: Declare,
     exchanges: Vec<Exchange>,
+    wait_for_broker: Option<Duration>,
     credentials: Option<Ask>,
     brake: Option<Brake>,
     checks: Vec<Check>,
@@ -118,6 +119,7 @@ impl App {
             only: None,
             declare: Declare::default(),
             exchanges: Vec::new(),
+            wait_for_broker: None,
             credentials: None,
             brake: None,
             checks: Vec::new(),
@@ -328,7 +330,7 @@ impl App {
     ///
     /// What keeps it from starting.
     pub async fn start(mut self) -> Result<Running, Error> {
-        let url = self.broker()?;
+        let url = self.broker_of_start()?;
         let mut handlers = self.handlers.take().unwrap_or_else(HandlerRegistry::linked);
         if let Some(only) = self.only.take() {
             let is_there = |name: &&String| self.queues.iter().any(|queue| queue.name == **name);

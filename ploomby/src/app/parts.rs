@@ -70,6 +70,15 @@ impl App {
         dispatchers.collect()
     }
 
+    /// The broker, for a program that starts: how long it is waited for.
+    pub(super) fn broker_of_start(&mut self) -> Result<BrokerUrl, Error> {
+        let limit = self.wait_for_broker;
+        Ok(match (self.broker()?, limit) {
+            (BrokerUrl::Rabbit(url), Some(limit)) => BrokerUrl::Rabbit(url.waiting(limit)),
+            (url, _) => url,
+        })
+    }
+
     /// The broker, with who asks for the password.
     pub(crate) fn broker(&mut self) -> Result<BrokerUrl, Error> {
         Ok(

@@ -1,4 +1,6 @@
-//! What an app has in the broker.
+//! What an app has in the broker, and whether it waits for it.
+
+use std::time::Duration;
 
 use super::App;
 use crate::{consumer::Declare, topology::Exchange};
@@ -37,6 +39,30 @@ impl App {
     /// that are missing).
     pub fn declare(mut self, declare: Declare) -> Self {
         self.declare = declare;
+        self
+    }
+
+    /// Waits for a broker that is not there yet when the program starts, for so long (default: that is an error at once).
+    /// `wait_for_broker=60` in the URL, in seconds, does the same.
+    ///
+    /// The log tells the first failure, and then at growing intervals that it goes on. What does not get better by
+    /// itself, such as a wrong password or a virtual host that is not there, is an error at once all the same.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use ploomby::{App, Queue};
+    ///
+    /// # async fn example() -> anyhow::Result<()> {
+    /// App::new("amqp://rabbit/shop")
+    ///     .wait_for_broker(Duration::from_secs(60))
+    ///     .queue(Queue::new("users"))
+    ///     .run()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait_for_broker(mut self, limit: Duration) -> Self {
+        self.wait_for_broker = Some(limit);
         self
     }
 

@@ -28,12 +28,7 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// A message to a queue. Refuses what RabbitMQ would.
-    pub(super) fn new(routing_key: &str, message: Message) -> Result<Self, MemoryError> {
-        Self::through("", routing_key, message)
-    }
-
-    /// The same through an exchange.
+    /// A message through an exchange. Refuses what RabbitMQ would.
     pub(super) fn through(
         exchange: &str,
         routing_key: &str,

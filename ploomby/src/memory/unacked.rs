@@ -84,7 +84,7 @@ mod tests {
     use crate::{memory::stored::Stored, message::Message};
 
     fn entry(sequence: u64) -> Entry {
-        let stored = Stored::new("q", Message::default()).unwrap();
+        let stored = Stored::through("", "q", Message::default()).unwrap();
         Entry::new(sequence, None, Arc::new(stored))
     }
 

@@ -370,7 +370,8 @@ impl SharedConnection {
         }
         let name = format!("{} ({})", self.url.connection_name, self.purpose);
         let preferred = state.preferred.clone();
-        let opening = self.url.outage.attempt(asked, async || {
+        let limit = self.url.wait_for_broker;
+        let opening = self.url.outage.attempt(asked, limit, || async {
             let login = credentials::of(&self.url).await;
             let (url, password, lease) = login.map_err(|error| ConnectError::no_login(&error))?;
             let as_who = (&url, &*password);

@@ -52,7 +52,8 @@ impl RabbitConsumerFactory {
     /// one has been waited for long; one that did not answer, at whatever step, comes last for a minute. The URL is read
     /// by the letter of RabbitMQ's [URI specification]: what cannot stand in one of its parts, such as a line break in
     /// the password, is an error, and can be written percent-encoded. Parameters: `heartbeat` (seconds, default 20), `connection_name`,
-    /// `connection_timeout` (milliseconds, default 10,000), `password_file`.
+    /// `connection_timeout` (milliseconds, default 10,000), `password_file`, `wait_for_broker` (seconds that the first
+    /// connection may be tried, default 0: see [`App::wait_for_broker`](crate::App::wait_for_broker)).
     ///
     /// `amqp://user@host?password_file=/run/secrets/rabbit` takes the password from a file, without white space at the
     /// file's end. The file is read at each connection, so that a password that was changed is used by the next one.

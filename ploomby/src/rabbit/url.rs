@@ -33,6 +33,8 @@ pub(crate) struct RabbitUrl {
     pub(super) heartbeat: u16,
     pub(super) connection_name: String,
     pub(super) connect_timeout: Duration,
+    /// How long the first connection may be tried.
+    pub(super) wait_for_broker: Option<Duration>,
     /// With `amqps://`.
     pub(super) tls: Option<Box<TlsParameters>>,
     /// The certificate says who connects, in the place of user and password.
@@ -63,6 +65,12 @@ impl RabbitUrl {
     /// With who logs in asked for each time, instead of what the URL says.
     pub(crate) fn asking(mut self, ask: Ask) -> Self {
         self.password = Password::Asked(ask);
+        self
+    }
+
+    /// With the first connection tried for so long, whatever the URL says.
+    pub(crate) fn waiting(mut self, limit: Duration) -> Self {
+        self.wait_for_broker = Some(limit);
         self
     }
 
@@ -117,6 +125,7 @@ impl RabbitUrl {
             heartbeat: DEFAULT_HEARTBEAT,
             connection_name: "ploomby".to_owned(),
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            wait_for_broker: None,
             tls,
             is_external: false,
             outage: Arc::default(),
@@ -149,6 +158,13 @@ impl RabbitUrl {
                     expected: "a number of milliseconds above 0",
                 })?;
                 self.connect_timeout = Duration::from_millis(milliseconds);
+            }
+            "wait_for_broker" => {
+                let seconds = number(value).ok_or(Fault::Value {
+                    name: "wait_for_broker",
+                    expected: "a number of seconds",
+                })?;
+                self.wait_for_broker = Some(Duration::from_secs(seconds));
             }
             "password_file" => self.password = Password::File(value.into()),
             "auth_mechanism" => {

@@ -25,6 +25,10 @@ impl Method {
     pub const CHANNEL_OPEN: Self = Self(20, 10);
     /// `queue.declare`.
     pub const QUEUE_DECLARE: Self = Self(50, 10);
+    /// `queue.bind`
+    pub const QUEUE_BIND: Self = Self(50, 20);
+    /// `exchange.declare`
+    pub const EXCHANGE_DECLARE: Self = Self(40, 10);
 }
 
 /// Finds the method frames in a stream that comes in pieces.

@@ -1,6 +1,7 @@
 //! What only RabbitMQ can show: refusals at startup, connections that die, and the broker's own
 //! rules.
 
+mod bindings;
 mod channels;
 mod consuming;
 mod dead_letters;

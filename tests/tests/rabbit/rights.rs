@@ -1,6 +1,9 @@
 //! What a user may not do, and what a broker does not do, is told as what it is.
 
-use ploomby::{App, HandlerRegistry, KeySource, Queue, Value};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
+
+use ploomby::{App, Declare, Exchange, HandlerRegistry, KeySource, Publisher, Queue, Retry, Value};
 use ploomby_tests::{Bed, KEY, rabbit, seen, unique_name};
 
 /// `rabbitmqctl`, which succeeds.
@@ -145,6 +148,143 @@ async fn a_dead_letter_queue_that_drops_messages_is_refused_also_behind_a_safe_d
             ] {
                 assert!(refused.contains(part), "{refused}");
             }
+        })
+        .await;
+}
+
+/// Runs an app as this user, which tries a message a second time, and keeps another one that it does not know.
+async fn works(bed: &Bed, url: &str, set_up: Queue, queue: &str) {
+    let (seen, mut handled) = seen();
+    let failed: &'static AtomicBool = Box::leak(Box::default());
+    let handlers = HandlerRegistry::new().register("greet", move |name: String| async move {
+        seen.note(name);
+        match failed.swap(true, SeqCst) {
+            true => Ok(()),
+            false => Err(anyhow::anyhow!("once")),
+        }
+    });
+    let set_up = set_up
+        .key(KeySource::header(KEY))
+        .retry(Retry::fixed(2, Duration::from_millis(10)));
+    let app = Bed::start_at(url, set_up, handlers).await;
+    bed.send(queue, "greet", r#""Ada""#).await;
+    assert_eq!(handled.next_note().await, "Ada");
+    assert_eq!(handled.next_note().await, "Ada");
+    bed.send(queue, "unknown", "").await;
+    let letter = bed.dead_letter(queue).await;
+    assert_eq!(letter.text("ploomby-reason"), "unknown-key");
+    app.shut_down().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rights_that_the_page_lists_are_enough() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            for (kind, declare) in [
+                ("classic", Declare::Missing),
+                ("quorum", Declare::Missing),
+                ("quorum", Declare::All),
+            ] {
+                let queue = bed.queue_name();
+                bed.remove_later(&format!("{queue}_retry_10ms"));
+                let (events, unwanted) = (bed.exchange_name(), bed.exchange_name());
+                let set_up = |declare| {
+                    let unwanted = Exchange::fanout(&unwanted);
+                    let events = Exchange::topic(&events).alternate(&unwanted);
+                    Queue::new(&queue)
+                        .queue_argument("x-queue-type", kind)
+                        .declare(declare)
+                        .bind(&events, "order.#")
+                };
+                let ours = format!("{queue}(_dlq|_retry_.*ms|_suspects|_crashes)?");
+                let configure = format!("^({ours}|{events}|{unwanted})$");
+                let write = format!(r"^(amq\.default|{queue}|{unwanted})$");
+                let read = format!("^({queue}(_retry_.*ms|_suspects)?|{events})$");
+                let url = user([&configure, &write, &read]).await;
+                works(&bed, &url, set_up(declare), &queue).await;
+                // all is there by now
+                let read = format!("^{queue}(_suspects)?$");
+                let url = user(["", r"^amq\.default$", &read]).await;
+                works(&bed, &url, set_up(Declare::Never), &queue).await;
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_right_that_a_binding_lacks_is_named() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let events = Exchange::topic(bed.exchange_name());
+            let publisher = Publisher::connect(bed.url()).await.unwrap();
+            publisher.declare(&events).await.unwrap();
+            let queue = bed.queue_name();
+            let bound = || Queue::new(&queue).bind(&events, "order.#");
+            let others = format!("^(?!{}).*$", events.name());
+            let url_without_read = user([".*", ".*", &others]).await;
+            let refused_read = refused(&url_without_read, bound()).await;
+            for part in ["`read`", events.name(), "order.#", "ACCESS_REFUSED"] {
+                assert!(refused_read.contains(part), "{refused_read}");
+            }
+            let url_without_write = user([".*", r"^amq\.default$", ".*"]).await;
+            let refused_write = refused(&url_without_write, bound()).await;
+            for part in ["the user may not bind it", "`write`", &queue] {
+                assert!(refused_write.contains(part), "{refused_write}");
+            }
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_right_that_a_queue_lacks_for_its_dead_letters_is_named() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let url = user([".*", "^nothing$", ".*"]).await;
+            let quorum = Queue::new(&queue).queue_argument("x-queue-type", "quorum");
+            let refused = refused(&url, quorum).await;
+            for part in ["`write`", "amq.default", &*queue, "dead letters go through"] {
+                assert!(refused.contains(part), "{refused}");
+            }
+            assert!(!refused.contains("`configure`"), "{refused}");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_exchange_that_a_user_may_not_declare_is_enough_if_it_is_there() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let events = Exchange::topic(bed.exchange_name());
+            let queue = bed.queue_name();
+            let others = format!("^(?!{}).*$", events.name());
+            let url = user([&others, ".*", ".*"]).await;
+            let bound = || Queue::new(&queue).bind(&events, "order.#");
+            let missing = refused(&url, bound()).await;
+            for part in [
+                "exchange `",
+                events.name(),
+                "it is not there",
+                "`configure`",
+            ] {
+                assert!(missing.contains(part), "{missing}");
+            }
+            let publisher = Publisher::connect(bed.url()).await.unwrap();
+            publisher.declare(&events).await.unwrap();
+            let (seen, mut handled) = seen();
+            let handlers =
+                HandlerRegistry::new().register("greet", move |name: String| async move {
+                    seen.note(name);
+                });
+            let app = Bed::start_at(&url, bound(), handlers).await;
+            let event = publisher.through(&events, "order.placed").key("greet");
+            event.payload("Ada").send().await.unwrap();
+            assert_eq!(handled.next_note().await, "Ada");
+            app.shut_down().await.unwrap();
         })
         .await;
 }

@@ -1,5 +1,9 @@
-use ploomby::{App, HandlerRegistry, KeySource, Queue};
-use ploomby_tests::{Bed, KEY, rabbit, seen, unique_name};
+use std::time::{Duration, Instant};
+
+use ploomby::{App, HandlerRegistry, KeySource, Publisher, Queue};
+use ploomby_tests::{Bed, DEADLINE, KEY, Logged, eventually, rabbit, seen, unique_name};
+
+use crate::proxied;
 
 async fn start_error(url: &str) -> String {
     let handlers = HandlerRegistry::new().register("nothing", || async {});
@@ -55,4 +59,68 @@ async fn the_next_host_is_tried_when_one_is_down() {
             app.shut_down().await.unwrap();
         })
         .await;
+}
+
+// one thread, of which the log is kept
+#[tokio::test]
+async fn a_broker_that_comes_up_later_is_waited_for_with_one_line() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (log, _guard) = Logged::begin();
+            let (proxy, url) = proxied().await;
+            proxy.refuse();
+            let (seen, mut handled) = seen();
+            let handlers =
+                HandlerRegistry::new().register_default(move |name: String| async move {
+                    seen.note(name);
+                });
+            let queues: Vec<_> = (0..5).map(|_| bed.queue_name()).collect();
+            let mut app = App::new(&url)
+                .wait_for_broker(Duration::from_secs(60))
+                .handlers(handlers);
+            for queue in &queues {
+                app = app.queue(Queue::new(queue).key(KeySource::header(KEY)).consumers(2));
+            }
+            let comes_up = async {
+                let is_told = async || log.text().contains("no connection to the broker");
+                eventually(DEADLINE, is_told).await;
+                // more than one try
+                tokio::time::sleep(Duration::from_secs(2)).await;
+                proxy.accept();
+            };
+            let (app, ()) = tokio::join!(app.start(), comes_up);
+            let app = app.unwrap();
+            bed.send(&queues[4], "any", r#""Ada""#).await;
+            assert_eq!(handled.next_note().await, "Ada");
+            app.shut_down().await.unwrap();
+            let told = log.lines_with("no connection to the broker");
+            assert_eq!(told.len(), 1, "{told:?}");
+            let told = log.lines_with("which was waited for");
+            assert_eq!(told.len(), 1, "{told:?}");
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_broker_is_waited_for_no_longer_than_the_program_says() {
+    let begin = Instant::now();
+    let error = start_error("amqp://user:secret@127.0.0.1:1?wait_for_broker=1").await;
+    assert!(error.contains("refused"), "{error}");
+    assert!(!error.contains("secret"), "{error}");
+    assert!((1..10).contains(&begin.elapsed().as_secs()));
+    let url = "amqp://user:secret@127.0.0.1:1?wait_for_broker=1";
+    let begin = Instant::now();
+    assert!(Publisher::connect(url).await.is_err());
+    assert!((1..10).contains(&begin.elapsed().as_secs()));
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_not_waited_for() {
+    let (host, port) = (rabbit().await.host(), rabbit().await.port());
+    let begin = Instant::now();
+    let url = format!("amqp://guest:secret@{host}:{port}?wait_for_broker=60");
+    let error = start_error(&url).await;
+    assert!(error.contains("check user and password"), "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(30));
 }

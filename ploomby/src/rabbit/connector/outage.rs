@@ -5,7 +5,7 @@ use std::{
 
 use tokio::{
     sync::Mutex as AsyncMutex,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tracing::{info, warn};
 
@@ -25,6 +25,8 @@ pub(in crate::rabbit) struct Outage {
 struct State {
     /// There was a connection before.
     has_connected: bool,
+    /// Whoever starts waits for the first connection, instead of ending with what keeps it from being there.
+    is_waited_for: bool,
     now: Option<Now>,
 }
 
@@ -57,16 +59,64 @@ fn hopeless_pause(times: u32) -> Duration {
 }
 
 impl Outage {
-    /// Connects: at once, while nothing speaks against it, else when it is time to, for all who have `asked` meanwhile.
+    /// Connects. The first connection of all is tried for as long as `limit` says, unless what keeps it from being there
+    /// does not get better by itself.
     ///
     /// # Errors
     ///
     /// Those of `connect`.
-    pub(in crate::rabbit) async fn attempt<T>(
+    pub(in crate::rabbit) async fn attempt<T, Fut>(
         &self,
         asked: Instant,
-        connect: impl AsyncFnOnce() -> Result<T, ConnectError>,
-    ) -> Result<T, ConnectError> {
+        limit: Option<Duration>,
+        connect: impl Fn() -> Fut,
+    ) -> Result<T, ConnectError>
+    where
+        Fut: Future<Output = Result<T, ConnectError>>,
+    {
+        let Some(limit) = limit.filter(|_| self.begin_waiting()) else {
+            return self.attempt_once(asked, &connect).await;
+        };
+        let mut asked = asked;
+        let mut last = None;
+        let trying = async {
+            loop {
+                match self.attempt_once(asked, &connect).await {
+                    Err(error) if !error.is_hopeless() => last = Some(error),
+                    tried => break tried,
+                }
+                asked = Instant::now();
+            }
+        };
+        match timeout(limit, trying).await {
+            Ok(tried) => tried,
+            Err(_) => match last {
+                Some(error) => Err(error),
+                // it has taken all the time to fail, and says why
+                None => self.attempt_once(asked, &connect).await,
+            },
+        }
+    }
+
+    /// Whether there was no connection yet, so that the first one is waited for.
+    fn begin_waiting(&self) -> bool {
+        let mut state = self.state();
+        if state.has_connected {
+            return false;
+        }
+        state.is_waited_for = true;
+        true
+    }
+
+    /// Connects: at once, while nothing speaks against it, else when it is time to, for all who have `asked` meanwhile.
+    async fn attempt_once<T, Fut>(
+        &self,
+        asked: Instant,
+        connect: &impl Fn() -> Fut,
+    ) -> Result<T, ConnectError>
+    where
+        Fut: Future<Output = Result<T, ConnectError>>,
+    {
         let mut turn = None;
         if self.state().now.is_some() {
             turn = Some(self.turn.lock().await);
@@ -89,7 +139,7 @@ impl Outage {
     fn failed(&self, error: &ConnectError) {
         let mut state = self.state();
         let at = Instant::now();
-        let has_connected = state.has_connected;
+        let is_told = state.has_connected || state.is_waited_for;
         let is_first = state.now.is_none();
         let now = state.now.get_or_insert_with(|| Now {
             since: at,
@@ -111,7 +161,7 @@ impl Outage {
                 times => hopeless_pause(times),
             };
         let lasted = at - now.since;
-        if at < now.next_line || !has_connected {
+        if at < now.next_line || !is_told {
             return;
         }
         now.next_line = at + lasted.clamp(SECOND_LINE, LONGEST_SILENCE);
@@ -124,10 +174,16 @@ impl Outage {
 
     fn over(&self) {
         let mut state = self.state();
-        state.has_connected = true;
+        let is_first = !std::mem::replace(&mut state.has_connected, true);
         if let Some(now) = state.now.take() {
             let (tries, seconds) = (now.tries, now.since.elapsed().as_secs());
-            info!(tries, seconds, "connected to the broker again");
+            match is_first {
+                true => info!(
+                    tries,
+                    seconds, "connected to the broker, which was waited for"
+                ),
+                false => info!(tries, seconds, "connected to the broker again"),
+            }
         }
     }
 
@@ -155,7 +211,7 @@ mod tests {
         let begin = Instant::now();
         let consumer = async || {
             while begin.elapsed() < Duration::from_secs(60) {
-                let tried = outage.attempt(Instant::now(), async || {
+                let tried = outage.attempt(Instant::now(), None, || async {
                     sleep(Duration::from_millis(1)).await;
                     tries.set(tries.get() + 1);
                     Err::<(), _>(away())
@@ -177,7 +233,7 @@ mod tests {
         };
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_secs(10 * 60) {
-            let tried = outage.attempt(Instant::now(), async || {
+            let tried = outage.attempt(Instant::now(), None, || async {
                 tries.set(tries.get() + 1);
                 Err::<(), _>(refused())
             });
@@ -189,9 +245,45 @@ mod tests {
         advance(Duration::from_secs(1)).await;
         assert!(
             outage
-                .attempt(Instant::now(), async || Ok(()))
+                .attempt(Instant::now(), None, || async { Ok(()) })
                 .await
                 .is_ok()
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_connection_is_waited_for_as_long_as_the_program_says() {
+        let (outage, begin) = (Outage::default(), Instant::now());
+        let comes_up = Duration::from_secs(20);
+        let connect = || async {
+            match begin.elapsed() < comes_up {
+                true => Err(away()),
+                false => Ok(()),
+            }
+        };
+        let limit = |seconds| Some(Duration::from_secs(seconds));
+        let tried = outage.attempt(begin, limit(5), connect).await;
+        assert!(tried.is_err());
+        assert_eq!(begin.elapsed(), Duration::from_secs(5));
+        let tried = outage.attempt(Instant::now(), limit(60), connect).await;
+        assert!(tried.is_ok());
+        assert!((20..24).contains(&begin.elapsed().as_secs()));
+        // it was there: how long a lost one is tried is for others to say
+        let lost = Instant::now();
+        let tried = outage.attempt(lost, limit(60), || async { Err::<(), _>(away()) });
+        assert!(tried.await.is_err());
+        assert_eq!(lost.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_get_better_is_not_waited_for() {
+        let (outage, begin) = (Outage::default(), Instant::now());
+        let refused = || async {
+            let text = "NOT_ALLOWED - number of channels".to_owned();
+            Err::<(), _>(ConnectError::ended(530, text))
+        };
+        let limit = Some(Duration::from_secs(60));
+        assert!(outage.attempt(begin, limit, refused).await.is_err());
+        assert_eq!(begin.elapsed(), Duration::ZERO);
     }
 }

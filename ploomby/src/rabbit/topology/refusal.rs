@@ -171,11 +171,20 @@ impl Advice<'_> {
             Self(_, Asked::Look, _) => {
                 "the user may not even look for it, give the user a right to it: "
             }
-            // an alternate exchange, or the one of dead letters, needs rights of its own
-            Self(_, Asked::Declare, Closed { text, .. })
-                if text.contains("read access") || text.contains("write access") =>
+            // what leads on to an exchange needs rights of its own
+            Self(Subject::Queue(_), Asked::Declare, closed)
+                if closed.text.contains("access to exchange '") =>
             {
-                "where it leads to another one, the user needs the right `read` for it and `write` for the other: "
+                "its dead letters go through an exchange: give the user the right `write` for that exchange, and \
+                 `read` for the queue: "
+            }
+            Self(Subject::Exchange(name), Asked::Declare, closed)
+                if !closed
+                    .text
+                    .contains(&format!("access to exchange '{name}'")) =>
+            {
+                "what nobody takes goes to its alternate exchange: give the user the right `write` for that one, and \
+                 `read` for this one: "
             }
             Self(_, Asked::Declare, _) => {
                 "it is not there, and the user may not declare it: give the user the right `configure` for it, or \

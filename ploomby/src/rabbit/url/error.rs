@@ -63,7 +63,7 @@ pub(super) enum Fault {
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error(
-        "unknown parameter `{0}`, known are heartbeat, connection_name, connection_timeout, auth_mechanism \
+        "unknown parameter `{0}`, known are heartbeat, connection_name, connection_timeout, wait_for_broker, auth_mechanism \
          and password_file, with amqps:// also cacertfile, certfile, keyfile, server_name_indication and \
          verify"
     )]
