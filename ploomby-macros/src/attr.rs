@@ -7,9 +7,11 @@ use syn::{
     parse::{Parse, ParseStream},
 };
 
+pub(crate) use self::rate::Rate;
 use crate::error::Errors;
 
 mod duration;
+mod rate;
 
 /// What a handler answers to, and how it is run: `("key", "other key", default, retry = 5)`.
 #[derive(Default)]
@@ -44,6 +46,7 @@ pub(crate) struct KnownOption {
 pub(crate) enum OptValue {
     Expr(Expr),
     Duration(Duration),
+    Rate(Rate),
 }
 
 impl Attr {
@@ -72,10 +75,10 @@ impl Parse for Attr {
 const ALLOWED: &str = "expected keys as string literals or constants, `default`, or options: \
                        #[handler], #[handler(\"key\")], #[handler(\"key\", OTHER_KEY)], \
                        #[handler(default)], #[handler(\"key\", retry = 5, timeout = \"10s\")]; \
-                       the options are `queue`, `retry`, `timeout`, `concurrency`, `ordered_by`, \
+                       the options are `queue`, `retry`, `timeout`, `concurrency`, `rate`, `ordered_by`, \
                        `batch_size`, `batch_wait`, `unavailable_if`, `brake`, `needs`, `layer` and `crate`";
 
-static OPTIONS: [KnownOption; 11] = [
+static OPTIONS: [KnownOption; 12] = [
     KnownOption {
         name: "queue",
         of_trait: "QueueValue",
@@ -95,6 +98,11 @@ static OPTIONS: [KnownOption; 11] = [
         name: "concurrency",
         of_trait: "ConcurrencyValue",
         example: "concurrency = 4",
+    },
+    KnownOption {
+        name: "rate",
+        of_trait: "RateValue",
+        example: "rate = \"100/s\", or rate = Rate::per_second(100).burst(10)",
     },
     KnownOption {
         name: "ordered_by",
@@ -232,6 +240,8 @@ impl Attr {
         let is_time = name == "timeout" || name == "batch_wait";
         let value = if is_time && input.peek(LitStr) {
             OptValue::Duration(time(&name, &input.parse()?)?)
+        } else if name == "rate" && input.peek(LitStr) {
+            OptValue::Rate(rate_of(&input.parse()?)?)
         } else {
             OptValue::Expr(input.parse()?)
         };
@@ -270,6 +280,13 @@ fn time(name: &Ident, text: &LitStr) -> syn::Result<Duration> {
             );
             syn::Error::new_spanned(text, error)
         })
+}
+
+fn rate_of(text: &LitStr) -> syn::Result<Rate> {
+    rate::parse(&text.value()).ok_or_else(|| {
+        let error = "a rate is a number above 0 per s, m or h, such as \"100/s\", or any expression of type `Rate`";
+        syn::Error::new_spanned(text, error)
+    })
 }
 
 /// What follows a mistake belongs to it.

@@ -4,7 +4,7 @@ use syn::{ReturnType, ext::IdentExt};
 
 use self::argument::{arguments, make, pass, require};
 use crate::{
-    attr::{Attr, Key, Opt, OptValue},
+    attr::{Attr, Key, Opt, OptValue, Rate},
     error::Errors,
     function::{self, Function},
     passed_on::conditions_and_lints,
@@ -108,6 +108,10 @@ fn options(attr: &Attr, about: &Ident, krate: &CratePath) -> Option<TokenStream>
             OptValue::Duration(duration) => {
                 let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
                 quote!(::core::time::Duration::from_nanos(#nanos))
+            }
+            OptValue::Rate(Rate { messages, function }) => {
+                let function = ours(function);
+                quote!(#krate::__private::Rate::#function(#messages))
             }
             OptValue::Expr(value) => {
                 let make = local("make");

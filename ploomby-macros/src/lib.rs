@@ -212,6 +212,7 @@ mod valid;
 /// | `retry` | how many attempts there are in all, as a number, or a [`Retry`] | as the queue says: no retry |
 /// | `timeout` | how long it may take: `"500ms"`, `"10s"`, `"5m"`, `"2h"`, `"1d"`, or a `Duration` | as the queue says: no limit |
 /// | `concurrency` | how many messages of a queue it works at in the same moment, in this program | as many as the queue allows |
+/// | `rate` | how many messages of a queue it begins within a time, in this program: `"100/s"`, `"30/m"`, `"1000/h"`, or a [`Rate`] | as the queue says: no limit |
 /// | `layer` | a `tower::Layer` to put around it, such as `ConcurrencyLimitLayer::new(4)`, inside of those of its queue | none of its own |
 /// | `ordered_by` | an [`OrderBy`]: messages with the same value there run one after another, others in parallel; more than one consumer of a queue that it handles is an error at startup | as the queue says: no order |
 /// | `batch_size` | how many messages a [`Batch`] has, at most, as a number | as the queue says: 32 |
@@ -314,6 +315,7 @@ mod valid;
 /// [`ploomby::extract`]: https://docs.rs/ploomby/latest/ploomby/extract/index.html
 /// [`App::check`]: https://docs.rs/ploomby/latest/ploomby/struct.App.html#method.check
 /// [`Brake`]: https://docs.rs/ploomby/latest/ploomby/struct.Brake.html
+/// [`Rate`]: https://docs.rs/ploomby/latest/ploomby/struct.Rate.html
 /// [`Unavailable`]: https://docs.rs/ploomby/latest/ploomby/struct.Unavailable.html
 /// [`Unavailable::is_io`]: https://docs.rs/ploomby/latest/ploomby/struct.Unavailable.html#method.is_io
 /// [`Batch`]: https://docs.rs/ploomby/latest/ploomby/extract/struct.Batch.html

@@ -17,8 +17,8 @@ pub use crate::{
     },
     handler::{
         BatchSizeValue, BatchWaitValue, BrakeValue, ConcurrencyValue, Description, HandlerOptions,
-        LayerValue, LinkedHandler, LinkedKey, NeedsValue, OrderedByValue, QueueValue, RetryValue,
-        TimeoutValue, UnavailableIfValue,
+        LayerValue, LinkedHandler, LinkedKey, NeedsValue, OrderedByValue, QueueValue, Rate,
+        RateValue, RetryValue, TimeoutValue, UnavailableIfValue,
         returned::{Return, Returned},
     },
     layer::HandlerFuture,

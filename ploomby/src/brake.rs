@@ -131,7 +131,8 @@ pub enum BrakeCause {
     Failures,
     /// A check of the program: see [`App::check`](crate::App::check).
     Check,
-    /// The program paused the queue: see [`Running::pause`](crate::Running::pause).
+    /// The program paused the queue, or the handler: see [`Running::pause`](crate::Running::pause) and
+    /// [`Running::pause_handler`](crate::Running::pause_handler).
     Paused,
 }
 

@@ -6,7 +6,7 @@
 //! 2. A message that is ordered behind others waits for its turn, on a task of its own.
 //! 3. The message takes a place of the queue's concurrency (`room`, `gate`). While no place is free, `dispatch`
 //!    waits, and the consumer with it: so a queue whose handlers are busy is not read any further.
-//! 4. The message takes one of its handler's own slots, or waits for a slot on a task.
+//! 4. The message takes one of its handler's own slots, and its turn by the rate, or waits for them on a task.
 //! 5. A handler whose brake is on (`held`) gets the message once the brake lets it through.
 //! 6. Else the handler is called right here and goes as far as it comes without waiting. Most handlers are done
 //!    then: the source is told, and no task was spawned.
@@ -27,9 +27,7 @@ use futures_util::{
     future::{BoxFuture, Either, poll_immediate},
 };
 use http::Extensions;
-use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info};
 
 pub use self::in_flight::CutOff;
 use self::{
@@ -43,7 +41,7 @@ pub(crate) use self::{rehearsal::Rehearsed, trial::Tried};
 use crate::{
     brake::{Brakes, Mode},
     delivery::{Delivery, DeliveryTag, KeyReader, Life, LostReplies, Recycler, Replying, Source},
-    handler::{Called, Entered, HandlerRegistry, Order, Origin, QueuePolicy, Route, Table},
+    handler::{Called, Entered, HandlerRegistry, MustWait, QueuePolicy, Route, Table},
     health::{Blocked, ConsumerHealth},
     layer::watch_panics,
     settle::{Acknowledger, Settling, is_done},
@@ -52,11 +50,14 @@ use crate::{
 mod admission;
 mod aside;
 mod background;
+mod control;
+mod fitting;
 mod gate;
 mod held;
 mod in_flight;
 mod rehearsal;
 mod room;
+mod source;
 mod trial;
 mod turn;
 
@@ -190,58 +191,6 @@ impl Dispatcher {
         Recycler::new(self.queue.source.clone())
     }
 
-    /// The delays of the handlers' retries, each once, shortest first: what [`Acknowledger::retry`]
-    /// will be asked for. Beside them it may be asked for a second, for a message that came back
-    /// unsettled.
-    pub fn retry_delays(&self) -> Vec<Duration> {
-        self.queue.handlers.retry_delays()
-    }
-
-    /// In which orders the handlers take their messages.
-    pub(crate) fn orders(&self) -> impl Iterator<Item = Arc<Order>> {
-        self.queue.handlers.orders()
-    }
-
-    /// Whether messages of the queue are handled in an order.
-    pub(crate) fn is_ordered(&self) -> bool {
-        self.queue.policy.concurrency == Some(1) || self.orders().next().is_some()
-    }
-
-    /// How many messages each consumer may hold where the program does not say so, `most` at the most: as many as
-    /// can be worked at, and a few that are at hand for the next slot. What waits for its turn or for the slot of its
-    /// handler would hold up the others there.
-    pub(crate) fn window(&self, most: u16) -> u16 {
-        let policy = &self.queue.policy;
-        let handlers = &self.queue.handlers;
-        let is_held_up = handlers.orders().next().is_some() || handlers.has_slots();
-        let Some(concurrency) = policy.concurrency.filter(|_| !is_held_up) else {
-            return most;
-        };
-        let consumers = policy.default_concurrency() / usize::from(most.max(1));
-        let each = concurrency.div_ceil(consumers.max(1));
-        let window = each.saturating_add(each.clamp(MIN_AT_HAND, MAX_AT_HAND));
-        u16::try_from(window).map_or(most, |window| window.min(most))
-    }
-
-    /// A check that is needed and that the program does not have, and what needs it.
-    pub(crate) fn unknown_check(&self) -> Option<(String, String)> {
-        self.queue.handlers.unknown_check()
-    }
-
-    /// The handler that has held its message for the longest time, and how long.
-    pub(crate) fn longest(&self) -> Option<(&'static str, Duration)> {
-        self.consumer.in_flight.longest()
-    }
-
-    /// A handler of batches that would never have as many messages as it takes, with that number and
-    /// how many there can be.
-    pub(crate) fn batch_that_never_fills(&self) -> Option<(Origin, usize, usize)> {
-        let most = self.queue.policy.most_in_flight();
-        let mut batches = self.queue.handlers.batches();
-        let (origin, size) = batches.find(|(_, size)| *size > most)?;
-        Some((origin, size, most))
-    }
-
     /// Runs the delivery's handler and settles the delivery, which `tag` names to its source.
     ///
     /// It returns once the handler is running, not once it is done: handlers run concurrently, up
@@ -371,13 +320,13 @@ impl Dispatcher {
                 None => None,
             };
             // a slot goes before a place: what waits for one must not hold up other handlers
-            let line = match (line, &route.slots) {
-                (None, Some(slots)) => match slots.clone().try_acquire_owned() {
+            let line = match (line, &route.limits) {
+                (None, Some(limits)) => match limits.try_enter() {
                     Ok(free) => {
-                        slot = Some(free);
+                        slot = free;
                         None
                     }
-                    Err(_) => Some(Line::First(turn.take())),
+                    Err(MustWait) => Some(Line::First(turn.take())),
                 },
                 (line, _) => line,
             };
@@ -406,13 +355,16 @@ impl Dispatcher {
                 return pending().await;
             }
             let route = admitted.as_ref().ok();
-            if let Some(route) = route.filter(|route| is_braked(route, delivery)) {
+            if let Some(route) = route.filter(|&route| is_braked(route, delivery)) {
                 let holding = self.keep(place, delivery).with((turn, slot));
                 let work = holding.until(ready(Run::Braked));
                 return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
             }
-            // the brake of another handler is on
+            // the brake of another handler is on: it takes all of them again
             drop((token, place, turn, slot));
+            if let Some(limits) = route.and_then(|route| route.limits.as_ref()) {
+                limits.undo_turn();
+            }
             return self
                 .handle_beside_a_brake(delivery, tag, acknowledger)
                 .await;
@@ -494,142 +446,7 @@ impl Dispatcher {
                 .await
         }
     }
-
-    /// Says that the source delivers again, after [`not_consuming`](Self::not_consuming). A consumer
-    /// counts as consuming from its start on.
-    pub fn consuming(&self) {
-        if self.consumer.health.consuming() {
-            info!(queue = self.listen_for(), "consuming again");
-        }
-    }
-
-    /// Says that the source does not deliver for now, and why: a lost connection, or a try to open
-    /// it again that failed. It shows in the log and in [`Health`](crate::Health), so the reason
-    /// must not hold a secret.
-    ///
-    /// Without it, a consumer counts as consuming until its `consume` ends.
-    pub fn not_consuming(&self, reason: impl fmt::Display) {
-        if self.consumer.health.not_consuming(&reason) && !self.is_stopped() {
-            error!(queue = self.listen_for(), %reason, "not consuming");
-        }
-    }
-
-    /// [`not_consuming`](Self::not_consuming) without a line in the log: what all queues of the program share was told
-    /// once for all of them.
-    pub(crate) fn away(&self, reason: impl fmt::Display) {
-        self.consumer.health.not_consuming(reason);
-    }
-
-    /// [`consuming`](Self::consuming) after [`away`](Self::away), without a line in the log.
-    pub(crate) fn back(&self) {
-        self.consumer.health.consuming();
-    }
-
-    /// Says that the consumer is over, unless it said why before.
-    pub(crate) fn ended(&self) {
-        if self.is_stopped() {
-            self.consumer.health.not_consuming("shut down");
-        } else {
-            self.consumer.health.ended();
-        }
-    }
-
-    pub(crate) fn health(&self) -> Arc<ConsumerHealth> {
-        self.consumer.health.clone()
-    }
-
-    /// Runs a consumer, and takes note of when the runtime comes to it.
-    pub(crate) async fn taking_turns<T>(&self, consume: impl Future<Output = T>) -> T {
-        let mut consume = pin!(consume);
-        poll_fn(|cx| {
-            self.consumer.turn.begin();
-            consume.as_mut().poll(cx)
-        })
-        .await
-    }
-
-    /// Whether the source is to deliver nothing for now: all handlers of the queue wait for what they need, or the
-    /// program has paused the queue. A source that does so says it by [`Acknowledger::rests`]; one that cannot
-    /// goes on, and messages wait here, within its prefetch.
-    pub fn is_resting(&self) -> bool {
-        self.queue.brakes.is_resting()
-    }
-
-    /// Resolves when [`is_resting`](Self::is_resting) is not `before` any more.
-    ///
-    /// # Cancel safety
-    ///
-    /// It can be dropped and called again.
-    pub async fn rest_changed(&self, before: bool) {
-        let mut resting = self.queue.brakes.resting();
-        // it ends with the queue
-        let _ = resting.wait_for(|rests| *rests != before).await;
-    }
-
-    /// Lets no message go to a handler of the queue.
-    pub(crate) fn pause(&self, by: &str) {
-        self.queue.brakes.pause(by);
-    }
-
-    /// Whether it was paused.
-    pub(crate) fn resume(&self) -> bool {
-        self.queue.brakes.resume()
-    }
-
-    /// Resolves when shutdown begins: a consumer then tells its source to send nothing more.
-    pub async fn stopped(&self) {
-        self.queue.settling.stop.cancelled().await;
-    }
-
-    /// What comes of this future, unless shutdown begins before it is done.
-    pub(crate) async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
-        self.queue.settling.stop.run_until_cancelled(future).await
-    }
-
-    /// Whether shutdown has begun.
-    pub fn is_stopped(&self) -> bool {
-        self.queue.mode.is_stopped()
-    }
-
-    /// Begins the shutdown of all consumers of the queue.
-    pub(crate) fn stop(&self) {
-        self.queue.mode.stop();
-        self.queue.settling.stop.cancel();
-    }
-
-    /// Drops the handlers of all consumers of the queue where they wait next.
-    pub(crate) fn abandon(&self) {
-        self.stop();
-        self.queue.abandoned.cancel();
-    }
-
-    /// Waits for this consumer's handlers in flight; drops those that are not done within the
-    /// deadline and names them.
-    pub(crate) async fn drain(&self, deadline: Instant) -> Vec<CutOff> {
-        let Consumer {
-            in_flight,
-            tasks,
-            abort,
-            ..
-        } = &*self.consumer;
-        tasks.close();
-        if timeout_at(deadline, tasks.wait()).await.is_ok() {
-            return Vec::new();
-        }
-        let cut_off = in_flight.cut_off();
-        abort.cancel();
-        // a handler that blocks its thread cannot be dropped, and must not keep the rest
-        let _ = timeout(ABORT_TIME, tasks.wait()).await;
-        cut_off
-    }
 }
-
-/// How many messages are at hand, beside those that are worked at.
-const MIN_AT_HAND: usize = 2;
-const MAX_AT_HAND: usize = 8;
-
-/// How long handlers that are cut off may take to come to a place where they can be dropped.
-const ABORT_TIME: Duration = Duration::from_secs(1);
 
 impl fmt::Debug for Dispatcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

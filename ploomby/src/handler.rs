@@ -9,19 +9,22 @@ pub use self::{
         HandlerOptions,
         values::{
             BatchSizeValue, BatchWaitValue, BrakeValue, ConcurrencyValue, LayerValue, NeedsValue,
-            OrderedByValue, QueueValue, RetryValue, TimeoutValue, UnavailableIfValue,
+            OrderedByValue, QueueValue, RateValue, RetryValue, TimeoutValue, UnavailableIfValue,
         },
     },
     order::OrderBy,
     policy::QueuePolicy,
+    rate::Rate,
     receives::Receives,
     registry::{HandlerRegistry, InvalidHandlers},
 };
 pub(crate) use self::{
+    limits::{Limits, MustWait},
     order::{Entered, Order, Turn, Waiting},
     receives::{NoKey, Replied},
     registry::{Queues, Registered},
-    table::{Called, Route, Table},
+    route::{Called, Route},
+    table::Table,
 };
 use crate::{
     delivery::Delivery,
@@ -31,13 +34,16 @@ use crate::{
 
 mod batcher;
 mod function;
+mod limits;
 mod linked;
 mod options;
 mod order;
 pub(crate) mod policy;
+mod rate;
 mod receives;
 mod registry;
 pub(crate) mod returned;
+mod route;
 mod routes;
 mod table;
 

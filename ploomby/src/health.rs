@@ -12,7 +12,7 @@ pub(crate) use self::{
     copies::Copies,
 };
 use crate::{
-    brake::{Braked, Brakes, CheckHealth, Checks},
+    brake::{BrakeCause, Braked, Brakes, CheckHealth, Checks},
     delivery::{Loss, LostReplies},
 };
 
@@ -185,7 +185,7 @@ impl QueueHealth {
         self.paused_by.as_deref()
     }
 
-    /// The handlers that get no messages, or few, since something that they need is away. The queue is healthy all
+    /// The handlers that get no messages, or few, since something that they need is away or somebody paused them. The queue is healthy all
     /// the same: a restart of the program would bring nothing back.
     pub fn brakes(&self) -> &[Braked] {
         &self.brakes
@@ -211,7 +211,10 @@ impl fmt::Display for QueueHealth {
             write!(f, "; paused by {by}")?;
         }
         for braked in self.brakes.iter().filter(|_| self.paused_by.is_none()) {
-            write!(f, "; waits for what it needs: {braked}")?;
+            match braked.cause() {
+                BrakeCause::Paused => write!(f, "; waits: {braked}")?,
+                _ => write!(f, "; waits for what it needs: {braked}")?,
+            }
         }
         for trouble in &self.blocking {
             write!(f, "; a handler blocks its thread {trouble}")?;

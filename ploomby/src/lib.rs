@@ -42,7 +42,7 @@ pub use self::{
     dispatcher::{CutOff, Dispatcher},
     handler::{
         HandlerFunction, HandlerOptions, HandlerRegistry, InvalidHandlers, OrderBy, QueuePolicy,
-        Receives,
+        Rate, Receives,
     },
     health::{Health, QueueHealth, Trouble},
     layer::{HandlerError, HandlerLayer, HandlerService},

@@ -9,11 +9,13 @@
 //! - [`FakeBroker`]: speaks AMQP, and lies when it is told to
 //! - [`RawClient`]: publishes and gets properties as bytes
 //! - [`Logged`]: what a thread logs
+//! - [`Dependency`]: what handlers need, and that may be away
 //! - [`seen`]: what handlers note, and a test waits for
 //! - [`eventually`], [`eventually_some`]: waiting for a condition, with a deadline
 //! - [`unique_name`]: names that no other test uses
 
 mod bed;
+mod dependency;
 mod fake_broker;
 mod linked;
 mod logged;
@@ -26,6 +28,7 @@ mod seen;
 mod wait;
 
 pub use bed::{Bed, DEADLINE, KEY};
+pub use dependency::Dependency;
 pub use fake_broker::{FakeBroker, Manner};
 pub use linked::from_another_crate;
 pub use logged::Logged;

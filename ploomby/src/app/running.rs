@@ -121,6 +121,45 @@ impl Running {
         }
     }
 
+    /// Lets no message of a queue go to one handler until [`resume_handler`](Self::resume_handler) is called. `handler` is
+    /// one of its keys, or the name of its function, with its path if others are called so: all keys of that function
+    /// wait. What runs goes on. The other handlers work as ever, and the messages of this one wait
+    /// in a retry queue, or, once all handlers of the queue wait, in their queue; if the order is kept, they stay here.
+    /// [`QueueHealth::brakes`](crate::QueueHealth::brakes) tells who has paused it.
+    ///
+    /// It holds for this program alone, and until it ends. It is apart from a pause of the queue: the handler works again
+    /// when both are over. Says whether the queue has such a handler.
+    ///
+    /// ```
+    /// # use ploomby::{App, HandlerRegistry, Queue};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> anyhow::Result<()> {
+    /// # let app = App::new("memory://pause-handler-example")
+    /// #     .handlers(HandlerRegistry::new().register("charge", || async {}));
+    /// let running = app.queue(Queue::new("billing")).start().await?;
+    /// assert!(running.pause_handler("billing", "charge", "the night shift"));
+    /// let health = running.health();
+    /// assert_eq!(health.queues()[0].brakes()[0].reason(), "paused by the night shift");
+    /// assert!(running.resume_handler("billing", "charge"));
+    /// # running.shut_down().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn pause_handler(&self, queue: &str, handler: &str, by: &str) -> bool {
+        match &self.consumers {
+            Consumers::Rabbit(consumers) => consumers.pause_handler(queue, handler, by),
+            Consumers::Memory(consumers) => consumers.pause_handler(queue, handler, by),
+        }
+    }
+
+    /// Ends a [pause](Self::pause_handler) of a handler. Says whether the handler was paused.
+    pub fn resume_handler(&self, queue: &str, handler: &str) -> bool {
+        match &self.consumers {
+            Consumers::Rabbit(consumers) => consumers.resume_handler(queue, handler),
+            Consumers::Memory(consumers) => consumers.resume_handler(queue, handler),
+        }
+    }
+
     /// Stops consuming, waits for running handlers, sends what is still to be acknowledged, gives
     /// back what was not started, and closes the connection.
     ///

@@ -67,7 +67,7 @@ impl Brakes {
     pub(crate) fn pause(&self, by: &str) {
         *self.paused() = Some(by.to_owned());
         for brake in self.handlers() {
-            brake.pause(by);
+            brake.pause_with_queue(by);
         }
         warn!(
             queue = self.queue,
@@ -81,7 +81,7 @@ impl Brakes {
         let was_paused = self.paused().take().is_some();
         if was_paused {
             for brake in self.handlers() {
-                brake.resume();
+                brake.resume_with_queue();
             }
             info!(queue = self.queue, "resumed");
             self.rest(false);

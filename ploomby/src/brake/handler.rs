@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use self::verdict::Verdict;
 use super::{
     BrakeCause, Braked, Brakes, Settings,
-    state::{Change, LOOK_AGAIN, State, Turn},
+    state::{Change, LOOK_AGAIN, State, Turn, Whole},
 };
 use crate::{
     delivery::Delivery,
@@ -82,7 +82,7 @@ impl HandlerBrake {
         });
         brakes.add(&brake);
         if let Some(by) = brakes.paused_by() {
-            brake.pause(&by);
+            brake.pause_with_queue(&by);
         }
         let Settings { needs, checks, .. } = &brake.settings;
         for check in needs.iter().filter_map(|name| checks.get(name)) {
@@ -135,30 +135,47 @@ impl HandlerBrake {
         self.lock().is_on()
     }
 
-    /// Whether it is on, and its messages are better in their queue. Where failures count, one after another is to come
-    /// and fail.
+    /// Whether it is on, and its messages are better in their queue.
     pub(crate) fn may_rest(&self) -> bool {
-        let state = self.lock();
-        let by_failures = state
-            .engaged()
-            .is_some_and(|on| on.cause == BrakeCause::Failures);
-        state.is_on() && !by_failures
+        self.lock().may_rest()
     }
 
-    pub(super) fn pause(self: &Arc<Self>, by: &str) {
-        self.change(|state| state.pause(by));
+    /// Whether somebody paused it, or its queue: then there are no probes.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.lock().paused().is_some()
     }
 
-    pub(super) fn resume(self: &Arc<Self>) {
-        self.change(State::resume);
+    /// Lets nothing go to the handler.
+    pub(crate) fn pause(self: &Arc<Self>, by: &str) {
+        self.change(|state| state.pause(Whole::Handler, by, Instant::now()));
+        let (queue, handler) = (&*self.brakes.queue, self.handler);
+        warn!(
+            queue,
+            handler, by, "paused: its messages wait until it is resumed"
+        );
     }
 
-    /// For how long it has been on.
+    /// Whether it was paused.
+    pub(crate) fn resume(self: &Arc<Self>) -> bool {
+        let was_paused = self.change(|state| state.resume(Whole::Handler));
+        if was_paused {
+            info!(queue = self.brakes.queue, handler = self.handler, "resumed");
+            self.brakes.rest(false);
+        }
+        was_paused
+    }
+
+    pub(super) fn pause_with_queue(self: &Arc<Self>, by: &str) {
+        self.change(|state| state.pause(Whole::Queue, by, Instant::now()));
+    }
+
+    pub(super) fn resume_with_queue(self: &Arc<Self>) {
+        self.change(|state| state.resume(Whole::Queue));
+    }
+
+    /// For how long it has been on, or paused.
     pub(crate) fn on_for(&self) -> Duration {
-        let state = self.lock();
-        state
-            .engaged()
-            .map_or(Duration::ZERO, |on| on.lasted(Instant::now()))
+        self.lock().on_for(Instant::now())
     }
 
     /// Makes a message the one that waits here for the next probe, unless another does.

@@ -1,11 +1,19 @@
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::BTreeSet,
     time::{Duration, SystemTime},
 };
 
 use tokio::time::Instant;
 
+pub(super) use self::pauses::Whole;
+use self::{
+    pauses::{Paused, Pauses},
+    row::{Hint, MANY_FAILURES, Row},
+};
 use super::BrakeCause;
+
+mod pauses;
+mod row;
 
 /// The first pause before a probe, and the longest, where the error does not say how long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -20,18 +28,11 @@ const FAILURES_PAUSE: Duration = Duration::from_secs(1);
 /// By how many percent chance shortens a pause, at most: programs that were braked together do not probe together.
 const JITTER: u32 = 25;
 
-/// Failures in a row mean something only if they last.
-const LONG_ROW: Duration = Duration::from_secs(5);
-
 /// Without a failure for as long, the brake is off. So it goes on and off no more often than that.
 const STEADY: Duration = Duration::from_secs(10);
 
 /// A window that is as wide is open.
 const OPEN: u32 = 64;
-
-/// How many failures make it worth a line that a brake would have helped, and within which time they are looked for.
-const MANY_FAILURES: u32 = 50;
-const HINT_WINDOW: Duration = Duration::from_secs(60);
 
 /// What a brake knows. Whoever holds it tells the time.
 #[derive(Debug)]
@@ -45,36 +46,9 @@ pub(super) struct State {
     has_checks: bool,
     /// The checks that fail.
     failing: BTreeSet<String>,
-    paused: Option<Paused>,
+    pauses: Pauses,
     /// Each pull begins a new one: what was let through before says nothing any more.
     epoch: u64,
-}
-
-/// Nothing goes to the handler until somebody says so.
-#[derive(Clone, Debug)]
-pub(super) struct Paused {
-    pub(super) by: String,
-    pub(super) since: SystemTime,
-}
-
-/// Failures without a success between them.
-#[derive(Debug, Default)]
-struct Row {
-    since: Option<Instant>,
-    /// So that one message which fails again and again counts once.
-    messages: HashSet<u64>,
-}
-
-/// Whether a brake would help that the program did not ask for.
-#[derive(Debug)]
-enum Hint {
-    Counting {
-        count: u32,
-        since: Option<Instant>,
-    },
-    /// Many failed: from here on successes are looked for.
-    Watching,
-    Told,
 }
 
 /// A brake that is on.
@@ -135,14 +109,11 @@ impl State {
         Self {
             after,
             row: Row::default(),
-            hint: Hint::Counting {
-                count: 0,
-                since: None,
-            },
+            hint: Hint::default(),
             engaged: None,
             has_checks,
             failing: BTreeSet::new(),
-            paused: None,
+            pauses: Pauses::default(),
             epoch: 0,
         }
     }
@@ -153,30 +124,48 @@ impl State {
 
     /// Whether it has to see each message.
     pub(super) fn is_watching(&self) -> bool {
-        self.paused.is_some()
+        self.is_paused()
             || self.engaged.is_some()
-            || self.row.since.is_some()
+            || self.row.is_open()
             || matches!(self.hint, Hint::Watching)
     }
 
     pub(super) fn paused(&self) -> Option<&Paused> {
-        self.paused.as_ref()
+        self.pauses.now()
     }
 
-    pub(super) fn pause(&mut self, by: &str) {
-        self.paused = Some(Paused {
-            by: by.to_owned(),
-            since: SystemTime::now(),
-        });
+    fn is_paused(&self) -> bool {
+        self.paused().is_some()
     }
 
-    pub(super) fn resume(&mut self) {
-        self.paused = None;
+    pub(super) fn pause(&mut self, whole: Whole, by: &str, now: Instant) {
+        self.pauses.begin(whole, by, now);
+    }
+
+    /// Whether it was paused.
+    pub(super) fn resume(&mut self, whole: Whole) -> bool {
+        self.pauses.end(whole)
+    }
+
+    /// How long it has been on, or paused.
+    pub(super) fn on_for(&self, now: Instant) -> Duration {
+        let paused = self.paused().map(|paused| now - paused.from);
+        let engaged = self.engaged().map(|on| on.lasted(now));
+        paused.max(engaged).unwrap_or_default()
+    }
+
+    /// Whether its messages are better in their queue, if all others wait as well. Where failures count, one after another
+    /// is to come and fail.
+    pub(super) fn may_rest(&self) -> bool {
+        let by_failures = self
+            .engaged()
+            .is_some_and(|on| on.cause == BrakeCause::Failures);
+        self.is_paused() || (self.is_on() && !by_failures)
     }
 
     /// Whether no message goes to the handler but a probe.
     pub(super) fn is_on(&self) -> bool {
-        self.paused.is_some() || self.engaged.as_ref().is_some_and(|on| !on.is_opening())
+        self.is_paused() || self.engaged.as_ref().is_some_and(|on| !on.is_opening())
     }
 
     /// When the next message goes to the handler, where that is known.
@@ -190,13 +179,13 @@ impl State {
 
     /// Whether a check is what lets the next message come.
     fn waits_for_check(&self, engaged: &Engaged) -> bool {
-        self.paused.is_some()
+        self.is_paused()
             || !self.failing.is_empty()
             || (self.has_checks && engaged.cause != BrakeCause::Failures)
     }
 
     pub(super) fn enter(&mut self, now: Instant) -> Turn {
-        if self.paused.is_some() {
+        if self.is_paused() {
             return Turn::Later;
         }
         let is_failing = !self.failing.is_empty();
@@ -234,10 +223,7 @@ impl State {
     pub(super) fn succeeded(&mut self, epoch: Option<u64>, now: Instant) -> Option<Change> {
         self.row = Row::default();
         if !matches!(self.hint, Hint::Told) {
-            self.hint = Hint::Counting {
-                count: 0,
-                since: None,
-            };
+            self.hint = Hint::default();
         }
         match self.phase_of(epoch)? {
             Phase::Waiting { .. } => {}
@@ -447,33 +433,6 @@ impl Engaged {
 
 /// How long a brake that opens is looked at again after.
 pub(super) const LOOK_AGAIN: Duration = STEADY;
-
-impl Row {
-    /// Whether so many messages have failed for as long.
-    fn add(&mut self, message: u64, wanted: u32, now: Instant) -> bool {
-        let since = *self.since.get_or_insert(now);
-        let wanted = usize::try_from(wanted).unwrap_or(usize::MAX);
-        if self.messages.len() < wanted {
-            self.messages.insert(message);
-        }
-        self.messages.len() >= wanted && now - since >= LONG_ROW
-    }
-}
-
-impl Hint {
-    fn count(&mut self, now: Instant) {
-        let Self::Counting { count, since } = self else {
-            return;
-        };
-        if since.is_none_or(|since| now - since > HINT_WINDOW) {
-            (*count, *since) = (0, Some(now));
-        }
-        *count += 1;
-        if *count >= MANY_FAILURES {
-            *self = Self::Watching;
-        }
-    }
-}
 
 fn with_jitter(pause: Duration) -> Duration {
     pause - pause / 100 * fastrand::u32(..=JITTER)

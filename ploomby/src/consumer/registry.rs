@@ -293,6 +293,19 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         self.queues.get(queue).is_some_and(Dispatcher::resume)
     }
 
+    /// Lets no message of a queue go to one handler until [`resume_handler`](Self::resume_handler) is called: the one that
+    /// has this key, or else this name. Says whether there is one.
+    pub fn pause_handler(&self, queue: &str, handler: &str, by: &str) -> bool {
+        let queue = self.queues.get(queue);
+        queue.is_some_and(|queue| queue.pause_handler(handler, by))
+    }
+
+    /// Ends a [pause](Self::pause_handler) of a handler. Says whether it was paused.
+    pub fn resume_handler(&self, queue: &str, handler: &str) -> bool {
+        let queue = self.queues.get(queue);
+        queue.is_some_and(|queue| queue.resume_handler(handler))
+    }
+
     /// Waits until a consumer fails, or until all have come to the end of their messages, which
     /// a queue never does.
     ///

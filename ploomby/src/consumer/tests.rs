@@ -6,7 +6,7 @@ use std::{
 
 use super::*;
 use crate::{
-    Acknowledger, Delivery, DeliveryTag, HandlerRegistry, KeySource, Message,
+    Acknowledger, Delivery, DeliveryTag, HandlerRegistry, KeySource, Message, Rate,
     extract::{Batch, Key},
 };
 
@@ -47,6 +47,7 @@ async fn a_policy_of_zero_is_refused_whatever_the_source() {
     let refused = [
         (QueuePolicy::new().concurrency(0), "concurrency"),
         (QueuePolicy::new().handler_concurrency(0), "concurrency"),
+        (QueuePolicy::new().rate(Rate::per_second(0)), "rate"),
         (QueuePolicy::new().batch_size(0), "batch size"),
         (QueuePolicy::new().timeout(Duration::ZERO), "timeout"),
     ];

@@ -1,6 +1,6 @@
 //! Messages that came back: those that may be what ends the process are handled alone.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
@@ -120,7 +120,7 @@ impl Dispatcher {
         let route = match admitted {
             Ok(route) => route,
             Err(decision) => {
-                let work = kept.until(std::future::ready(Run::Ended(decision)));
+                let work = kept.until(ready(Run::Ended(decision)));
                 self.spawn(Unsettled::refused(&delivery, tag), work, acknowledger);
                 return true;
             }
@@ -133,8 +133,11 @@ impl Dispatcher {
             self.queue.settling.stop.clone(),
         );
         let work = async move {
-            match stop.run_until_cancelled(line.held(&route)).await {
-                Some(held) => {
+            match stop
+                .run_until_cancelled(line.enter(&route, ready(())))
+                .await
+            {
+                Some((held, ())) => {
                     let holding = kept.with(held);
                     let run = dispatcher.run_unless_braked(&route, delivery).await;
                     (run, Some(holding))

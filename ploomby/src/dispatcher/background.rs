@@ -132,16 +132,19 @@ impl Dispatcher {
         acknowledger: &A,
     ) -> InLine {
         let Queue { room, settling, .. } = &*self.queue;
-        let mut entering = pin!(async {
-            let held = line.held(route).await;
-            (held, room.enter(delivery.body().len()).await)
-        });
+        if let Some(decision) = self.out_of_line(route, delivery, acknowledger).await {
+            return InLine::Left(decision);
+        }
+        let _queued = route.limits.as_ref().and_then(|limits| limits.queue_up());
+        let mut entering = pin!(line.enter(route, room.enter(delivery.body().len())));
         // cancel safety: `entering` goes on below, and nothing else takes anything
         let mut entered = tokio::select! {
             biased;
             () = settling.stop.cancelled() => None,
             entered = &mut entering => Some(entered),
             () = self.when_it_may_wait_elsewhere(route) => None,
+            // the source has the message again, and is told nothing
+            () = acknowledger.lost() => return InLine::Left(Decision::Elsewhere),
             () = self.at_rest(), if self.may_rest(route, acknowledger) => {
                 return InLine::Left(Decision::GiveBack);
             }
@@ -265,16 +268,17 @@ impl Line {
         }
     }
 
-    pub(super) async fn held(self, route: &Route) -> Held {
+    /// Waits for the turn in the lane, then for what the handler's own limits give, and at last for what `enter` takes.
+    pub(super) async fn enter<T>(self, route: &Route, enter: impl Future<Output = T>) -> (Held, T) {
         let turn = match self {
             Self::Behind(waiting) => Some(waiting.await),
             Self::First(turn) => turn,
         };
-        let slot = match &route.slots {
-            Some(slots) => slots.clone().acquire_owned().await.ok(),
-            None => None,
+        let (slot, entered) = match &route.limits {
+            Some(limits) => limits.enter(enter).await,
+            None => (None, enter.await),
         };
-        (turn, slot)
+        ((turn, slot), entered)
     }
 }
 

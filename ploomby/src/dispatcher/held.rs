@@ -36,7 +36,7 @@ const DELAYS: [(Duration, Duration); 3] = [
 const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// A queue whose name leaves no room for that of a retry queue has none.
-const LONGEST_NAME: usize = 255 - "_retry_30000ms".len();
+const LONGEST_NAME: usize = 255 - "_retry_300000ms".len();
 
 /// Whether a message has to ask before its handler runs. What came back is looked at first.
 pub(super) fn is_braked(route: &Route, delivery: &Delivery) -> bool {
@@ -54,6 +54,7 @@ impl Dispatcher {
     ) -> Decision {
         let mut permit = None;
         let mut standing = Standing::default();
+        let mut has_run = !matches!(run, Run::Braked);
         loop {
             if let Run::Judged(decision) = run {
                 return decision;
@@ -73,8 +74,49 @@ impl Dispatcher {
                 Waited::Go(next) => permit = Some(next),
                 Waited::Over(decision) => return decision,
             }
+            // the turn that it had when it came may be long over
+            if has_run || standing.has_waited {
+                if let Some(decision) = self.next_turn(route, acknowledger).await {
+                    return decision;
+                }
+            }
+            has_run = true;
             run = Run::Ended(self.run(route, delivery.clone()).await);
         }
+    }
+
+    /// Waits for the turn of a message by its handler's rate; what becomes of it instead, if it does not come to that.
+    async fn next_turn<A: Acknowledger>(
+        &self,
+        route: &Route,
+        acknowledger: &A,
+    ) -> Option<Decision> {
+        let limits = route.limits.as_ref()?;
+        // cancel safety: all of them can be dropped
+        tokio::select! {
+            biased;
+            () = self.queue.settling.stop.cancelled() => Some(give_back()),
+            () = acknowledger.lost() => Some(Decision::Elsewhere),
+            () = limits.next_turn() => None,
+        }
+    }
+
+    /// What becomes of a message that has to wait for its turn by its handler's rate, if too many do for it to wait here.
+    pub(super) async fn out_of_line<A: Acknowledger>(
+        &self,
+        route: &Route,
+        delivery: &Delivery,
+        acknowledger: &A,
+    ) -> Option<Decision> {
+        let limits = route.limits.as_ref()?;
+        let delay = limits.better_away()?;
+        if !self.may_copy(route) || delivery.came_back() {
+            return None;
+        }
+        // counted at once, so that of those that come together, not all come back together
+        limits.sent_away(delay);
+        let is_away = self.hold_for(delay, route, delivery, acknowledger).await;
+        is_away.then_some(Decision::Elsewhere)
     }
 
     /// Waits until a message may go to its handler.
@@ -98,16 +140,17 @@ impl Dispatcher {
                 standing.has_waited = true;
                 brake.waits();
             }
-            if standing.candidate.is_none() {
+            let is_paused = brake.is_paused();
+            if standing.candidate.is_none() && !is_paused {
                 standing.candidate = brake.stand_by();
             }
-            let is_candidate = standing.candidate.is_some();
+            // a pause has no probes
+            let is_needed = standing.candidate.is_some() && !is_paused;
             let rest_at = self.rest_if_all_wait(route);
-            let is_needed = is_candidate && self.queue.brakes.paused_by().is_none();
             if self.is_resting() && !is_needed && self.may_rest(route, acknowledger) {
                 return Waited::Over(Decision::GiveBack);
             }
-            if !is_candidate
+            if !is_needed
                 && self.may_wait_elsewhere(route)
                 && self.wait_elsewhere(route, delivery, acknowledger).await
             {
@@ -163,17 +206,21 @@ impl Dispatcher {
 
     /// Whether the messages of a handler are better away, for those of others to come through.
     fn may_wait_elsewhere(&self, route: &Route) -> bool {
+        route.brake.is_on()
+            && self.may_copy(route)
+            && self.queue.brakes.count_on() < self.reachable()
+    }
+
+    /// Whether it is worth a try to have a message of a handler wait elsewhere.
+    fn may_copy(&self, route: &Route) -> bool {
         let queue = &self.queue;
         let is_ordered = route.order.is_some() || queue.policy.concurrency == Some(1);
-        if is_ordered || queue.source.queue.len() > LONGEST_NAME || !route.brake.is_on() {
-            return false;
-        }
-        queue.brakes.may_copy() && queue.brakes.count_on() < self.reachable()
+        !is_ordered && queue.source.queue.len() <= LONGEST_NAME && queue.brakes.may_copy()
     }
 
     /// Resolves when the message of a handler with limited slots is better away than in line for one.
     pub(super) async fn when_it_may_wait_elsewhere(&self, route: &Route) {
-        if route.slots.is_none() || route.order.is_some() {
+        if route.limits.is_none() || route.order.is_some() {
             return pending().await;
         }
         loop {
@@ -196,13 +243,23 @@ impl Dispatcher {
         let on_for = route.brake.on_for();
         let delay = DELAYS.iter().find(|(until, _)| on_for < *until);
         let delay = delay.map_or(DELAYS[0].1, |(_, delay)| *delay);
+        self.hold_for(delay, route, delivery, acknowledger).await
+    }
+
+    async fn hold_for<A: Acknowledger>(
+        &self,
+        delay: Duration,
+        route: &Route,
+        delivery: &Delivery,
+        acknowledger: &A,
+    ) -> bool {
         let settling = &self.queue.settling;
         match settling.hold(delivery, delay, acknowledger).await {
             Ok(()) => {
                 let (queue, handler) = (self.listen_for(), route.name);
                 debug!(
                     queue,
-                    handler, "held for {delay:?}: what the handler needs is away"
+                    handler, "held for {delay:?}: its handler takes no more for now"
                 );
                 true
             }
@@ -212,8 +269,8 @@ impl Dispatcher {
                     warn!(
                         queue,
                         %error,
-                        "messages whose handler waits for what it needs cannot wait in a retry queue: they stay here, and \
-                         hold up those of other handlers"
+                        "messages that their handler does not take for now cannot wait in a retry queue: they stay here, \
+                         and hold up those of other handlers"
                     );
                 }
                 false

@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::poll_immediate};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::*;
 use crate::{

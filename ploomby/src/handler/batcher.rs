@@ -1,4 +1,5 @@
 use std::{
+    future::ready,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -13,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Entry, HandlerOptions, QueuePolicy};
+use super::{Entry, HandlerOptions, QueuePolicy, limits::Pace};
 use crate::{
     delivery::Delivery,
     extract::Collected,
@@ -37,6 +38,8 @@ pub(crate) struct Batcher {
     timeout: Option<Duration>,
     /// For batches, not for messages.
     slots: Option<Arc<Semaphore>>,
+    /// The same.
+    pace: Option<Arc<Pace>>,
     /// Shutdown has begun: nothing more will come.
     stop: CancellationToken,
     taking: Mutex<Taking>,
@@ -100,9 +103,10 @@ impl Crowd {
         self: &Arc<Self>,
         entry: &Entry,
         policy: &QueuePolicy,
+        pace: Option<Arc<Pace>>,
         stop: &CancellationToken,
     ) -> Arc<Batcher> {
-        let batcher = Arc::new(Batcher::new(entry, policy, stop, self.clone()));
+        let batcher = Arc::new(Batcher::new(entry, policy, pace, stop, self.clone()));
         self.batchers().push(Arc::downgrade(&batcher));
         batcher
     }
@@ -138,6 +142,7 @@ impl Batcher {
     fn new(
         entry: &Entry,
         policy: &QueuePolicy,
+        pace: Option<Arc<Pace>>,
         stop: &CancellationToken,
         crowd: Arc<Crowd>,
     ) -> Self {
@@ -151,6 +156,7 @@ impl Batcher {
                 .unwrap_or(DEFAULT_WAIT),
             timeout: options.timeout.or(policy.timeout),
             slots: options.slots(policy),
+            pace,
             stop: stop.clone(),
             taking: Mutex::default(),
             crowd,
@@ -233,8 +239,8 @@ impl Batcher {
             () = self.stop.cancelled() => None,
             () = sleep(self.wait) => None,
         };
-        let slot = self.slot().await;
-        // it takes messages as long as it waits for its slot
+        let slot = self.slot_and_turn().await;
+        // it takes messages as long as it waits for its slot and its turn
         let mut items = match items {
             Some(items) => items,
             None => match self.close(number) {
@@ -248,6 +254,23 @@ impl Batcher {
         match slot {
             Ok(_slot) => self.run(items).await,
             Err(NotBegun) => items.into_iter().for_each(Item::give_back),
+        }
+    }
+
+    /// Waits for a slot, then for the turn. What has not begun when shutdown does goes back.
+    async fn slot_and_turn(&self) -> Result<Option<SemaphorePermit<'_>>, NotBegun> {
+        let slot = self.slot().await?;
+        let Some(pace) = &self.pace else {
+            return Ok(slot);
+        };
+        if pace.try_begin() {
+            return Ok(slot);
+        }
+        // cancel safety: dropped, nothing has begun
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(NotBegun),
+            () = pace.begin(ready(())) => Ok(slot),
         }
     }
 

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::Semaphore;
 
-use super::{OrderBy, QueuePolicy};
+use super::{OrderBy, QueuePolicy, Rate};
 use crate::{
     brake::{Brake, Settings},
     layer::{HandlerLayer, Layers},
@@ -35,6 +35,7 @@ pub struct HandlerOptions {
     pub(crate) timeout: Option<Duration>,
     pub(crate) braking: Settings,
     pub(crate) concurrency: Option<usize>,
+    pub(crate) rate: Option<Rate>,
     pub(crate) ordered_by: Option<OrderBy>,
     pub(crate) batch_size: Option<usize>,
     pub(crate) batch_wait: Option<Duration>,
@@ -106,6 +107,14 @@ impl HandlerOptions {
     #[must_use]
     pub fn concurrency(mut self, messages: usize) -> Self {
         self.concurrency = Some(messages);
+        self
+    }
+
+    /// How many messages of each queue the handler begins within a time, in this program; for a handler of a
+    /// [`Batch`](crate::extract::Batch), how many batches. It is apart from the rate of its queue. See [`Rate`].
+    #[must_use]
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.rate = Some(rate);
         self
     }
 

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use thiserror::Error;
 
-use super::OrderBy;
+use super::{OrderBy, Rate};
 use crate::{
     brake::Settings,
     codec::Decoding,
@@ -29,6 +29,15 @@ macro_rules! policy_setters {
         #[must_use]
         pub fn handler_concurrency(mut $self, messages: usize) -> Self {
             $policy.handler_concurrency = Some(messages);
+            $self
+        }
+
+        /// How many messages all handlers of the queue together begin within a time, in this program (default: as
+        /// many as they can; zero is refused). A handler with a rate of its own is apart. See [`Rate`](crate::Rate) for
+        /// what becomes of the messages that are above it.
+        #[must_use]
+        pub fn rate(mut $self, rate: $crate::Rate) -> Self {
+            $policy.rate = Some(rate);
             $self
         }
 
@@ -270,6 +279,7 @@ pub(crate) use policy_setters;
 pub struct QueuePolicy {
     pub(crate) concurrency: Option<usize>,
     pub(crate) handler_concurrency: Option<usize>,
+    pub(crate) rate: Option<Rate>,
     /// Where nothing is chosen.
     pub(crate) default_concurrency: Option<usize>,
     pub(crate) retry: Retry,
@@ -338,6 +348,9 @@ impl QueuePolicy {
         if self.concurrency == Some(0) || self.handler_concurrency == Some(0) {
             return Err(PolicyError::Concurrency);
         }
+        if self.rate.is_some_and(Rate::is_zero) {
+            return Err(PolicyError::Rate);
+        }
         if self.batch_size == Some(0) {
             return Err(PolicyError::BatchSize);
         }
@@ -400,6 +413,8 @@ impl QueuePolicy {
 pub(crate) enum PolicyError {
     #[error("a concurrency of 0 would let no handler run: choose one of 1 or more")]
     Concurrency,
+    #[error("a rate of 0 would let no message be handled: choose one of 1 or more")]
+    Rate,
     #[error("a batch size of 0 would let no message be handled: choose one of 1 or more")]
     BatchSize,
     #[error("a timeout of 0 would let no handler finish: choose a longer one")]

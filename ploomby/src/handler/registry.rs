@@ -13,7 +13,7 @@ pub use self::error::InvalidHandlers;
 use self::error::{Duplicate, Fault};
 pub(crate) use self::functions::Registered;
 use super::{
-    Entry, HandlerFunction, HandlerOptions, Origin, QueuePolicy, Table,
+    Entry, HandlerFunction, HandlerOptions, Origin, QueuePolicy, Rate, Table,
     linked::{LinkedHandler, LinkedKey},
     routes::Index,
 };
@@ -376,6 +376,8 @@ fn in_order<T: Ord>(faults: &mut Vec<(T, Origin)>) {
 fn idle(entry: &Entry) -> Option<(&'static str, Origin)> {
     let option = if entry.options.concurrency == Some(0) {
         "concurrency"
+    } else if entry.options.rate.is_some_and(Rate::is_zero) {
+        "rate"
     } else if entry.options.batch_size == Some(0) {
         "batch_size"
     } else if entry.options.timeout == Some(Duration::ZERO) {

@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{Entry, HandlerOptions, table::Route};
+use super::{Entry, HandlerOptions, route::Route};
 
 /// Functions by key: those of a registry that are for all queues, or those for one.
 #[derive(Default)]

@@ -1,26 +1,23 @@
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
-    task::{Context, Poll},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Entered, Entry, Order, Origin, QueuePolicy,
+    Entry, Order, Origin, QueuePolicy,
     batcher::{Batcher, Crowd},
+    limits::{Pace, Paced, most_here},
     registry::crates,
+    route::{Around, Route},
     routes::{Index, Routes},
 };
 use crate::{
     brake::{Brakes, HandlerBrake},
-    delivery::{Delivery, FoundHandler},
-    health::HandlerNumber,
-    layer::{HandlerFuture, HandlerService},
-    outcome::Failure,
-    reply::Answer,
+    delivery::FoundHandler,
+    layer::HandlerService,
     settle::{Retry, Trying},
 };
 
@@ -35,6 +32,8 @@ pub(crate) struct Table {
     own: Index,
     routes: Routes,
     making: Making,
+    /// Once that was asked.
+    rates: OnceLock<Rates>,
 }
 
 /// What a route is made of, beside its function.
@@ -43,42 +42,10 @@ struct Making {
     around: Option<HandlerService>,
     order: Option<Arc<Order>>,
     crowd: Arc<Crowd>,
+    /// Of all handlers that have none of their own.
+    pace: Option<Arc<Pace>>,
     brakes: Arc<Brakes>,
     stop: CancellationToken,
-}
-
-/// A handler, and how it is run.
-pub(crate) struct Route {
-    pub(crate) name: &'static str,
-    pub(crate) number: HandlerNumber,
-    handler: HandlerService,
-    /// What is around all handlers of the queue.
-    around: Option<Around>,
-    has_layers: bool,
-    is_batch: bool,
-    /// A call that is done, locked while the handler is called again.
-    spare: Mutex<Option<HandlerFuture>>,
-    pub(crate) trying: Arc<Trying>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) slots: Option<Arc<Semaphore>>,
-    pub(crate) order: Option<Arc<Order>>,
-    pub(crate) brake: Arc<HandlerBrake>,
-    /// What it takes is decoded from the body.
-    #[cfg(any(feature = "gzip", feature = "zstd"))]
-    pub(crate) takes_payload: bool,
-}
-
-/// The layers of the queue, and the handler inside of them as its delivery carries it.
-struct Around {
-    layers: HandlerService,
-    handler: Arc<FoundHandler>,
-}
-
-/// A handler that was called.
-pub(crate) enum Called {
-    /// It had nothing to wait for.
-    Done(Result<Answer, Failure>),
-    Waits(HandlerFuture),
 }
 
 impl Table {
@@ -96,10 +63,12 @@ impl Table {
                 around: (!layers.is_empty()).then(|| layers.around(HandlerService::found(), stop)),
                 order: policy.ordered_by.as_ref().and_then(Order::new),
                 crowd: Crowd::new(policy.most_in_flight()),
+                pace: policy.rate.map(|rate| Arc::new(Pace::new(rate))),
                 policy: policy.clone(),
                 brakes: brakes.clone(),
                 stop: stop.clone(),
             },
+            rates: OnceLock::new(),
             shared,
             own,
         }
@@ -113,8 +82,22 @@ impl Table {
             false => self.own_get(key).or_else(|| self.shared.get(key)),
         };
         let number = number.or_else(|| self.default_number())?;
-        let make = || Arc::new(self.making.route(self.entry(number)));
+        let make = || self.make(self.entry(number));
         Some(self.routes.get(number, make))
+    }
+
+    /// The function that has this key or, if none has it, this name: with its path, or without if no other is called so.
+    pub(crate) fn named(&self, name: &str) -> Option<&Arc<Route>> {
+        let by_key = self.own_get(name).or_else(|| self.shared.get(name));
+        let number = by_key.or_else(|| {
+            let mut called = self.numbers().filter(|number| {
+                let path = self.entry(*number).origin.name;
+                path == name || path.rsplit("::").next() == Some(name)
+            });
+            called.next().filter(|_| called.next().is_none())
+        });
+        let number = number?;
+        Some(self.routes.get(number, || self.make(self.entry(number))))
     }
 
     /// The function for a key, or the default one, as it is without what holds for the queue.
@@ -156,6 +139,10 @@ impl Table {
 
     /// The functions that messages of the queue can reach.
     fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.numbers().map(move |number| self.entry(number))
+    }
+
+    fn numbers(&self) -> impl Iterator<Item = u32> {
         let shared = self.shared.keys();
         let shared = shared.filter(|(key, _)| self.own.get(key).is_none());
         let own = self
@@ -164,7 +151,7 @@ impl Table {
             .map(|(_, number)| self.behind_shared(number));
         let numbers = shared.map(|(_, number)| number).chain(own);
         let numbers: BTreeSet<_> = numbers.chain(self.default_number()).collect();
-        numbers.into_iter().map(move |number| self.entry(number))
+        numbers.into_iter()
     }
 
     /// How many functions messages of the queue can reach.
@@ -206,6 +193,61 @@ impl Table {
         })
     }
 
+    #[cold]
+    fn make(&self, entry: &Entry) -> Arc<Route> {
+        Arc::new(self.making.route(entry, self.paced(entry)))
+    }
+
+    /// The rate of a function, if it has any.
+    fn paced(&self, entry: &Entry) -> Option<Paced> {
+        let Making { policy, pace, .. } = &self.making;
+        let own = entry.options.rate.map(|rate| Arc::new(Pace::new(rate)));
+        let has_own = own.is_some();
+        let pace = own.or_else(|| pace.clone())?;
+        let rates = self.rates();
+        let paced = match policy.rate {
+            Some(_) => rates.all,
+            None => rates.own,
+        };
+        Some(Paced {
+            pace,
+            has_others: match has_own {
+                true => rates.all > 1,
+                false => rates.own > 0,
+            },
+            // half of what may be here, for all of them together
+            most_waiting: (policy.default_concurrency() / (2 * paced.max(1))).max(1),
+        })
+    }
+
+    fn rates(&self) -> &Rates {
+        self.rates.get_or_init(|| Rates {
+            all: self.entries().count(),
+            own: self
+                .entries()
+                .filter(|entry| entry.options.rate.is_some())
+                .count(),
+        })
+    }
+
+    /// Whether a handler may be at its own rate while the queue is not.
+    pub(crate) fn has_rates(&self) -> bool {
+        self.entries().any(|entry| entry.options.rate.is_some())
+    }
+
+    /// How many messages begin before one has waited here for too long, where all handlers share a rate.
+    pub(crate) fn most_here(&self) -> Option<usize> {
+        let mut entries = self.entries();
+        let first = entries.next()?.options.rate;
+        let is_alone = entries.next().is_none();
+        let rate = match (first, self.has_rates()) {
+            (Some(own), _) if is_alone => own,
+            (None, false) => self.making.policy.rate?,
+            _ => return None,
+        };
+        Some(most_here(rate))
+    }
+
     /// Whether a handler may be at its own limit while the queue is not.
     pub(crate) fn has_slots(&self) -> bool {
         let policy = &self.making.policy;
@@ -227,15 +269,24 @@ impl Table {
     }
 }
 
+/// How many functions there are, and how many of them have a rate of their own.
+struct Rates {
+    all: usize,
+    own: usize,
+}
+
 impl Making {
     /// A function with several keys is one route, with one limit.
-    fn route(&self, entry: &Entry) -> Route {
+    fn route(&self, entry: &Entry, paced: Option<Paced>) -> Route {
         let (policy, stop) = (&self.policy, &self.stop);
         let batcher = entry.requirements.is_batch();
-        let batcher = batcher.then(|| self.crowd.batcher(entry, policy, stop));
+        let batcher = batcher.then(|| {
+            let pace = paced.as_ref().map(|paced| paced.pace.clone());
+            self.crowd.batcher(entry, policy, pace, stop)
+        });
         let settings = entry.options.braking.or(&policy.braking);
         let brake = HandlerBrake::new(entry.origin.name, settings, &self.brakes, stop);
-        let mut route = Route::new(entry, policy, batcher, brake, stop);
+        let mut route = Route::new(entry, policy, batcher, paced.as_ref(), brake, stop);
         route.around = self.around.clone().map(|layers| Around {
             layers,
             handler: Arc::new(FoundHandler::new(route.handler.clone())),
@@ -252,106 +303,6 @@ impl Making {
             most_requeues: policy.most_requeues(route.order.is_some()),
         });
         route
-    }
-}
-
-impl Route {
-    /// Lines the message up, where messages are handled in order.
-    #[inline]
-    pub(crate) fn line_up(&self, delivery: &Delivery) -> Option<Entered> {
-        self.order.as_ref().map(|order| order.enter(delivery))
-    }
-
-    /// Calls the handler, with what is around it, and goes as far as it comes without waiting.
-    #[inline]
-    pub(crate) fn call_at_once(&self, delivery: Delivery, cx: &mut Context<'_>) -> Called {
-        // where another consumer is at the same handler, it is an allocation more
-        let mut spare = self.spare.try_lock().ok();
-        let done = spare.as_mut().and_then(|spare| spare.take());
-        let mut work = match done {
-            Some(mut work) => {
-                work.begin(self.on_its_way(delivery));
-                work
-            }
-            None => self.call(delivery),
-        };
-        match work.poll(cx) {
-            Poll::Ready(result) => {
-                if let Some(spare) = &mut spare {
-                    **spare = Some(work);
-                }
-                Called::Done(result)
-            }
-            Poll::Pending => Called::Waits(work),
-        }
-    }
-
-    /// Whether the handler takes several messages at once.
-    pub(crate) fn is_batch(&self) -> bool {
-        self.is_batch
-    }
-
-    /// Whether anything is around the handler.
-    pub(crate) fn is_layered(&self) -> bool {
-        self.has_layers || self.around.is_some()
-    }
-
-    /// Calls the handler, with what is around it.
-    pub(crate) fn call(&self, delivery: Delivery) -> HandlerFuture {
-        let delivery = self.on_its_way(delivery);
-        match &self.around {
-            None => self.handler.run(delivery),
-            Some(around) => around.layers.run(delivery),
-        }
-    }
-
-    /// What is around all of the queue finds the handler by its delivery.
-    #[inline]
-    fn on_its_way(&self, mut delivery: Delivery) -> Delivery {
-        if let Some(around) = &self.around {
-            delivery.set_found(around.handler.clone());
-        }
-        delivery
-    }
-
-    /// Without what it shares with the other handlers of the queue.
-    fn new(
-        entry: &Entry,
-        policy: &QueuePolicy,
-        batcher: Option<Arc<Batcher>>,
-        brake: Arc<HandlerBrake>,
-        stop: &CancellationToken,
-    ) -> Self {
-        let options = &entry.options;
-        let (bare, timeout, limit) = match &batcher {
-            // its limits are for batches
-            Some(batcher) => {
-                let batcher = batcher.clone();
-                let bare = HandlerService::bare(Arc::new(move |delivery| batcher.call(delivery)));
-                (bare, None, None)
-            }
-            None => (
-                entry.service(),
-                options.timeout.or(policy.timeout),
-                options.slots(policy),
-            ),
-        };
-        Self {
-            name: entry.origin.name,
-            number: HandlerNumber::of(entry.origin.name),
-            handler: options.layers.around(bare, stop),
-            around: None,
-            has_layers: !options.layers.is_empty(),
-            is_batch: entry.requirements.is_batch(),
-            spare: Mutex::default(),
-            trying: Arc::default(),
-            timeout,
-            slots: limit,
-            order: options.ordered_by.as_ref().and_then(Order::new),
-            brake,
-            #[cfg(any(feature = "gzip", feature = "zstd"))]
-            takes_payload: entry.requirements.takes_payload(),
-        }
     }
 }
 

@@ -4,9 +4,11 @@
 
 use std::env;
 use std::io::Write;
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ploomby::{App, KeySource, OrderBy, Queue};
+use ploomby::{App, KeySource, OrderBy, Queue, Unavailable};
 use ploomby_tests::KEY;
 
 /// How long the handler `slow` takes.
@@ -52,6 +54,19 @@ async fn stuck(number: u32) {
     std::future::pending().await
 }
 
+/// Needs what is away while a file is there.
+#[ploomby::handler("needy")]
+async fn needy(number: u32) -> Result<(), Unavailable> {
+    say("begun", number);
+    if AWAY.get().is_some_and(|file| Path::new(file).exists()) {
+        return Err(Unavailable::msg("the file is there"));
+    }
+    say("done", number);
+    Ok(())
+}
+
+static AWAY: OnceLock<String> = OnceLock::new();
+
 #[ploomby::handler("abort")]
 async fn abort(number: u32) {
     say("begun", number);
@@ -85,6 +100,10 @@ async fn main() -> anyhow::Result<()> {
         .prefetch(256)
         .concurrency(concurrency);
     for word in arguments {
+        if let Some(file) = word.strip_prefix("away=") {
+            AWAY.get_or_init(|| file.to_owned());
+            continue;
+        }
         queue = match word.as_str() {
             "fitted" => Queue::new(&name)
                 .key(KeySource::header(KEY))

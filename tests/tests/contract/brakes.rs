@@ -1,7 +1,7 @@
 //! What handlers need is away: nothing is counted against messages, and nothing is tried in a loop.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use ploomby::extract::Attempt;
@@ -9,62 +9,66 @@ use ploomby::{
     App, Brake, BrakeCause, HandlerOptions, HandlerRegistry, KeySource, Message, OrUnavailable,
     OrderBy, Queue, Retry, Unavailable,
 };
-use ploomby_tests::{Bed, DEADLINE, KEY, eventually, eventually_some, seen};
+use ploomby_tests::{
+    Bed, DEADLINE, Dependency, Handled, KEY, Seen, eventually, eventually_some, seen,
+};
 use tokio::time::{sleep, timeout};
-
-/// Something that handlers need, and that may be away.
-#[derive(Clone, Default)]
-struct Dependency {
-    is_away: Arc<AtomicBool>,
-    /// How often it was asked while it was away.
-    asked: Arc<AtomicUsize>,
-}
-
-impl Dependency {
-    fn away() -> Self {
-        let dependency = Self::default();
-        dependency.goes_away();
-        dependency
-    }
-
-    fn goes_away(&self) {
-        self.is_away.store(true, SeqCst);
-    }
-
-    fn comes_back(&self) {
-        self.is_away.store(false, SeqCst);
-    }
-
-    fn asked_in_vain(&self) -> usize {
-        self.asked.load(SeqCst)
-    }
-
-    fn ask(&self) -> Result<(), std::io::Error> {
-        if self.is_away.load(SeqCst) {
-            self.asked.fetch_add(1, SeqCst);
-            return Err(std::io::ErrorKind::ConnectionRefused.into());
-        }
-        Ok(())
-    }
-}
 
 fn queue_of(name: &str) -> Queue {
     Queue::new(name).key(KeySource::header(KEY))
 }
 
+/// What a handler of [`charging`] takes for an outage.
+fn marked() -> HandlerOptions {
+    HandlerOptions::new().unavailable_if(Unavailable::is_io)
+}
+
+/// A handler that needs the bank, and notes `charge`, the attempt and the number.
+fn charging(bank: &Dependency, seen: &'static Seen, options: HandlerOptions) -> HandlerRegistry {
+    let bank = bank.clone();
+    let charge = move |Attempt(attempt): Attempt, number: u32| {
+        let bank = bank.clone();
+        async move {
+            tokio::task::yield_now().await;
+            bank.ask()?;
+            seen.note(format!("charge {attempt} {number}"));
+            anyhow::Ok(())
+        }
+    };
+    HandlerRegistry::new().register_with("charge", options, charge)
+}
+
+/// The numbers of so many messages that were charged at their first attempt, in the order in which they were.
+async fn charged(handled: &mut Handled, messages: u32) -> Vec<u32> {
+    let mut numbers = Vec::new();
+    for _ in 0..messages {
+        let note = timeout(2 * DEADLINE, handled.next_note()).await.unwrap();
+        let number = note.strip_prefix("charge 1 ");
+        numbers.push(number.expect("it is the first attempt").parse().unwrap());
+    }
+    numbers
+}
+
+/// The same, whatever the order is.
+async fn all_are_charged(handled: &mut Handled, messages: u32) {
+    let mut numbers = charged(handled, messages).await;
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..messages).collect::<Vec<_>>());
+}
+
 /// One attempt each, and none is used up.
 pub(crate) async fn an_outage_counts_no_attempt_and_condemns_nothing(bed: Arc<Bed>) {
-    const MESSAGES: usize = 200;
+    const MESSAGES: u32 = 200;
 
     let queue = bed.queue_name();
     let bank = Dependency::away();
     let (seen, mut handled) = seen();
     let asks = bank.clone();
-    let charge = move |Attempt(attempt): Attempt, number: usize| {
-        let (bank, seen) = (asks.clone(), seen);
+    let charge = move |Attempt(attempt): Attempt, number: u32| {
+        let bank = asks.clone();
         async move {
             bank.ask().or_unavailable()?;
-            seen.note(format!("{attempt} {number}"));
+            seen.note(format!("charge {attempt} {number}"));
             anyhow::Ok(())
         }
     };
@@ -88,15 +92,8 @@ pub(crate) async fn an_outage_counts_no_attempt_and_condemns_nothing(bed: Arc<Be
     let asked = bank.asked_in_vain();
     bank.comes_back();
     let back = Instant::now();
-    let mut numbers = Vec::new();
-    for _ in 0..MESSAGES {
-        let note = handled.next_note().await;
-        let number = note.strip_prefix("1 ").expect("it is the first attempt");
-        numbers.push(number.parse::<usize>().unwrap());
-    }
+    all_are_charged(&mut handled, MESSAGES).await;
     assert!(back.elapsed() < DEADLINE, "{:?}", back.elapsed());
-    numbers.sort_unstable();
-    assert_eq!(numbers, (0..MESSAGES).collect::<Vec<_>>());
     assert!(asked < 10, "{asked} runs in vain");
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
@@ -105,45 +102,30 @@ pub(crate) async fn an_outage_counts_no_attempt_and_condemns_nothing(bed: Arc<Be
 
 /// The first says that it is away, and all wait in their order.
 pub(crate) async fn an_outage_keeps_the_order_that_there_is(bed: Arc<Bed>) {
-    const EACH: usize = 20;
+    const CUSTOMERS: u32 = 3;
+    const MESSAGES: u32 = 60;
 
     let queue = bed.queue_name();
     let bank = Dependency::away();
     let (seen, mut handled) = seen();
-    let asks = bank.clone();
-    let charge = move |text: String| {
-        let (bank, seen) = (asks.clone(), seen);
-        async move {
-            tokio::task::yield_now().await;
-            bank.ask().or_unavailable()?;
-            seen.note(text);
-            anyhow::Ok(())
-        }
-    };
-    let options = HandlerOptions::new().ordered_by(OrderBy::header("customer"));
-    let handlers = HandlerRegistry::new().register_with("charge", options, charge);
+    let options = marked().ordered_by(OrderBy::header("customer"));
+    let handlers = charging(&bank, seen, options);
     let app = bed.start_queue(queue_of(&queue), handlers).await;
-    for number in 0..EACH {
-        for customer in ["a", "b", "c"] {
-            let body = format!("\"{customer} {number}\"");
-            let message = Message::new(body.into_bytes())
-                .with_header(KEY, "charge")
-                .unwrap();
-            let message = message.with_header("customer", customer).unwrap();
-            bed.publish(&queue, message).await;
-        }
+    for number in 0..MESSAGES {
+        let message = Message::new(number.to_string()).with_header(KEY, "charge");
+        let customer = i64::from(number % CUSTOMERS);
+        let message = message.unwrap().with_header("customer", customer).unwrap();
+        bed.publish(&queue, message).await;
     }
     eventually(DEADLINE, async || bank.asked_in_vain() >= 3).await;
     bank.comes_back();
-    let mut of = std::collections::BTreeMap::<String, Vec<usize>>::new();
-    for _ in 0..3 * EACH {
-        let note = handled.next_note().await;
-        let (customer, number) = note.split_once(' ').unwrap();
-        let number = number.parse().unwrap();
-        of.entry(customer.to_owned()).or_default().push(number);
-    }
-    for (customer, numbers) in of {
-        assert_eq!(numbers, (0..EACH).collect::<Vec<_>>(), "{customer}");
+    let numbers = charged(&mut handled, MESSAGES).await;
+    for customer in 0..CUSTOMERS {
+        let of = numbers
+            .iter()
+            .filter(|number| **number % CUSTOMERS == customer);
+        assert!(of.clone().is_sorted(), "{numbers:?}");
+        assert_eq!(of.count(), (MESSAGES / CUSTOMERS) as usize);
     }
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
@@ -151,8 +133,8 @@ pub(crate) async fn an_outage_keeps_the_order_that_there_is(bed: Arc<Bed>) {
 
 /// More messages of the one than the consumer may hold: those of the other come through.
 pub(crate) async fn an_outage_of_one_handler_does_not_hold_up_the_others(bed: Arc<Bed>) {
-    const BRAKED: usize = 60;
-    const OTHERS: usize = 60;
+    const BRAKED: u32 = 60;
+    const OTHERS: u32 = 60;
 
     for is_limited in [false, true] {
         let queue = bed.queue_name();
@@ -161,26 +143,12 @@ pub(crate) async fn an_outage_of_one_handler_does_not_hold_up_the_others(bed: Ar
         }
         let bank = Dependency::away();
         let (seen, mut handled) = seen();
-        let asks = bank.clone();
-        let charge = move |Attempt(attempt): Attempt, number: usize| {
-            let (bank, seen) = (asks.clone(), seen);
-            async move {
-                bank.ask().or_unavailable()?;
-                seen.note(format!("charge {attempt} {number}"));
-                anyhow::Ok(())
-            }
-        };
-        let welcome = move |number: usize| {
-            let seen = seen;
-            async move { seen.note(format!("welcome {number}")) }
-        };
+        let welcome = move |number: u32| async move { seen.note(format!("welcome {number}")) };
         let options = match is_limited {
-            true => HandlerOptions::new().concurrency(1),
-            false => HandlerOptions::new(),
+            true => marked().concurrency(1),
+            false => marked(),
         };
-        let handlers = HandlerRegistry::new()
-            .register_with("charge", options, charge)
-            .register("welcome", welcome);
+        let handlers = charging(&bank, seen, options).register("welcome", welcome);
         let app = bed
             .start_queue(queue_of(&queue).prefetch(8), handlers)
             .await;
@@ -197,16 +165,7 @@ pub(crate) async fn an_outage_of_one_handler_does_not_hold_up_the_others(bed: Ar
         assert!(sent.elapsed() < DEADLINE / 2, "{:?}", sent.elapsed());
         eventually(DEADLINE, async || bank.asked_in_vain() >= 2).await;
         bank.comes_back();
-        let mut notes = Vec::new();
-        for _ in 0..BRAKED {
-            notes.push(handled.next_note().await);
-        }
-        notes.sort();
-        let mut expected: Vec<_> = (0..BRAKED)
-            .map(|number| format!("charge 1 {number}"))
-            .collect();
-        expected.sort();
-        assert_eq!(notes, expected);
+        all_are_charged(&mut handled, BRAKED).await;
         assert!(bank.asked_in_vain() < 20, "{}", bank.asked_in_vain());
         app.shut_down().await.unwrap();
         assert!(bed.is_empty(&queue).await);
@@ -219,28 +178,17 @@ pub(crate) async fn a_program_says_which_errors_are_of_an_outage(bed: Arc<Bed>) 
     let queue = bed.queue_name();
     let bank = Dependency::away();
     let (seen, mut handled) = seen();
-    let asks = bank.clone();
-    let charge = move |number: u32| {
-        let (bank, seen) = (asks.clone(), seen);
-        async move {
-            bank.ask()?;
-            seen.note(number.to_string());
-            anyhow::Ok(())
-        }
-    };
     let broken = || async { Err::<(), _>(anyhow::anyhow!("no such customer")) };
-    let handlers = HandlerRegistry::new()
-        .register("charge", charge)
-        .register("broken", broken);
+    let handlers = charging(&bank, seen, HandlerOptions::new()).register("broken", broken);
     let set_up = queue_of(&queue).unavailable_if(Unavailable::is_io);
     let app = bed.start_queue(set_up, handlers).await;
-    bed.send(&queue, "charge", "7").await;
+    bed.send(&queue, "charge", "0").await;
     bed.send(&queue, "broken", "").await;
     let letter = bed.dead_letter(&queue).await;
     assert_eq!(letter.text("ploomby-error"), "no such customer");
     eventually(DEADLINE, async || bank.asked_in_vain() >= 2).await;
     bank.comes_back();
-    assert_eq!(handled.next_note().await, "7");
+    all_are_charged(&mut handled, 1).await;
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&format!("{queue}_dlq")).await);
 }
@@ -251,15 +199,11 @@ pub(crate) async fn what_waits_for_the_end_of_an_outage_goes_back_at_shutdown(be
 
     let queue = bed.queue_name();
     let bank = Dependency::away();
-    let asks = bank.clone();
-    let charge = move || {
-        let bank = asks.clone();
-        async move { bank.ask().or_unavailable() }
-    };
-    let handlers = HandlerRegistry::new().register("charge", charge);
+    let (seen, _) = seen();
+    let handlers = charging(&bank, seen, marked());
     let app = bed.start_queue(queue_of(&queue), handlers).await;
-    for _ in 0..MESSAGES {
-        bed.send(&queue, "charge", "").await;
+    for number in 0..MESSAGES {
+        bed.send(&queue, "charge", number.to_string()).await;
     }
     eventually(DEADLINE, async || bank.asked_in_vain() >= 1).await;
     let begun = Instant::now();
@@ -274,16 +218,7 @@ pub(crate) async fn many_failures_in_a_row_slow_a_handler_down(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let bank = Dependency::away();
     let (seen, mut handled) = seen();
-    let asks = bank.clone();
-    let charge = move || {
-        let (bank, seen) = (asks.clone(), seen);
-        async move {
-            bank.ask()?;
-            seen.note("charged");
-            anyhow::Ok(())
-        }
-    };
-    let handlers = HandlerRegistry::new().register("charge", charge);
+    let handlers = charging(&bank, seen, HandlerOptions::new());
     let set_up = queue_of(&queue)
         .retry(Retry::none())
         .brake(Brake::after(10));
@@ -292,7 +227,7 @@ pub(crate) async fn many_failures_in_a_row_slow_a_handler_down(bed: Arc<Bed>) {
     // ten in a row are not enough before five seconds are over
     let is_on = || !health.queues()[0].brakes().is_empty();
     while !is_on() {
-        bed.send(&queue, "charge", "").await;
+        bed.send(&queue, "charge", "0").await;
         sleep(Duration::from_millis(100)).await;
         assert!(bank.asked_in_vain() < 100, "it is never on");
     }
@@ -300,14 +235,14 @@ pub(crate) async fn many_failures_in_a_row_slow_a_handler_down(bed: Arc<Bed>) {
     let before = bank.asked_in_vain();
     assert!(before >= 10, "{before}");
     for _ in 0..20 {
-        bed.send(&queue, "charge", "").await;
+        bed.send(&queue, "charge", "0").await;
     }
     sleep(Duration::from_secs(3)).await;
     let probes = bank.asked_in_vain() - before;
     assert!((1..=4).contains(&probes), "{probes}");
     bank.comes_back();
     for _ in 0..20 - probes {
-        assert_eq!(handled.next_note().await, "charged");
+        assert_eq!(handled.next_note().await, "charge 1 0");
     }
     app.shut_down().await.unwrap();
     let dead = bed.take_all(&format!("{queue}_dlq")).await;
@@ -359,21 +294,11 @@ pub(crate) async fn a_check_that_fails_holds_the_messages_of_who_needs_it(bed: A
     let queue = bed.queue_name();
     let bank = Dependency::away();
     let (seen, mut handled) = seen();
-    let (asks, charges) = (bank.clone(), bank.clone());
-    let charge = move |number: u32| {
-        let bank = charges.clone();
-        async move {
-            bank.ask()?;
-            seen.note(number.to_string());
-            anyhow::Ok(())
-        }
-    };
-    let options = HandlerOptions::new()
-        .needs("bank")
-        .unavailable_if(Unavailable::is_io);
+    let asks = bank.clone();
+    let handlers = charging(&bank, seen, marked().needs("bank"));
     let app = App::new(bed.url())
         .check("bank", Duration::from_millis(200), move || {
-            let is_away = asks.is_away.load(SeqCst);
+            let is_away = asks.is_away();
             async move {
                 if is_away {
                     Err("the bank is closed")
@@ -382,7 +307,7 @@ pub(crate) async fn a_check_that_fails_holds_the_messages_of_who_needs_it(bed: A
                 }
             }
         })
-        .handlers(HandlerRegistry::new().register_with("charge", options, charge))
+        .handlers(handlers)
         .queue(queue_of(&queue))
         .start()
         .await
@@ -403,9 +328,7 @@ pub(crate) async fn a_check_that_fails_holds_the_messages_of_who_needs_it(bed: A
     let text = health.to_string();
     assert!(text.contains("check `bank`: failing for "), "{text}");
     bank.comes_back();
-    for _ in 0..MESSAGES {
-        handled.next_note().await;
-    }
+    all_are_charged(&mut handled, MESSAGES).await;
     assert!(health.checks()[0].is_passing());
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
@@ -428,16 +351,7 @@ pub(crate) async fn in_an_outage_messages_are_back_in_their_queue(bed: Arc<Bed>)
     let queue = bed.queue_name();
     let bank = Dependency::away();
     let (seen, mut handled) = seen();
-    let asks = bank.clone();
-    let charge = move |number: u32| {
-        let bank = asks.clone();
-        async move {
-            bank.ask().or_unavailable()?;
-            seen.note(number.to_string());
-            anyhow::Ok(())
-        }
-    };
-    let handlers = HandlerRegistry::new().register("charge", charge);
+    let handlers = charging(&bank, seen, marked());
     let app = bed.start_queue(queue_of(&queue), handlers).await;
     for number in 0..MESSAGES {
         bed.send(&queue, "charge", number.to_string()).await;
@@ -450,16 +364,10 @@ pub(crate) async fn in_an_outage_messages_are_back_in_their_queue(bed: Arc<Bed>)
         bed.send(&queue, "charge", number.to_string()).await;
     }
     bank.comes_back();
-    let mut numbers = Vec::new();
-    for _ in 0..2 * MESSAGES {
-        let note = timeout(2 * DEADLINE, handled.next_note()).await.unwrap();
-        numbers.push(note.parse::<u32>().unwrap());
-    }
-    numbers.sort_unstable();
-    assert_eq!(numbers, (0..2 * MESSAGES).collect::<Vec<_>>());
+    all_are_charged(&mut handled, 2 * MESSAGES).await;
     // and it consumes as ever
     bed.send(&queue, "charge", "1000").await;
-    assert_eq!(handled.next_note().await, "1000");
+    assert_eq!(charged(&mut handled, 1).await, [1000]);
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&queue).await);
     assert!(bed.is_empty(&format!("{queue}_dlq")).await);
@@ -512,4 +420,78 @@ pub(crate) async fn a_paused_queue_waits_until_it_is_resumed(bed: Arc<Bed>) {
     bed.send(&queue, "charge", "0").await;
     app.shut_down().await.unwrap();
     assert_eq!(bed.ready_count(&queue).await, 1);
+}
+
+/// The others work on, and nothing is tried meanwhile.
+pub(crate) async fn a_paused_handler_waits_until_it_is_resumed(bed: Arc<Bed>) {
+    const MESSAGES: u32 = 20;
+
+    let queue = bed.queue_name();
+    for delay in ["1000ms", "5000ms", "30000ms"] {
+        bed.remove_later(&format!("{queue}_retry_{delay}"));
+    }
+    let (seen, mut handled) = seen();
+    let note = |what: &'static str| {
+        move |Attempt(attempt): Attempt, number: u32| async move {
+            seen.note(format!("{what} {attempt} {number}"));
+        }
+    };
+    let handlers = HandlerRegistry::new()
+        .register("charge", note("charge"))
+        .register("refund", note("refund"));
+    let app = bed
+        .start_queue(queue_of(&queue).prefetch(8), handlers)
+        .await;
+    assert!(!app.pause_handler(&queue, "nobody", "the night shift"));
+    assert!(!app.pause_handler("another", "charge", "the night shift"));
+    assert!(!app.resume_handler(&queue, "charge"));
+    assert!(app.pause_handler(&queue, "charge", "the night shift"));
+    for number in 0..MESSAGES {
+        bed.send(&queue, "charge", number.to_string()).await;
+        bed.send(&queue, "refund", number.to_string()).await;
+    }
+    for number in 0..MESSAGES {
+        assert_eq!(handled.next_note().await, format!("refund 1 {number}"));
+    }
+    let health = app.health();
+    let brakes = health.queues()[0].brakes().to_vec();
+    assert_eq!(brakes.len(), 1);
+    assert_eq!(brakes[0].cause(), BrakeCause::Paused);
+    assert_eq!(brakes[0].reason(), "paused by the night shift");
+    assert!(health.is_healthy());
+    assert_eq!(health.queues()[0].paused_by(), None);
+    // a pause of the queue is another one, and its end is not the end of this
+    assert!(app.pause(&queue, "somebody"));
+    assert!(app.resume(&queue));
+    sleep(Duration::from_secs(2)).await;
+    assert!(handled.is_empty());
+    assert!(app.resume_handler(&queue, "charge"));
+    assert!(health.queues()[0].brakes().is_empty());
+    let mut notes = Vec::new();
+    for _ in 0..MESSAGES {
+        notes.push(handled.next_note().await);
+    }
+    notes.sort();
+    let mut expected: Vec<_> = (0..MESSAGES)
+        .map(|number| format!("charge 1 {number}"))
+        .collect();
+    expected.sort();
+    assert_eq!(notes, expected);
+    // all of them: the messages are back in their queue
+    app.pause_handler(&queue, "charge", "the night shift");
+    app.pause_handler(&queue, "refund", "the night shift");
+    for number in 0..MESSAGES {
+        bed.send(&queue, "charge", number.to_string()).await;
+    }
+    eventually(2 * DEADLINE, async || {
+        bed.ready_count(&queue).await >= MESSAGES - 1
+    })
+    .await;
+    app.resume_handler(&queue, "charge");
+    for _ in 0..MESSAGES {
+        assert!(handled.next_note().await.starts_with("charge 1 "));
+    }
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
 }

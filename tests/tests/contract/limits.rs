@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ploomby::extract::{Batch, Redelivered};
 use ploomby::{
-    App, DeadLetters, HandlerOptions, HandlerRegistry, KeySource, Message, Outcome, Queue, Reason,
-    Value,
+    App, DeadLetters, HandlerOptions, HandlerRegistry, KeySource, Message, Outcome, Queue, Rate,
+    Reason, Value,
 };
 use ploomby_tests::{Bed, DEADLINE, KEY, eventually, seen};
 
@@ -297,6 +297,7 @@ pub(crate) async fn an_option_of_zero_is_an_error(bed: Arc<Bed>) {
     for (options, name) in [
         (HandlerOptions::new().timeout(Duration::ZERO), "timeout"),
         (HandlerOptions::new().concurrency(0), "concurrency"),
+        (HandlerOptions::new().rate(Rate::per_hour(0)), "rate"),
     ] {
         let handlers = HandlerRegistry::new().register_with("work", options, || async {});
         let error = App::new(bed.url())

@@ -18,6 +18,7 @@ mod ordering;
 mod payloads;
 mod publishing;
 mod queues;
+mod rates;
 mod rehearsal;
 mod replaying;
 mod replies;
@@ -79,7 +80,17 @@ contract! {
         a_check_that_fails_holds_the_messages_of_who_needs_it,
         a_check_that_nobody_makes_is_an_error_at_the_start,
         in_an_outage_messages_are_back_in_their_queue,
-        a_paused_queue_waits_until_it_is_resumed;
+        a_paused_queue_waits_until_it_is_resumed,
+        a_paused_handler_waits_until_it_is_resumed;
+    rates:
+        a_rate_is_even,
+        a_rate_of_one_handler_does_not_hold_up_the_others,
+        a_burst_begins_at_once_and_what_is_above_it_goes_back_at_shutdown,
+        a_rate_and_a_concurrency_go_together,
+        a_rate_of_batches_counts_batches,
+        a_rate_keeps_the_order_that_there_is,
+        a_queue_has_one_rate_for_its_handlers,
+        a_rate_holds_when_a_brake_goes_off;
     running:
         a_program_ends_with_the_future_that_it_runs_until,
         a_consumer_that_works_is_waited_for,

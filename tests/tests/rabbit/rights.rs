@@ -1,9 +1,12 @@
 //! What a user may not do, and what a broker does not do, is told as what it is.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ploomby::{App, Declare, Exchange, HandlerRegistry, KeySource, Publisher, Queue, Retry, Value};
+use ploomby::{
+    App, Declare, Exchange, HandlerOptions, HandlerRegistry, KeySource, Publisher, Queue, Rate,
+    Retry, Value,
+};
 use ploomby_tests::{Bed, KEY, rabbit, seen, unique_name};
 
 /// `rabbitmqctl`, which succeeds.
@@ -285,6 +288,43 @@ async fn an_exchange_that_a_user_may_not_declare_is_enough_if_it_is_there() {
             event.payload("Ada").send().await.unwrap();
             assert_eq!(handled.next_note().await, "Ada");
             app.shut_down().await.unwrap();
+        })
+        .await;
+}
+
+/// No copy can wait elsewhere: all wait here, and hold up the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rate_holds_without_the_right_to_copy() {
+    const PACED: u32 = 20;
+    const OTHERS: u32 = 5;
+
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let url = user([".*", "nothing", ".*"]).await;
+            let queue = bed.queue_name();
+            let (seen, mut handled) = seen();
+            let note = |what: &'static str| move |_: u32| async move { seen.note(what) };
+            let options = HandlerOptions::new().rate(Rate::per_second(20));
+            let handlers = HandlerRegistry::new()
+                .register_with("call", options, note("call"))
+                .register("other", note("other"));
+            let set_up = Queue::new(&queue).key(KeySource::header(KEY)).prefetch(6);
+            let app = Bed::start_at(&url, set_up, handlers).await;
+            let begun = Instant::now();
+            bed.send_numbers(&queue, "call", 0..PACED).await;
+            bed.send_numbers(&queue, "other", 0..OTHERS).await;
+            let mut notes = Vec::new();
+            for _ in 0..PACED + OTHERS {
+                notes.push(handled.next_note().await);
+            }
+            let calls = notes.iter().filter(|note| *note == "call").count();
+            assert_eq!(calls, PACED as usize);
+            let took = begun.elapsed();
+            assert!(took >= Duration::from_millis(50) * (PACED - 2), "{took:?}");
+            app.shut_down().await.unwrap();
+            assert!(bed.is_empty(&queue).await);
+            assert!(bed.is_empty(&format!("{queue}_dlq")).await);
         })
         .await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{
     brake::Brake,
-    handler::OrderBy,
+    handler::{OrderBy, Rate},
     layer::{AnyLayer, HandlerLayer},
     settle::Retry,
 };
@@ -135,6 +135,24 @@ pub trait ConcurrencyValue {
 #[diagnostic::do_not_recommend]
 impl ConcurrencyValue for usize {
     fn value(self) -> usize {
+        self
+    }
+}
+
+/// The value of `rate`.
+#[diagnostic::on_unimplemented(
+    message = "`rate` cannot be `{Self}`",
+    label = "expected a number of messages per s, m or h, or a `Rate`",
+    note = "`rate` takes a string literal or a `Rate`: rate = \"100/s\", or rate = Rate::per_second(100).burst(10)"
+)]
+pub trait RateValue {
+    /// The rate.
+    fn value(self) -> Rate;
+}
+
+#[diagnostic::do_not_recommend]
+impl RateValue for Rate {
+    fn value(self) -> Rate {
         self
     }
 }

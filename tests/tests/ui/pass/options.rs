@@ -10,7 +10,7 @@ use deliver::{
     deliver,
 };
 use ploomby::extract::Batch;
-use ploomby::{Brake, OrderBy, Outcome, Permanent, Retry, Unavailable, handler};
+use ploomby::{Brake, OrderBy, Outcome, Permanent, Rate, Retry, Unavailable, handler};
 
 const DELAY: Duration = Duration::from_secs(10);
 const ATTEMPTS: u32 = 3;
@@ -99,6 +99,12 @@ async fn braked() -> std::io::Result<()> {
 )]
 async fn not_braked() {}
 
+#[handler(rate = "30/m", concurrency = 2)]
+async fn paced() {}
+
+#[handler("another pace", rate = Rate::per_hour(10).burst(settings::LIMIT as u32))]
+async fn with_a_burst() {}
+
 #[handler("shared")]
 async fn of_all_queues() -> Outcome {
     Outcome::DeadLetter
@@ -157,6 +163,8 @@ fn main() {
     is_dead(&deliver("several", "{}"), "undecodable: ");
     assert_eq!(deliver("braked", ""), Acked);
     assert_eq!(deliver("not_braked", ""), Acked);
+    assert_eq!(deliver("paced", ""), Acked);
+    assert_eq!(deliver("another pace", ""), Acked);
     assert_eq!(deliver("shared", ""), Acked);
     within(&deliver("something else", ""), 700, 1000);
     assert_eq!(deliver("by_macro", ""), Retried(DELAY));

@@ -1,0 +1,173 @@
+use std::{
+    sync::{Mutex as SyncMutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep_until},
+};
+
+use crate::handler::Rate;
+
+/// Lets one message begin after the other, at an even pace: the "generic cell rate algorithm", which keeps a single time.
+pub(crate) struct Pace {
+    period: Duration,
+    /// How much earlier than even a message may begin.
+    tolerance: Duration,
+    /// When the next message begins, if all are even.
+    due: SyncMutex<Instant>,
+    /// Held by the first of those who wait; the others are behind in the lock's own queue.
+    first: Mutex<()>,
+}
+
+/// A timer is late by a millisecond or two, and nothing of the rate is to be lost by it.
+const LEAST_TOLERANCE: Duration = Duration::from_millis(10);
+
+impl Pace {
+    pub(crate) fn new(rate: Rate) -> Self {
+        let period = rate.period();
+        let burst = period.saturating_mul(rate.at_once() - 1);
+        Self {
+            period,
+            tolerance: burst.max(LEAST_TOLERANCE),
+            due: SyncMutex::new(Instant::now()),
+            first: Mutex::new(()),
+        }
+    }
+
+    pub(super) fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// Begins, if that is possible at once and nobody waits for it.
+    pub(crate) fn try_begin(&self) -> bool {
+        let Ok(_first) = self.first.try_lock() else {
+            return false;
+        };
+        let is_due = self.wait().is_zero();
+        if is_due {
+            self.begun();
+        }
+        is_due
+    }
+
+    /// Waits until the next message may begin, and for what `enter` takes: the message begins once it has both.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, nothing has begun.
+    pub(crate) async fn begin<T>(&self, enter: impl Future<Output = T>) -> T {
+        let _first = self.first.lock().await;
+        // only who is first changes when that is, but for what did not begin after all
+        loop {
+            let wait = self.wait();
+            if wait.is_zero() {
+                break;
+            }
+            match Instant::now().checked_add(wait) {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        }
+        let entered = enter.await;
+        self.begun();
+        entered
+    }
+
+    /// What has begun did not come to its handler: another message may begin in its place.
+    pub(super) fn undo(&self) {
+        let mut due = self.lock();
+        if let Some(before) = due.checked_sub(self.period) {
+            *due = before;
+        }
+    }
+
+    /// How long it takes until the next message may begin.
+    pub(super) fn wait(&self) -> Duration {
+        let early = self.lock().saturating_duration_since(Instant::now());
+        early.saturating_sub(self.tolerance)
+    }
+
+    fn begun(&self) {
+        let mut due = self.lock();
+        let from = Instant::now().max(*due);
+        // what the clock cannot count to never comes
+        *due = from.checked_add(self.period).unwrap_or(from);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Instant> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    async fn times(pace: &Pace, messages: u32) -> Vec<Duration> {
+        let from = Instant::now();
+        let mut times = Vec::new();
+        for _ in 0..messages {
+            pace.begin(ready(())).await;
+            times.push(from.elapsed());
+        }
+        times
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pace_is_even() {
+        let pace = Pace::new(Rate::per_minute(60));
+        let times = times(&pace, 5).await;
+        for (number, time) in (0..).zip(times) {
+            let even = Duration::from_secs(number);
+            assert!(even.saturating_sub(time) <= LEAST_TOLERANCE, "{time:?}");
+            assert!(time <= even, "{time:?}");
+        }
+        assert!(!pace.try_begin());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_begin_at_once_after_a_while_without_any() {
+        let pace = Pace::new(Rate::per_second(1).burst(3));
+        for _ in 0..2 {
+            let times = times(&pace, 4).await;
+            assert_eq!(times[2], Duration::ZERO);
+            assert_eq!(times[3], Duration::from_secs(1));
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+    }
+
+    /// However late the timer is, and however short the time between two messages.
+    #[tokio::test(start_paused = true)]
+    async fn a_fast_pace_loses_nothing_by_a_slow_timer() {
+        let pace = Pace::new(Rate::per_second(10_000));
+        let times = times(&pace, 20_000).await;
+        let took = times[times.len() - 1];
+        let even = Duration::from_secs(2);
+        assert!(
+            took <= even && took >= even - 2 * LEAST_TOLERANCE,
+            "{took:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_long_for_its_place_is_not_made_up_for() {
+        let pace = Pace::new(Rate::per_second(10));
+        let place = tokio::time::sleep(Duration::from_secs(10));
+        pace.begin(place).await;
+        let times = times(&pace, 10).await;
+        assert!(times[9] >= Duration::from_millis(980), "{times:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_did_not_begin_after_all_leaves_its_turn_to_another() {
+        let pace = Pace::new(Rate::per_hour(1));
+        assert!(pace.try_begin());
+        assert!(!pace.try_begin());
+        pace.undo();
+        assert!(pace.try_begin());
+    }
+}
