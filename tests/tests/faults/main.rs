@@ -4,6 +4,7 @@
 //! handled twice is printed and not judged, but where nothing may be.
 
 mod bombs;
+mod braked;
 mod calls;
 mod cluster;
 mod connection;

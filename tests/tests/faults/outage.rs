@@ -1,11 +1,9 @@
 //! What handlers need is away for a while, as it happens most: the messages wait, and none is condemned.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use ploomby::{App, Brake, HandlerRegistry, KeySource, Queue, Retry, Unavailable};
-use ploomby_tests::{Bed, KEY, Logged, seen};
+use ploomby_tests::{Bed, Dependency, KEY, Logged, seen};
 use tokio::time::{interval, sleep, timeout};
 
 use crate::{LONG, shared};
@@ -25,12 +23,6 @@ enum By {
     ACheck,
 }
 
-#[derive(Default)]
-struct Database {
-    is_away: AtomicBool,
-    runs_in_vain: AtomicUsize,
-}
-
 struct Outcome {
     runs_in_vain: usize,
     dead: usize,
@@ -47,19 +39,16 @@ async fn outage(by: By, kind: &str) -> Outcome {
     }
     let mut outcome = None;
     bed.run(async |bed| {
-        let database = Arc::new(Database::default());
+        let database = Dependency::default();
         let (seen, mut handled) = seen();
         let asks = database.clone();
         let store = move |number: usize| {
             let database = asks.clone();
             async move {
                 tokio::task::yield_now().await;
-                if database.is_away.load(SeqCst) {
-                    database.runs_in_vain.fetch_add(1, SeqCst);
-                    return Err(std::io::Error::from(std::io::ErrorKind::ConnectionRefused));
-                }
+                database.ask()?;
                 seen.note(number.to_string());
-                Ok(())
+                std::io::Result::Ok(())
             }
         };
         let mut set_up = Queue::new(&queue)
@@ -74,7 +63,7 @@ async fn outage(by: By, kind: &str) -> Outcome {
                 set_up = set_up.needs("database");
                 let checks = database.clone();
                 app = app.check("database", Duration::from_millis(500), move || {
-                    let is_away = checks.is_away.load(SeqCst);
+                    let is_away = checks.is_away();
                     async move { if is_away { Err("away") } else { Ok(()) } }
                 });
             }
@@ -92,9 +81,9 @@ async fn outage(by: By, kind: &str) -> Outcome {
         for _ in 0..PACE {
             numbers.push(handled.next_note().await);
         }
-        database.is_away.store(true, SeqCst);
+        database.goes_away();
         sleep(OUTAGE).await;
-        database.is_away.store(false, SeqCst);
+        database.comes_back();
         let back = Instant::now();
         let dead_letters = format!("{queue}_dlq");
         let mut first = None;
@@ -123,7 +112,7 @@ async fn outage(by: By, kind: &str) -> Outcome {
         app.shut_down().await.unwrap();
         assert!(bed.is_empty(&queue).await);
         outcome = Some(Outcome {
-            runs_in_vain: database.runs_in_vain.load(SeqCst),
+            runs_in_vain: database.asked_in_vain(),
             dead,
             lines: log.lines_with(&queue),
         });

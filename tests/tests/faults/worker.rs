@@ -29,7 +29,8 @@ impl Worker {
         Self::start_with(url, queue, concurrency, &[])
     }
 
-    /// The words say what is not as usual: `fitted` (no prefetch is chosen), `ordered`.
+    /// The words say what is not as usual: `fitted` (no prefetch is chosen), `ordered`, `away=FILE` (what `needy` needs is away
+    /// while the file is there).
     pub(crate) fn start_with(url: &str, queue: &str, concurrency: u32, words: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_worker"))
             .args([url, queue, &concurrency.to_string()])
