@@ -24,10 +24,11 @@ use crate::{
     settle::{Acknowledger, Decision},
 };
 
-/// How long messages wait in a retry queue, by how long the brake has been on: each copy is work for the broker.
+/// How long messages wait in a retry queue, by how long the brake has been on: about as long as the pause before the next
+/// probe. Each copy is work for the broker and for this program, which the other handlers would feel.
 const DELAYS: [(Duration, Duration); 3] = [
-    (Duration::from_secs(5), Duration::from_secs(1)),
-    (Duration::from_secs(30), Duration::from_secs(5)),
+    (Duration::from_secs(1), Duration::from_secs(1)),
+    (Duration::from_secs(10), Duration::from_secs(5)),
     (Duration::MAX, Duration::from_secs(30)),
 ];
 
