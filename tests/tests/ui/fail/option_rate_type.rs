@@ -1,7 +1,7 @@
 #[ploomby::handler(rate = 100)]
 async fn a_number() {}
 
-#[ploomby::handler(rate = std::time::Duration::from_secs(1))]
-async fn a_duration() {}
+#[ploomby::handler(rate = 100_u16)]
+async fn a_small_number() {}
 
 fn main() {}
