@@ -1,5 +1,5 @@
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{FnArg, Generics, Type};
 
 use super::local;
@@ -122,9 +122,13 @@ fn rules(argument: &Argument<'_>) -> Option<TokenStream> {
 }
 
 /// All arguments are made before there is waiting for one: for each the compiler would write a state of its own.
+/// Once all is known of a message that there is to know, a trial of it ends: with the arguments, which costs the
+/// compiler less than a step of its own, or after their rules.
 pub(super) fn make(arguments: &[Argument<'_>], krate: &CratePath, delivery: &Ident) -> TokenStream {
+    let end_trial =
+        quote_spanned! {Span::mixed_site()=> #krate::__private::end_trial(&#delivery)?; };
     if arguments.is_empty() {
-        return TokenStream::new();
+        return end_trial;
     }
     let failure = local("failure");
     let places = arguments.iter().map(|argument| {
@@ -172,15 +176,21 @@ pub(super) fn make(arguments: &[Argument<'_>], krate: &CratePath, delivery: &Ide
             let #place = #place.take();
         }
     });
+    let extracts = quote_spanned!(Span::mixed_site()=> [#(#extracts),*]);
+    let (extracted, end_trial) = match cfg!(feature = "garde") {
+        true => (quote!(of(#extracts)), Some(end_trial)),
+        false => (quote!(or_tried(#extracts, &#delivery)), None),
+    };
     quote_spanned! {Span::mixed_site()=>
         #(#places)*
         if let ::core::result::Result::Err(#failure) =
-            #krate::__private::AllExtracted::of([#(#extracts),*]).await
+            #krate::__private::AllExtracted::#extracted.await
         {
             return ::core::result::Result::Err(#failure);
         }
         #(#checks)*
         #(#takes)*
+        #end_trial
     }
 }
 

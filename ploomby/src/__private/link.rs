@@ -39,7 +39,6 @@ macro_rules! __ploomby_link {
                 let _ = $room;
                 $about.run(move |$delivery| async move {
                     $($make)*
-                    $crate::__private::end_trial(&$delivery)?;
                     let __ploomby_returned = $crate::__private::Returned($($call)*);
                     let __ploomby_kind = (&&&&&__ploomby_returned).__ploomby_kind();
                     let __ploomby_into_answer: fn(_, _, _) -> _ = $($into_answer)*;

@@ -8,7 +8,7 @@ use std::{
 use futures_util::FutureExt;
 
 use super::{Place, rejected};
-use crate::outcome::Failure;
+use crate::{delivery::Delivery, outcome::Failure};
 
 /// An argument in the making, on its way to its [`Place`].
 ///
@@ -77,13 +77,27 @@ impl Future for Extracting<'_> {
 pub struct AllExtracted<'a, const N: usize> {
     arguments: [Extracting<'a>; N],
     made: usize,
+    trial: Option<&'a Delivery>,
 }
 
 impl<'a, const N: usize> AllExtracted<'a, N> {
     /// Of these.
     #[inline]
     pub fn of(arguments: [Extracting<'a>; N]) -> Self {
-        Self { arguments, made: 0 }
+        Self {
+            arguments,
+            made: 0,
+            trial: None,
+        }
+    }
+
+    /// Of these, and a trial ends with them.
+    #[inline]
+    pub fn or_tried(arguments: [Extracting<'a>; N], delivery: &'a Delivery) -> Self {
+        Self {
+            trial: Some(delivery),
+            ..Self::of(arguments)
+        }
     }
 }
 
@@ -99,7 +113,7 @@ impl<const N: usize> Future for AllExtracted<'_, N> {
                 other => return other,
             }
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(this.trial.map_or(Ok(()), Delivery::end_trial))
     }
 }
 

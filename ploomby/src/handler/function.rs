@@ -48,9 +48,9 @@ macro_rules! function {
                     let function = function.clone();
                     async move {
                         $(let mut $kind = Place::<$argument>::empty();)*
-                        AllExtracted::of([$($argument::extract(&delivery, &mut $kind)),*]).await?;
+                        let arguments = [$($argument::extract(&delivery, &mut $kind)),*];
+                        AllExtracted::or_tried(arguments, &delivery).await?;
                         $(let $argument = $kind.take();)*
-                        delivery.end_trial()?;
                         pin!(function($($argument),*))
                             .await
                             .into_answer(&delivery)
