@@ -75,6 +75,10 @@ impl QueueOptions {
         }
         self.policy.check()?;
         check_name(queue)?;
+        let is_stream = ("x-queue-type".to_owned(), Value::from("stream"));
+        if self.arguments.contains(&is_stream) {
+            return Err(OptionError::Stream(queue.to_owned()));
+        }
         let companions = Companions::new(queue, &self.arguments, &self.dead_letters);
         if self.dead_letters.longest_kept() > Some(LONGEST_WAIT) {
             return Err(OptionError::DeadLetterTtl);
@@ -115,6 +119,11 @@ pub(crate) enum OptionError {
          their `ttl` out to keep them for ever"
     )]
     DeadLetterTtl,
+    #[error(
+        "queue `{0}` is to be a stream: its messages stay after they were handled, cannot be given back, and would be read \
+         from the next one on, without those that are there. Choose a classic or a quorum queue"
+    )]
+    Stream(String),
     #[error(transparent)]
     Wiring(#[from] WiringError),
     #[error("a queue cannot be its own dead-letter queue: choose another name")]
@@ -151,6 +160,47 @@ macro_rules! queue_option_setters {
             value: impl Into<$crate::message::Value>,
         ) -> Self {
             self.options.arguments.push((name.into(), value.into()));
+            self
+        }
+
+        /// Declares the queue as a quorum queue, of which each message is on several nodes. A queue that exists is used
+        /// as it is.
+        ///
+        /// Source: [quorum queues](https://www.rabbitmq.com/docs/quorum-queues).
+        #[must_use]
+        pub fn quorum(self) -> Self {
+            self.with_argument("x-queue-type", "quorum".into())
+        }
+
+        /// Declares the queue as a classic queue, as is the default whatever the default of the virtual host is.
+        #[must_use]
+        pub fn classic(self) -> Self {
+            self.with_argument("x-queue-type", "classic".into())
+        }
+
+        /// Declares the queue so that one consumer at a time is served, and the next one only when that is gone: the
+        /// order is kept between several programs. The embedded broker refuses it.
+        ///
+        /// Source: [single active consumer](https://www.rabbitmq.com/docs/consumers#single-active-consumer).
+        #[must_use]
+        pub fn single_active_consumer(self) -> Self {
+            self.with_argument("x-single-active-consumer", true.into())
+        }
+
+        /// Declares the queue with priorities up to this one, which RabbitMQ advises to be below 10. Messages of a higher
+        /// [priority](crate::Outgoing::priority) come first. The embedded broker refuses it.
+        ///
+        /// Source: [priority queues](https://www.rabbitmq.com/docs/priority).
+        #[must_use]
+        pub fn max_priority(self, most: u8) -> Self {
+            self.with_argument("x-max-priority", i32::from(most).into())
+        }
+
+        /// In the place of one of the same name.
+        fn with_argument(mut self, name: &str, value: $crate::message::Value) -> Self {
+            let arguments = &mut self.options.arguments;
+            arguments.retain(|(known, _)| known != name);
+            arguments.push((name.to_owned(), value));
             self
         }
 

@@ -267,7 +267,9 @@ contract! {
         a_dead_letter_queue_with_other_arguments_is_an_error,
         a_name_of_255_bytes_works_and_one_more_is_an_error,
         a_deleted_queue_is_declared_and_consumed_again,
-        another_dead_letter_queue_can_be_named;
+        another_dead_letter_queue_can_be_named,
+        a_queue_is_declared_as_the_kind_that_the_program_says,
+        a_queue_that_is_to_be_a_stream_is_refused_with_the_reason;
     copies:
         what_cannot_be_copied_waits_and_does_not_run_again,
         what_waits_for_its_copy_goes_back_at_shutdown,

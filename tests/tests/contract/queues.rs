@@ -115,3 +115,27 @@ pub(crate) async fn a_missing_queue_is_waited_for_if_nothing_is_to_be_declared(b
     assert_eq!(handled.next_note().await, "Ada");
     app.shut_down().await.unwrap();
 }
+
+pub(crate) async fn a_queue_is_declared_as_the_kind_that_the_program_says(bed: Arc<Bed>) {
+    let (quorum, classic) = (bed.queue_name(), bed.queue_name());
+    let handlers = HandlerRegistry::new().register("any", async || {});
+    let app = App::new(bed.url())
+        .handlers(handlers)
+        .queue(Queue::new(&quorum).classic().quorum().declare(Declare::All))
+        .queue(Queue::new(&classic).quorum().classic());
+    app.start().await.unwrap().shut_down().await.unwrap();
+    // another kind is told; RabbitMQ may name what comes with it
+    let error = bed
+        .refused(Queue::new(&quorum).classic().declare(Declare::All))
+        .await;
+    assert!(error.contains("inequivalent arg"), "{error}");
+}
+
+pub(crate) async fn a_queue_that_is_to_be_a_stream_is_refused_with_the_reason(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let stream = Queue::new(&queue).queue_argument("x-queue-type", "stream");
+    let error = bed.refused(stream).await;
+    for part in [&*queue, "is to be a stream", "quorum queue"] {
+        assert!(error.contains(part), "{error}");
+    }
+}
