@@ -338,6 +338,10 @@ impl SharedConnection {
     /// Has the next channel go over a new connection, if nobody has seen to that before. What goes over the old one
     /// stays there.
     async fn give_up(&self, link: &Arc<Link>) {
+        // nobody else comes to see how it ended
+        if link.condition.ended().is_some() && link.has_ended_badly() {
+            connector::blame(&link.address);
+        }
         let mut state = self.state.lock().await;
         state.current.take_if(|current| Arc::ptr_eq(current, link));
     }
