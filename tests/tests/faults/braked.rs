@@ -161,7 +161,7 @@ async fn an_outage_keeps_the_order_of_what_waits() {
             }
             shut_down_all(apps).await;
             // no single message can be had of a queue with one active consumer
-            assert_eq!(bed.ready_count(&queue).await, 0);
+            eventually(LONG, async || bed.ready_count(&queue).await == 0).await;
             assert!(bed.is_empty(&format!("{queue}_dlq")).await);
         })
         .await;
