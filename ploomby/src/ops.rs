@@ -70,7 +70,7 @@ pub use self::{
     letter::{Letter, Summary},
     look::Look,
     program::{HandlerInfo, Program, QueueInfo},
-    rehearsal::{Fate, Rehearsal, Rehearsed, Send},
+    rehearsal::{Fate, Rehearsal, Rehearsed, WouldSend},
     replay::{Replay, Replayed, Replaying},
     time::time_of,
     tried::Fit,

@@ -39,7 +39,7 @@ pub struct Rehearsed {
     #[serde(serialize_with = "message_as_json")]
     pub reply: Option<Message>,
     /// What the handler would have sent by the [`Publisher`](crate::Publisher) that it takes, in its order.
-    pub sends: Vec<Send>,
+    pub sends: Vec<WouldSend>,
     /// How long it took.
     #[serde(rename = "took_ms", serialize_with = "milliseconds")]
     pub took: Duration,
@@ -74,7 +74,7 @@ pub enum Fate {
 /// A message that a handler would have sent.
 #[derive(Debug, Serialize)]
 #[non_exhaustive]
-pub struct Send {
+pub struct WouldSend {
     /// The exchange; empty for the default one, whose routing keys are the names of queues.
     pub exchange: String,
     /// The routing key.
@@ -211,8 +211,8 @@ fn asking(message: &Message) -> Message {
     Message::new(body).with_properties(properties)
 }
 
-fn sent(Unsent { message, delay }: Unsent) -> Send {
-    Send {
+fn sent(Unsent { message, delay }: Unsent) -> WouldSend {
+    WouldSend {
         exchange: message.exchange,
         routing_key: message.routing_key,
         delay,
