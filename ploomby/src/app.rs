@@ -379,11 +379,11 @@ impl App {
 
     /// Reports all that is wrong with the handlers, before anything is connected.
     fn check_handlers(&self, handlers: &HandlerRegistry) -> Result<(), Error> {
-        let queues: Vec<_> = self
-            .queues
-            .iter()
-            .map(|queue| queue.name.as_str())
-            .collect();
+        let queues = self.queues.iter().map(|queue| queue.name.as_str());
+        self.check_handlers_of(&queues.collect::<Vec<_>>(), handlers)
+    }
+
+    fn check_handlers_of(&self, queues: &[&str], handlers: &HandlerRegistry) -> Result<(), Error> {
         let lazy = self.lazy_state.iter().map(LazyState::type_id);
         let promised: Vec<_> = lazy.chain([TypeId::of::<Publisher>()]).collect();
         let given = Given {
@@ -391,7 +391,7 @@ impl App {
             promised: &promised,
         };
         handlers
-            .check_for(Queues::All(&queues), Some(given))
+            .check_for(Queues::All(queues), Some(given))
             .map_err(RegisterError::from)?;
         Ok(())
     }

@@ -35,12 +35,15 @@
 //! # Exit codes
 //!
 //! 0: done. 1: failed. 2: the command line is wrong, or what it asks for needs `--yes`. 3: partly done. 4: found what was
-//! looked for, by `dlq check`: letters that this build would take.
+//! looked for, by `check` what does not work, by `dlq check`
+//! letters that this build would take.
 //!
 //! # JSON
 //!
 //! With `--json` each line of the output is an object with its version in `v`: [`HandlerInfo`](crate::ops::HandlerInfo),
-//! [`QueueDepths`](crate::ops::QueueDepths), [`Summary`](crate::ops::Summary), [`Group`](crate::ops::Group). What moves
+//! [`QueueDepths`](crate::ops::QueueDepths), [`Summary`](crate::ops::Summary), [`Group`](crate::ops::Group),
+//! [`Finding`](crate::ops::Finding), [`Declaration`](crate::ops::Declaration), [`Leftover`](crate::ops::Leftover),
+//! [`Rehearsed`](crate::ops::Rehearsed). What moves
 //! letters writes `{"v":1,"act":"replay","id":"…","queue":"…"}` for each, and
 //! `{"v":1,"act":"replay","done":2,"total":3,"not_looked_at":0}` at the end.
 
@@ -52,6 +55,7 @@ use self::screen::Screen;
 pub use self::{
     dlq::{By, Check, Discard, Dlq, EditOf, Export, GroupsOf, Import, List, ReplayOf, Show},
     message::{Call, Publish, Try},
+    surroundings::{CheckAll, Topology},
 };
 use crate::{
     app::{App, Error},
@@ -65,6 +69,7 @@ mod near;
 mod pretty;
 mod program;
 mod screen;
+mod surroundings;
 
 /// What a program can be told to do.
 #[derive(Clone, Debug, Subcommand)]
@@ -84,6 +89,10 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Says what would keep the program from working; ends with 4 where anything would
+    Check(CheckAll),
+    /// Lists the queues that the program declares
+    Topology(Topology),
     /// Says how much waits in the queues of the program
     Queues {
         /// A line of JSON each
@@ -213,6 +222,8 @@ impl Command {
                 Ok(Found::Nothing)
             }
             Self::Handlers { key, json } => program::handlers(&app, key.as_deref(), json, screen),
+            Self::Check(check) => check.execute(app, screen).await,
+            Self::Topology(topology) => topology.execute(app, screen).await,
             Self::Queues { json } => program::queues(app, json, screen).await,
             Self::Publish(publish) => publish.execute(app, screen).await,
             Self::Call(call) => call.execute(app, screen).await,

@@ -5,7 +5,7 @@ use std::future::Future;
 
 use crate::{dispatcher::Dispatcher, handler::QueuePolicy, settle::ConsumerError};
 
-pub(crate) use self::registry::Registration;
+pub(crate) use self::registry::{Registration, check_dispatcher};
 pub use self::{
     companions::DeadLetters,
     declare::Declare,

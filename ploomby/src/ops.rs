@@ -61,6 +61,7 @@ use self::source::Source;
 #[cfg(feature = "cli")]
 pub(crate) use self::transfer::{typed, untyped};
 pub use self::{
+    check::{Finding, Level},
     depths::{QueueDepths, Waiting},
     discard::Discarding,
     edit::Edit,
@@ -73,6 +74,7 @@ pub use self::{
     rehearsal::{Fate, Rehearsal, Rehearsed, WouldSend},
     replay::{Replay, Replayed, Replaying},
     time::time_of,
+    topology::{Declaration, Deletion, Leftover, QueuePurpose},
     tried::Fit,
     written::{ToHandler, Written},
 };
@@ -83,6 +85,7 @@ use crate::{
     publisher::{Destination, PublishError, Publisher},
 };
 
+mod check;
 mod depths;
 mod discard;
 mod edit;
@@ -96,6 +99,7 @@ mod rehearsal;
 mod replay;
 mod source;
 mod time;
+mod topology;
 mod transfer;
 mod tried;
 mod written;

@@ -64,6 +64,7 @@ pub(crate) use self::{
     line::{Line, LineConnection},
     looking::{RabbitLook, RabbitLooker},
     publisher::{Confirm, RabbitPublishError},
+    topology::Compared,
     url::RabbitUrl,
 };
 

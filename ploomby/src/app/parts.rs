@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::{App, Error, Queue};
 use crate::{
-    consumer::RegisterError,
+    brake::Checks,
+    consumer::{RegisterError, check_dispatcher},
     dispatcher::Dispatcher,
     handler::HandlerRegistry,
-    publisher::{BrokerUrl, Publisher, Recorder},
+    publisher::{BrokerUrl, BrokerUrlError, Publisher, Recorder},
+    settle::ConsumerError,
 };
 
 impl App {
@@ -37,6 +39,44 @@ impl App {
     /// Name and version.
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref()
+    }
+
+    /// The broker, as far as the URL names it.
+    pub(crate) fn url(&self) -> Result<BrokerUrl, BrokerUrlError> {
+        BrokerUrl::parse(&self.url)
+    }
+
+    /// What keeps it from starting, as far as that is known without a broker and without state.
+    pub(crate) fn faults(&self) -> Vec<Error> {
+        let (queues, handlers) = (self.consumed(), self.registry());
+        let mut faults = Vec::new();
+        for name in self.only.iter().flatten() {
+            if !self.queues.iter().any(|queue| queue.name == *name) {
+                faults.push(Error::UnknownQueue(name.clone()));
+            }
+        }
+        if queues.is_empty() {
+            faults.push(Error::NoQueue);
+        }
+        let names: Vec<_> = queues.iter().map(|queue| queue.name.as_str()).collect();
+        faults.extend(self.check_handlers_of(&names, &handlers).err());
+        for queue in &queues {
+            faults.extend(self.check_queue(queue, &handlers).err().map(Error::from));
+        }
+        faults
+    }
+
+    fn check_queue(&self, queue: &Queue, handlers: &HandlerRegistry) -> Result<(), RegisterError> {
+        let companions = queue.options.companions(&queue.name);
+        companions.map_err(|error| RegisterError::Connect {
+            queue: queue.name.clone(),
+            error: ConsumerError::new(error),
+        })?;
+        let mut policy = queue.options.policy(queue.consumers);
+        policy.braking.checks = Checks::named(self.checks.iter());
+        let key = queue.key.reader()?;
+        let dispatcher = Dispatcher::new(&queue.name, key, handlers, policy, Arc::default());
+        check_dispatcher(&dispatcher, queue.consumers)
     }
 
     /// Makes its state, and what runs the handlers of each queue. Nothing is consumed, and what the handlers send by the

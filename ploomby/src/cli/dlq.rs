@@ -19,7 +19,7 @@ use crate::{
 
 mod editing;
 mod looking;
-mod moving;
+pub(super) mod moving;
 mod showing;
 
 /// What can be done with dead letters.

@@ -83,6 +83,59 @@ impl Screen {
         Ok(())
     }
 
+    /// Words behind a beginning, on as many lines as it takes.
+    pub(super) fn wrapped(&mut self, first: &str, text: &str) -> io::Result<()> {
+        let len = |text: &str| text.chars().count();
+        let indent = " ".repeat(len(first));
+        let mut line = first.to_owned();
+        let mut is_empty = true;
+        for word in clean(text).split(' ') {
+            if !is_empty && len(&line) + 1 + len(word) > self.width {
+                writeln!(self.out, "{}", line.trim_end())?;
+                line.clone_from(&indent);
+                is_empty = true;
+            }
+            if !is_empty {
+                line.push(' ');
+            }
+            line.push_str(word);
+            is_empty = false;
+        }
+        writeln!(self.out, "{}", line.trim_end())
+    }
+
+    /// As a [`table`](Self::table), whose last column goes on in lines of its own and is not cut.
+    pub(super) fn list(&mut self, titles: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+        let last = titles.len().saturating_sub(1);
+        let mut heads = vec![
+            titles[..last]
+                .iter()
+                .map(|title| (*title).to_owned())
+                .collect::<Vec<_>>(),
+        ];
+        heads.extend(rows.iter().map(|row| row[..last].to_vec()));
+        let widths = (0..last).map(|column| {
+            let lens = heads.iter().map(|head| head[column].chars().count());
+            lens.max().unwrap_or_default()
+        });
+        let widths: Vec<_> = widths.collect();
+        let written = |head: &[String]| {
+            let cells = head.iter().zip(&widths);
+            cells
+                .map(|(cell, width)| format!("{cell:<width$}  "))
+                .collect::<String>()
+        };
+        let head = written(&heads[0]) + titles[last];
+        match self.is_bold {
+            true => writeln!(self.out, "\x1b[1m{head}\x1b[0m")?,
+            false => writeln!(self.out, "{head}")?,
+        }
+        for row in rows {
+            self.wrapped(&written(&row[..last]), &row[last])?;
+        }
+        Ok(())
+    }
+
     /// For lines that are written already.
     pub(super) fn writer(&mut self) -> &mut (dyn Write + Send) {
         &mut self.out

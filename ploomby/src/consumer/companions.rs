@@ -68,7 +68,17 @@ impl DeadLetters {
         self.queue.as_deref()
     }
 
-    pub(super) fn longest_kept(&self) -> Option<Duration> {
+    /// How many are kept at most.
+    pub(crate) fn most_kept(&self) -> Option<u64> {
+        self.max_length
+    }
+
+    /// Whether the broker keeps them.
+    pub(crate) fn is_by_broker(&self) -> bool {
+        self.dead_lettering == DeadLettering::ByBroker
+    }
+
+    pub(crate) fn longest_kept(&self) -> Option<Duration> {
         self.ttl
     }
 

@@ -224,27 +224,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         let key = key.reader()?;
         let state = self.state.clone();
         let dispatcher = Dispatcher::new(listen_for, key, &self.handlers, policy, state);
-        if let Some((check, by)) = dispatcher.unknown_check() {
-            return Err(RegisterError::UnknownCheck {
-                queue: listen_for.to_owned(),
-                check,
-                by,
-            });
-        }
-        for order in dispatcher.orders() {
-            order.check()?;
-            if consumers_count > 1 {
-                return Err(RegisterError::Overtaking(listen_for.to_owned()));
-            }
-        }
-        if let Some((handler, size, most)) = dispatcher.batch_that_never_fills() {
-            return Err(RegisterError::Batch {
-                queue: listen_for.to_owned(),
-                handler: handler.to_string(),
-                size,
-                most,
-            });
-        }
+        check_dispatcher(&dispatcher, consumers_count)?;
         let consumers = (0..consumers_count).map(|_| {
             let consumer = self.factory.create(listen_for, &options);
             Ok((consumer?, dispatcher.for_consumer()))
@@ -455,6 +435,43 @@ impl<F: MessageConsumerFactory> fmt::Debug for MessageConsumerRegistry<F> {
             .field("handlers", &self.handlers)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether the handlers of a queue can be served as they ask for, with so many consumers.
+///
+/// # Errors
+///
+/// What cannot be served.
+pub(crate) fn check_dispatcher(
+    dispatcher: &Dispatcher,
+    consumers_count: usize,
+) -> Result<(), RegisterError> {
+    let queue = || dispatcher.listen_for().to_owned();
+    if consumers_count == 0 {
+        return Err(RegisterError::NoConsumers(queue()));
+    }
+    if let Some((check, by)) = dispatcher.unknown_check() {
+        return Err(RegisterError::UnknownCheck {
+            queue: queue(),
+            check,
+            by,
+        });
+    }
+    for order in dispatcher.orders() {
+        order.check()?;
+        if consumers_count > 1 {
+            return Err(RegisterError::Overtaking(queue()));
+        }
+    }
+    if let Some((handler, size, most)) = dispatcher.batch_that_never_fills() {
+        return Err(RegisterError::Batch {
+            queue: queue(),
+            handler: handler.to_string(),
+            size,
+            most,
+        });
+    }
+    Ok(())
 }
 
 /// Why a queue could not be registered.

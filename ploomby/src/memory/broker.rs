@@ -153,7 +153,7 @@ impl MemoryBroker {
     ) -> Result<(), MemoryError> {
         let arguments = QueueArguments::of(waiting)?;
         let mut state = self.shared.lock();
-        if state.find(queue).is_none() {
+        if queue != waiting.name && state.find(queue).is_none() {
             return Err(MemoryError::Unroutable(queue.to_owned()));
         }
         state.declare(&waiting.name, &arguments)?;

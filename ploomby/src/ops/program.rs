@@ -37,6 +37,9 @@ pub struct QueueInfo {
     pub dead_letters: Option<String>,
     /// The queues in which its messages wait, with how long, in milliseconds.
     pub waiting: Vec<(String, u128)>,
+    /// How long messages wait that are tried again.
+    #[serde(skip)]
+    pub(super) retries: Vec<Duration>,
 }
 
 /// A handler of the program. In JSON its form has version 1.
@@ -122,6 +125,7 @@ fn queue_info(queue: &Queue, handlers: &HandlerRegistry) -> QueueInfo {
         let retry = handler.options.retry.as_ref();
         delays.extend(retry.unwrap_or(&queue.options.policy.retry).all_delays());
     }
+    let retries: Vec<_> = delays.iter().copied().collect();
     // what a handler gave back twice, and what is replayed with its address
     delays.insert(super::replay::PAUSE);
     let waiting = delays.into_iter().filter_map(|delay| {
@@ -132,6 +136,7 @@ fn queue_info(queue: &Queue, handlers: &HandlerRegistry) -> QueueInfo {
         name: queue.name.clone(),
         key: queue.key.to_string(),
         waiting: waiting.collect(),
+        retries,
         dead_letters: companions
             .as_ref()
             .and_then(|companions| companions.dead_letters.as_ref())

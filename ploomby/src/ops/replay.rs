@@ -284,7 +284,7 @@ impl Replaying<'_> {
         let set_up = ops.program.set_up(&self.queue);
         let is_declared = set_up.is_some_and(|queue| queue.options.declare == Some(Declare::Never));
         if !is_declared && !self.is_waiting_declared {
-            ops.source.declare_waiting(&self.queue, waiting).await?;
+            ops.source.declare(&self.queue, waiting).await?;
             self.is_waiting_declared = true;
         }
         Ok(())

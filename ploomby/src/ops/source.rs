@@ -86,17 +86,27 @@ impl Source {
         }
     }
 
-    /// Makes sure that a queue in which messages of another wait is there.
-    pub(super) async fn declare_waiting(
-        &self,
-        queue: &str,
-        waiting: &Declared,
-    ) -> Result<(), OpsError> {
+    /// Makes sure that a queue is there, which is another one or beside it.
+    pub(super) async fn declare(&self, queue: &str, declared: &Declared) -> Result<(), OpsError> {
         match self {
-            Self::Rabbit(looker) => looker.declare(waiting).await.map_err(OpsError::broker),
+            Self::Rabbit(looker) => looker.declare(declared).await.map_err(OpsError::broker),
             Self::Memory(broker) => {
-                let declared = broker.declare_waiting(queue, waiting);
-                declared.map_err(OpsError::broker)
+                let made = broker.declare_waiting(queue, declared);
+                made.map_err(OpsError::broker)
+            }
+        }
+    }
+
+    /// Deletes a queue without messages and consumers. Whether it did.
+    pub(super) async fn delete_empty(&self, queue: &str) -> Result<bool, OpsError> {
+        match self {
+            Self::Rabbit(looker) => looker.delete_empty(queue).await.map_err(OpsError::broker),
+            Self::Memory(broker) => {
+                let is_empty = broker.ready_count(queue) == 0 && broker.consumer_count(queue) == 0;
+                if is_empty {
+                    broker.delete_queue(queue);
+                }
+                Ok(is_empty)
             }
         }
     }

@@ -306,6 +306,12 @@ impl SharedConnection {
         self.link().await.map(|_| ())
     }
 
+    /// Connects, and says where to and to what.
+    pub(super) async fn server(&self) -> Result<(String, Option<String>), ConnectError> {
+        let (link, _) = self.link().await?;
+        Ok((link.address.to_string(), link.condition.server()))
+    }
+
     /// Why the broker takes no messages at the moment, in its own words.
     pub(super) fn blocked(&self) -> Option<String> {
         let state = self.state.try_lock().ok()?;

@@ -40,7 +40,7 @@ use tokio::time::timeout;
 use self::{
     condition::Changing,
     door::{Door, USER},
-    login::{Login, Tuned, log_in},
+    login::{Login, Server, Tuned, log_in},
 };
 pub(in crate::rabbit) use self::{
     condition::{Condition, Ended},
@@ -98,11 +98,12 @@ pub(super) async fn open(
             url.connect_timeout,
             reach((&url, &password), &address, &name, &progress),
         );
-        let (stream, tuned) = reached.await.map_err(|_| OpenError::TimedOut {
+        let (stream, (tuned, server)) = reached.await.map_err(|_| OpenError::TimedOut {
             step: progress.get(),
             after: url.connect_timeout,
         })??;
         let (changing, condition) = Changing::new(name.clone());
+        changing.set_server(server);
         let client = timeout(
             CLIENT_TIMEOUT,
             take_over(stream, tuned, (changing, traffic), &name),
@@ -124,7 +125,7 @@ async fn reach(
     address: &Address,
     name: &str,
     progress: &Progress,
-) -> Result<(Stream, Tuned), OpenError> {
+) -> Result<(Stream, (Tuned, Server)), OpenError> {
     let dialled = dial(url, address, || progress.set(Step::Tls)).await;
     let mut stream = dialled.map_err(|error| OpenError::Dial {
         step: progress.get(),

@@ -2,7 +2,7 @@ use std::{cmp::min, collections::VecDeque, time::Duration};
 
 use amqprs::channel::{
     BasicAckArguments, BasicCancelArguments, BasicConsumeArguments, BasicNackArguments,
-    BasicQosArguments, Channel, ConsumerMessage,
+    BasicQosArguments, Channel, ConsumerMessage, QueueDeleteArguments,
 };
 use thiserror::Error;
 use tokio::{
@@ -13,12 +13,12 @@ use tokio::{
 use super::{
     connection::{CLOSE_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
     session::events::ChannelEvents,
-    topology::{self, Asker, Depth, TopologyError},
+    topology::{self, Asker, Compared, Depth, TopologyError},
     url::RabbitUrl,
 };
 use crate::{
     consumer::companions::Declared,
-    message::{Message, Properties},
+    message::{Message, Properties, Value},
 };
 
 /// How many messages are asked for at first. Bodies may be large, and what was asked for comes all at once.
@@ -32,6 +32,10 @@ const LARGE_BATCH: usize = 8 * 1024 * 1024;
 
 /// After so long without a message it is asked whether there is any.
 const IDLE: Duration = Duration::from_millis(300);
+
+/// How long the broker may take to have all back that was held, before it answers anything else: there may be hundreds of
+/// thousands.
+const GIVING_BACK: Duration = Duration::from_secs(120);
 
 /// How long messages may not come that are said to be there.
 const MOST_IDLE: u32 = 20;
@@ -70,6 +74,68 @@ impl RabbitLooker {
         }
         asker.close().await;
         Ok(depths)
+    }
+
+    /// Connects, and says where to and to what.
+    pub(crate) async fn server(&self) -> Result<(String, Option<String>), ConnectError> {
+        self.0.server().await
+    }
+
+    /// Compares a queue with what would be declared.
+    pub(crate) async fn compare(
+        &self,
+        queue: &str,
+        arguments: &[(String, Value)],
+    ) -> Result<Compared, TopologyError> {
+        let mut asker = Asker::new(&self.0);
+        let compared = topology::compare(&mut asker, queue, arguments).await;
+        asker.close().await;
+        compared
+    }
+
+    /// Whether the user may consume a queue. None of its messages is taken: the queue has none, or other consumers that
+    /// keep this one out. None where that cannot be known so.
+    pub(crate) async fn may_read(&self, queue: &str) -> Result<Option<bool>, LookError> {
+        let depth = self.depths(&[queue]).await?.into_iter().next().flatten();
+        if depth.is_none_or(|depth| depth.ready > 0 && depth.consumers == 0) {
+            return Ok(None);
+        }
+        let open = self.0.channel().await?;
+        let events = ChannelEvents::register(&open.channel).await;
+        let events = events.map_err(|error| LookError::Lost(error.to_string()))?;
+        let asking = async {
+            let one = BasicQosArguments::new(0, 1, false);
+            open.channel.basic_qos(one).await?;
+            let mut consume = BasicConsumeArguments::new(queue, "");
+            consume.exclusive(true);
+            open.channel.basic_consume_rx(consume).await
+        };
+        let asked = open.connection.answer(asking).await;
+        let asked = asked.map_err(|_| LookError::NoAnswer)?;
+        match (asked, events.closed()) {
+            (Ok(_), _) => {
+                // what came meanwhile goes back with the channel
+                let _ = timeout(CLOSE_TIMEOUT, open.channel.close()).await;
+                Ok(Some(true))
+            }
+            (Err(_), Some(closed)) if closed.text.contains("exclusive") => Ok(Some(true)),
+            (Err(_), Some(closed)) if closed.is_no_right() => Ok(Some(false)),
+            (Err(error), _) => Err(LookError::Lost(open.connection.told(&error))),
+        }
+    }
+
+    /// Deletes a queue that is empty and that nobody consumes. Whether it did.
+    pub(crate) async fn delete_empty(&self, queue: &str) -> Result<bool, LookError> {
+        let open = self.0.channel().await?;
+        let mut delete = QueueDeleteArguments::new(queue);
+        delete.if_empty(true).if_unused(true);
+        let deleting = open.channel.queue_delete(delete);
+        let deleted = open.connection.answer(deleting).await;
+        let deleted = deleted.map_err(|_| LookError::NoAnswer)?;
+        if deleted.is_ok() {
+            let _ = timeout(CLOSE_TIMEOUT, open.channel.close()).await;
+        }
+        Ok(deleted.is_ok())
     }
 
     /// Declares a queue of ours.
@@ -158,7 +224,7 @@ impl RabbitLook {
         given_back.map_err(|error| self.lost(&error))?;
         let (queue, held) = (self.queue, self.held);
         let OpenChannel { channel, .. } = self.open;
-        match timeout(CLOSE_TIMEOUT, channel.close()).await {
+        match timeout(GIVING_BACK, channel.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(LookError::Lost(error.to_string())),
             Err(_) => return Err(LookError::NoAnswer),

@@ -2,8 +2,8 @@ use amqprs::channel::QueueDeclareArguments;
 use futures_util::future::{join, join_all};
 use tracing::warn;
 
-pub(super) use self::{asker::Asker, refusal::Asked};
-pub(crate) use self::{asker::Depth, refusal::TopologyError};
+pub(super) use self::{asker::Asker, compare::compare, refusal::Asked};
+pub(crate) use self::{asker::Depth, compare::Compared, refusal::TopologyError};
 use self::{
     difference::Difference,
     once::once,
@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod asker;
+mod compare;
 mod difference;
 mod once;
 mod refusal;
@@ -215,10 +216,22 @@ async fn declare_alone(asker: &mut Asker<'_>, declared: &Declared) -> Result<(),
     }
     if !accepted.is_empty() {
         let differences = accepted.join(", ");
-        warn!(
-            queue,
-            differences, "the dead-letter queue is not as ploomby would make it, and used as it is"
-        );
+        let is_quorum = arguments.contains(&("x-queue-type".to_owned(), "quorum".into()));
+        let has_limit = arguments.iter().any(|(name, _)| name == "x-delivery-limit");
+        match is_quorum && !has_limit {
+            true => warn!(
+                queue,
+                differences,
+                "the dead-letter queue is not as ploomby would make it, and used as it is: RabbitMQ 4.0 to 4.2 drop a letter \
+                 that was looked at 20 times, so set a policy with a large `delivery-limit` for it, or export its letters, \
+                 delete it, and import them again"
+            ),
+            false => warn!(
+                queue,
+                differences,
+                "the dead-letter queue is not as ploomby would make it, and used as it is"
+            ),
+        }
     }
     Ok(())
 }

@@ -74,6 +74,34 @@ impl RabbitUrl {
         self
     }
 
+    /// Who connects and where to, without the password.
+    pub(crate) fn described(&self) -> String {
+        let hosts = self
+            .hosts
+            .iter()
+            .map(|(host, port)| format!("{host}:{port}"));
+        let hosts = hosts.collect::<Vec<_>>().join(", ");
+        let (user, vhost) = (&self.user, &self.vhost);
+        match self.is_external {
+            true => format!("by certificate at {hosts}, virtual host `{vhost}`"),
+            false => format!("user `{user}` at {hosts}, virtual host `{vhost}`"),
+        }
+    }
+
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether a host is another machine, as far as its name says.
+    pub(crate) fn leaves_the_machine(&self) -> bool {
+        let is_here = |host: &str| {
+            let host = host.trim_matches(['[', ']']);
+            let address = host.parse::<std::net::IpAddr>();
+            host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        };
+        !self.hosts.iter().all(|(host, _)| is_here(host))
+    }
+
     pub(crate) fn parse(text: &str) -> Result<Self, UrlError> {
         Self::read(text).map_err(UrlError)
     }

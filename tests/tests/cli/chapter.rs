@@ -97,9 +97,10 @@ fn told(output: &str) -> Vec<String> {
                 .all(|character| character.is_ascii_digit() || ":-TZ".contains(character));
         let units = word
             .trim_start_matches(|character: char| character.is_ascii_digit() || character == '.');
+        let is_address = word.starts_with("127.0.0.1:") || word.starts_with("localhost:");
         let is_duration = units.len() < word.len() && ["s", "ms", "µs"].contains(&units);
         match word.split_once(".rs:") {
-            _ if is_id || is_time || is_duration => "#".to_owned(),
+            _ if is_id || is_time || is_duration || is_address => "#".to_owned(),
             Some((file, _)) => format!("{file}.rs:#"),
             None => word.to_owned(),
         }

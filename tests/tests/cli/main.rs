@@ -6,3 +6,4 @@ mod messages;
 mod odd;
 mod program;
 mod support;
+mod surroundings;

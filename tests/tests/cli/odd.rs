@@ -1,11 +1,13 @@
-//! Letters that are hard to show.
+//! Letters that are hard to show, and many of them.
 
-use std::process::Output;
+use std::fs;
+use std::io::Read;
+use std::process::{Output, Stdio};
 
 use ploomby::{Message, Properties, Publisher, Value};
 use ploomby_tests::{DEADLINE, RawClient, eventually, rabbit};
 
-use crate::support::{DEAD, WELL, ended, run, with_queues};
+use crate::support::{DEAD, WELL, ended, run, shop, with_queues};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_letter_of_any_kind_does_no_harm_to_a_terminal() {
@@ -87,4 +89,79 @@ async fn a_letter_of_any_kind_does_no_harm_to_a_terminal() {
         assert_eq!(bed.ready_count(DEAD).await, 5);
     })
     .await;
+}
+
+/// However many letters there are, they are looked at one after another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_letters_are_listed_and_grouped_in_little_memory() {
+    const MEBIBYTE: usize = 1024 * 1024;
+
+    with_queues(async |bed, url| {
+        // `PLOOMBY_TEST_LETTERS=100000` is what is promised
+        let chosen = std::env::var("PLOOMBY_TEST_LETTERS").ok();
+        let letters: u32 = chosen.map_or(20_000, |number| number.parse().unwrap());
+        bed.declare(DEAD, &[("x-queue-type", "classic".into())])
+            .await;
+        let publisher = Publisher::connect(&url).await.unwrap();
+        let letter = |number: u32| {
+            let error = format!(
+                "cannot reach 10.0.0.{}: timed out after {number} ms",
+                number % 250
+            );
+            let kind = ["timed out", "order is closed", "no luck"][number as usize % 3];
+            publisher
+                .to(DEAD)
+                .body(format!(
+                    "{{\"id\":{number},\"text\":\"{}\"}}",
+                    "x".repeat(500)
+                ))
+                .header("ploomby-dead-letter-id", format!("letter-{number:08}"))
+                .header("ploomby-error", format!("{kind}: {error}"))
+                .header("ploomby-key", "charge")
+        };
+        publisher.send_all((0..letters).map(letter)).await.unwrap();
+        publisher.close().await;
+        let limit = letters.to_string();
+        for arguments in [
+            &["dlq", "groups"][..],
+            &["dlq", "list", "--limit", &limit],
+            &["dlq", "list", "--json", "--limit", &limit],
+        ] {
+            let mut child = shop(&url, WELL, arguments)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut out = child.stdout.take().unwrap();
+            let (mut most, mut lines, mut bytes) = (0, 0, vec![0; 64 * 1024]);
+            loop {
+                // as long as it has something to say, it is there
+                most = most.max(resident(child.id()).unwrap_or_default());
+                match out.read(&mut bytes).unwrap() {
+                    0 => break,
+                    read => lines += bytes[..read].iter().filter(|byte| **byte == b'\n').count(),
+                }
+            }
+            assert!(child.wait().unwrap().success());
+            println!("{arguments:?}: {lines} lines, {} MiB", most / MEBIBYTE);
+            assert!(most > 0 && most < 200 * MEBIBYTE, "{arguments:?}: {most}");
+            let expected = match arguments[1] {
+                "groups" => 4,
+                _ => letters as usize,
+            };
+            assert!(
+                (expected..=expected + 1).contains(&lines),
+                "{arguments:?}: {lines}"
+            );
+        }
+        eventually(DEADLINE, async || bed.ready_count(DEAD).await == letters).await;
+    })
+    .await;
+}
+
+/// How much memory a process has had at most, in bytes.
+fn resident(process: u32) -> Option<usize> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes = line.split_whitespace().nth(1)?.parse::<usize>().ok()?;
+    Some(kilobytes * 1024)
 }

@@ -102,6 +102,7 @@ pub(crate) async fn with_queues<Fut: Future<Output = ()>>(
         "billing_suspects",
         "billing_crashes",
         "billing_retry_1000ms",
+        "billing_delay_100ms",
     ] {
         bed.delete(queue).await;
         bed.remove_later(queue);

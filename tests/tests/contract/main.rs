@@ -381,6 +381,8 @@ contract! {
     operations:
         a_look_changes_nothing,
         letters_of_one_cause_are_a_group,
+        a_letter_outlives_a_hundred_looks,
+        what_is_declared_is_checked_and_not_made,
         what_is_discarded_can_be_brought_back,
         it_is_told_which_letters_this_build_would_take;
     rehearsal:

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 
 use ploomby::extract::{Batch, State};
-use ploomby::ops::{Filter, Fit, GroupBy, Groups, Letter, Look, Ops, OpsError};
-use ploomby::{App, HandlerOptions, HandlerRegistry, KeySource, Queue, Running};
+use ploomby::ops::{
+    Declaration, Deletion, Filter, Fit, GroupBy, Groups, Letter, Level, Look, Ops, OpsError,
+};
+use ploomby::{App, HandlerOptions, HandlerRegistry, KeySource, Queue, Retry, Running};
 use ploomby_tests::{Bed, DEADLINE, KEY, Seen, eventually, seen};
 use serde::Deserialize;
 
@@ -160,6 +163,88 @@ pub(crate) async fn letters_of_one_cause_are_a_group(bed: Arc<Bed>) {
     );
     ops.close().await;
     running.shut_down().await.unwrap();
+}
+
+/// RabbitMQ 4.0 to 4.2 drop what came back 20 times to a quorum queue without a limit of its own.
+pub(crate) async fn a_letter_outlives_a_hundred_looks(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let app = || {
+        let handlers = HandlerRegistry::new()
+            .register("place", async || Err::<(), _>(anyhow::anyhow!("no luck")));
+        let queue = Queue::new(&queue).key(KeySource::header(KEY));
+        App::new(bed.url())
+            .handlers(handlers)
+            .queue(queue.queue_argument("x-queue-type", "quorum"))
+    };
+    let running = app().start().await.unwrap();
+    bed.send(&queue, "place", "1").await;
+    let dead = format!("{queue}_dlq");
+    eventually(DEADLINE, async || bed.ready_count(&dead).await == 1).await;
+    running.shut_down().await.unwrap();
+    let ops = app().ops().unwrap();
+    let first = ids(&ops, &queue).await;
+    for look in 0..100 {
+        assert_eq!(ids(&ops, &queue).await, first, "{look}");
+    }
+    eventually(DEADLINE, async || bed.ready_count(&dead).await == 1).await;
+    ops.close().await;
+}
+
+pub(crate) async fn what_is_declared_is_checked_and_not_made(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    let retry = Retry::fixed(3, Duration::from_secs(2));
+    let app = || {
+        let handlers = HandlerRegistry::new().register("place", async |_: u32| {});
+        let queue = Queue::new(&queue)
+            .key(KeySource::header(KEY))
+            .retry(retry.clone());
+        App::new(bed.url()).handlers(handlers).queue(queue)
+    };
+    let waiting = format!("{queue}_retry_2000ms");
+    bed.remove_later(&waiting);
+    let ops = app().ops().unwrap();
+    let worst = async |ops: &Ops| {
+        ops.check()
+            .await
+            .into_iter()
+            .map(|finding| finding.level)
+            .max()
+    };
+    assert!(worst(&ops).await < Some(Level::Bad));
+    assert_eq!(ops.depths().await.unwrap()[0].ready, None);
+    let names =
+        |declared: Vec<Declaration>| declared.into_iter().map(|one| one.name).collect::<Vec<_>>();
+    let all = [queue.clone(), format!("{queue}_dlq"), waiting];
+    assert_eq!(names(app().program().topology()), all);
+    assert_eq!(names(ops.declare().await.unwrap()), all);
+    assert!(ops.declare().await.unwrap().is_empty());
+    let levels = worst(&ops).await;
+    assert!(levels < Some(Level::Bad), "{:?}", ops.check().await);
+    bed.send(&queue, "place", "1").await;
+    assert_eq!(ops.sample(5).await.unwrap()[0].level, Level::Good);
+    bed.send(&queue, "place", "-1").await;
+    assert_eq!(ops.sample(1).await.unwrap()[0].level, Level::Good);
+    assert_eq!(ops.sample(5).await.unwrap()[0].level, Level::Bad);
+    eventually(DEADLINE, async || bed.ready_count(&queue).await == 2).await;
+    assert!(ops.leftovers(Deletion::Never).await.unwrap().is_empty());
+    let left = format!("{queue}_retry_5000ms");
+    bed.declare(&left, &[]).await;
+    let leftovers = ops.leftovers(Deletion::IfEmpty).await.unwrap();
+    assert_eq!((&leftovers[0].name, leftovers[0].is_deleted), (&left, true));
+    assert!(ops.leftovers(Deletion::Never).await.unwrap().is_empty());
+    ops.close().await;
+
+    // what is wrong is told without a broker
+    let nothing = App::new(bed.url())
+        .handlers(HandlerRegistry::new())
+        .queue(Queue::new(&queue).consumers(0));
+    let found = nothing.check_offline();
+    let bad: Vec<_> = found
+        .iter()
+        .filter(|finding| finding.level == Level::Bad)
+        .collect();
+    assert!(bad[0].text.contains("no handler"), "{found:?}");
+    assert!(bad[1].text.contains("no consumers"), "{found:?}");
 }
 
 pub(crate) async fn what_is_discarded_can_be_brought_back(bed: Arc<Bed>) {

@@ -20,7 +20,7 @@ use crate::{
 
 /// Whether it is to be done.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Consent {
+pub(in crate::cli) struct Consent {
     /// Does it without asking
     #[arg(long, short)]
     yes: bool,
@@ -28,7 +28,7 @@ pub(super) struct Consent {
 
 impl Consent {
     /// Says what is to be done, and asks who is there.
-    pub(super) fn asked(&self, what: &str) -> Result<(), Fault> {
+    pub(in crate::cli) fn asked(&self, what: &str) -> Result<(), Fault> {
         if self.yes {
             return Ok(());
         }

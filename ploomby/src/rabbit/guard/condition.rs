@@ -13,6 +13,8 @@ pub(in crate::rabbit) struct Condition(watch::Receiver<State>);
 #[derive(Clone, Debug, Default)]
 struct State {
     blocked: Option<String>,
+    /// What the broker says that it is.
+    server: Option<String>,
     ended: Option<Ended>,
 }
 
@@ -73,6 +75,11 @@ impl Condition {
         self.0.borrow().ended.clone()
     }
 
+    /// What the broker says that it is, such as `RabbitMQ 4.0.5`.
+    pub(in crate::rabbit) fn server(&self) -> Option<String> {
+        self.0.borrow().server.clone()
+    }
+
     /// Why the broker takes no messages at the moment, in its own words.
     pub(in crate::rabbit) fn blocked(&self) -> Option<String> {
         self.0.borrow().blocked.clone()
@@ -98,6 +105,11 @@ impl Changing {
     pub(super) fn new(name: String) -> (Self, Condition) {
         let (state, receiver) = watch::channel(State::default());
         (Self { state, name }, Condition(receiver))
+    }
+
+    /// Notes what the broker says that it is.
+    pub(super) fn set_server(&self, server: Option<String>) {
+        self.state.send_modify(|state| state.server = server);
     }
 
     /// Notes the broker's alarm, or its end.

@@ -11,6 +11,7 @@ use super::{
         CONNECTION_SECURE, CONNECTION_START, CONNECTION_START_OK, CONNECTION_TUNE,
         CONNECTION_TUNE_OK, Method,
     },
+    table,
     wire::{Bytes, END, HEAD, HEARTBEAT, METHOD, Overrun, Reader},
 };
 use crate::rabbit::dial::Stream;
@@ -35,6 +36,9 @@ pub(super) struct Tuned {
     /// In seconds.
     pub(super) heartbeat: u16,
 }
+
+/// What a broker says that it is, such as `RabbitMQ 4.0.5`.
+pub(super) type Server = Option<String>;
 
 /// How long a frame may be where the broker has no limit of its own.
 const FRAME_MAX: u32 = 128 << 10;
@@ -129,12 +133,12 @@ pub(super) async fn log_in(
     stream: &mut Stream,
     login: &Login<'_>,
     mut note: impl FnMut(Step),
-) -> Result<Tuned, LoginError> {
+) -> Result<(Tuned, Server), LoginError> {
     note(Step::Greeting);
     send(stream, &GREETING).await?;
     let start = expect(stream, CONNECTION_START).await?;
     let mut start = Reader(&start);
-    let (_version, _properties) = (start.u16()?, start.long()?);
+    let (_version, server) = (start.u16()?, server(start.long()?));
     let mechanisms = readable(start.long()?);
     let (mechanism, response) = match login.is_external {
         true => ("EXTERNAL", String::new()),
@@ -175,7 +179,23 @@ pub(super) async fn log_in(
         .raw(&Bytes::method(0, CONNECTION_OPEN, &open).0);
     send(stream, &both.0).await?;
     expect(stream, CONNECTION_OPEN_OK).await?;
-    Ok(tuned)
+    Ok((tuned, server))
+}
+
+/// Reads it from the properties of a broker, which may say anything.
+fn server(properties: &[u8]) -> Server {
+    let mut rest = Reader(properties);
+    let (mut product, mut version) = (None, None);
+    while !rest.is_empty() {
+        let name = rest.short().ok()?;
+        let value = table::value(&mut rest).ok()?;
+        match (name, value.kind) {
+            (b"product", b'S') => product = Some(readable(value.content)),
+            (b"version", b'S') => version = Some(readable(value.content)),
+            _ => {}
+        }
+    }
+    Some(format!("{} {}", product?, version?))
 }
 
 /// What a client says first.

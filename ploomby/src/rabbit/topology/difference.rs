@@ -88,11 +88,13 @@ impl Difference {
         self.shown != "none"
     }
 
-    /// Takes the queue as it is.
-    pub(super) fn accept(&self, arguments: &mut Vec<(String, Value)>) {
+    /// Takes the queue as it is. Says whether that changes what is asked for.
+    pub(super) fn accept(&self, arguments: &mut Vec<(String, Value)>) -> bool {
+        let before = arguments.clone();
         arguments.retain(|(name, _)| *name != self.argument);
         let current = self.current.clone();
         arguments.extend(current.map(|current| (self.argument.clone(), current)));
+        *arguments != before
     }
 }
 

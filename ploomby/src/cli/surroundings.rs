@@ -1,0 +1,239 @@
+//! Commands about what is around the program: whether all is as it should be, and what it declares.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Fault, Found, dlq::moving::Consent, screen::Screen};
+use crate::{
+    app::App,
+    message::Value,
+    ops::{Declaration, Deletion, Finding, Leftover, Level, Ops, QueuePurpose},
+};
+
+/// `check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckAll {
+    /// Checks what needs no broker alone
+    #[arg(long, conflicts_with = "sample")]
+    offline: bool,
+    /// Decodes so many messages that wait in each queue, and puts them back
+    #[arg(long, value_name = "N")]
+    sample: Option<usize>,
+    /// Finds what breaks this contract, a document of AsyncAPI 3 in JSON
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// A line of JSON each
+    #[arg(long)]
+    json: bool,
+}
+
+/// `topology`.
+#[derive(Args, Clone, Debug)]
+pub struct Topology {
+    /// Declares what is missing
+    #[arg(long)]
+    apply: bool,
+    /// Lists queues of retries and delays that no policy of this build uses
+    #[arg(long, conflicts_with = "apply")]
+    leftovers: bool,
+    /// Deletes those of them that are empty
+    #[arg(long, requires = "leftovers")]
+    delete_empty: bool,
+    #[command(flatten)]
+    consent: Consent,
+    /// A line of JSON each
+    #[arg(long)]
+    json: bool,
+}
+
+impl CheckAll {
+    pub(super) async fn execute(self, mut app: App, screen: &mut Screen) -> Result<Found, Fault> {
+        let mut findings = app.check_offline();
+        if let Some(file) = &self.against {
+            let text = std::fs::read(file).map_err(|error| {
+                Fault::Failed(format!("cannot read `{}`: {error}", file.display()))
+            })?;
+            let document = serde_json::from_slice(&text).map_err(|error| {
+                Fault::Usage(format!("`{}` is no JSON: {error}", file.display()))
+            })?;
+            findings.extend(
+                app.program()
+                    .against(&document)
+                    .map_err(|error| Fault::Usage(format!("`{}`: {error}", file.display())))?,
+            );
+        }
+        self.show(&findings, screen)?;
+        // a URL that means no broker is among the findings
+        if !self.offline {
+            if let Ok(ops) = app.ops_beside() {
+                screen.flush()?;
+                let online = self.online(&ops).await;
+                ops.close().await;
+                self.show(&online, screen)?;
+                findings.extend(online);
+            }
+        }
+        let worst = findings.iter().map(|finding| finding.level).max();
+        if !self.json {
+            let count = |level| {
+                findings
+                    .iter()
+                    .filter(|finding| finding.level == level)
+                    .count()
+            };
+            let (bad, doubtful) = (count(Level::Bad), count(Level::Doubtful));
+            screen.line(&format!("{bad} ✗, {doubtful} !"))?;
+        }
+        Ok(match worst {
+            Some(Level::Bad) => Found::WhatWasLookedFor,
+            _ => Found::Nothing,
+        })
+    }
+
+    async fn online(&self, ops: &Ops) -> Vec<Finding> {
+        let mut findings = ops.check().await;
+        if let Some(most) = self.sample {
+            match ops.sample(most).await {
+                Ok(more) => findings.extend(more),
+                // the check has said so already
+                Err(_) if findings.iter().any(|finding| finding.level == Level::Bad) => {}
+                Err(error) => findings.push(Finding::of_sample(&error)),
+            }
+        }
+        findings
+    }
+
+    fn show(&self, findings: &[Finding], screen: &mut Screen) -> Result<(), Fault> {
+        for finding in findings {
+            if self.json {
+                screen.json(finding)?;
+                continue;
+            }
+            let mark = match finding.level {
+                Level::Good => "✓",
+                Level::Doubtful => "!",
+                Level::Bad => "✗",
+            };
+            screen.wrapped(
+                &format!("{mark} "),
+                &format!("{}: {}", finding.about, finding.text),
+            )?;
+            if let Some(remedy) = &finding.remedy {
+                screen.wrapped("    → ", remedy)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Topology {
+    pub(super) async fn execute(self, app: App, screen: &mut Screen) -> Result<Found, Fault> {
+        if self.leftovers {
+            return self.left(app, screen).await;
+        }
+        if !self.apply {
+            let declared = app.program().topology();
+            self.show(&declared, screen)?;
+            return Ok(Found::Nothing);
+        }
+        let ops = app.ops()?;
+        let declared = ops.declare().await;
+        ops.close().await;
+        let declared = declared?;
+        if declared.is_empty() && !self.json {
+            screen.line("nothing was missing")?;
+            return Ok(Found::Nothing);
+        }
+        self.show(&declared, screen)?;
+        Ok(Found::Nothing)
+    }
+
+    fn show(&self, declared: &[Declaration], screen: &mut Screen) -> Result<(), Fault> {
+        if self.json {
+            for declaration in declared {
+                screen.json(declaration)?;
+            }
+            return Ok(());
+        }
+        let rows = declared.iter().map(|declaration| {
+            let purpose = match declaration.purpose {
+                QueuePurpose::Consumed => "consumed",
+                QueuePurpose::DeadLetters => "dead letters",
+                QueuePurpose::Retry => "retry",
+            };
+            let arguments = declaration.arguments.iter();
+            let arguments = arguments.map(|(name, value)| format!("{name}={}", shown(value)));
+            let arguments = arguments.collect::<Vec<_>>().join(" ");
+            let arguments = match declaration.is_declared {
+                true => arguments,
+                false => format!("(not declared) {arguments}"),
+            };
+            vec![declaration.name.clone(), purpose.to_owned(), arguments]
+        });
+        let rows = rows.collect::<Vec<_>>();
+        screen.list(&["QUEUE", "FOR", "ARGUMENTS"], &rows)?;
+        Ok(())
+    }
+
+    async fn left(&self, app: App, screen: &mut Screen) -> Result<Found, Fault> {
+        let ops = app.ops()?;
+        let mut leftovers = ops.leftovers(Deletion::Never).await?;
+        let empty = leftovers.iter().filter(|left| left.messages == 0).count();
+        if self.delete_empty && empty > 0 {
+            let asked = self.consent.asked(&format!("delete {empty} empty queues"));
+            if let Err(fault) = asked {
+                ops.close().await;
+                return Err(fault);
+            }
+            leftovers = ops.leftovers(Deletion::IfEmpty).await?;
+        }
+        ops.close().await;
+        if self.json {
+            for left in &leftovers {
+                screen.json(left)?;
+            }
+            return Ok(Found::Nothing);
+        }
+        if leftovers.is_empty() {
+            screen
+                .line("nothing is left of retries and delays, as far as their lengths are usual")?;
+            return Ok(Found::Nothing);
+        }
+        let is_kept = |left: &Leftover| self.delete_empty && left.messages == 0 && !left.is_deleted;
+        let kept = leftovers.iter().filter(|left| is_kept(left)).count();
+        let rows = leftovers.into_iter().map(|left| {
+            let fate = match left.is_deleted {
+                true => "deleted",
+                false if is_kept(&left) => "kept",
+                false => "",
+            };
+            vec![left.messages.to_string(), fate.to_owned(), left.name]
+        });
+        screen.table(&["MESSAGES", "", "QUEUE"], &rows.collect::<Vec<_>>())?;
+        match kept {
+            0 => Ok(Found::Nothing),
+            kept => {
+                screen.flush()?;
+                Err(Fault::Partly(not_deleted(kept)))
+            }
+        }
+    }
+}
+
+fn not_deleted(kept: usize) -> String {
+    format!(
+        "{kept} queues are kept: RabbitMQ deletes a quorum queue with all that is in it, and messages that it is just handing \
+         on do not show; once the management page shows none, ready or unacknowledged, delete them there"
+    )
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Text(text) if text.is_empty() => "\"\"".to_owned(),
+        Value::Text(text) => text.clone(),
+        Value::Bool(value) => json!(value).to_string(),
+        other => other.number_text().unwrap_or_else(|| format!("{other:?}")),
+    }
+}

@@ -1,0 +1,64 @@
+use super::{Asked, Asker, TopologyError, declaration, difference::Difference, exists_by};
+use crate::message::Value;
+
+/// A queue beside what a program would declare.
+#[derive(Debug)]
+pub(crate) enum Compared {
+    Missing,
+    Same,
+    /// One argument after the other, in words, and whether all of them lose no message.
+    Different {
+        differences: Vec<String>,
+        is_harmless: bool,
+    },
+    /// The user may not declare it, and so nothing shows.
+    NoRight,
+}
+
+/// Compares a queue that is there with what would be declared. One that is missing is not made, unless it vanishes
+/// between two questions.
+pub(in crate::rabbit) async fn compare(
+    asker: &mut Asker<'_>,
+    queue: &str,
+    arguments: &[(String, Value)],
+) -> Result<Compared, TopologyError> {
+    /// As many arguments as a queue can have, about.
+    const MOST: usize = 16;
+
+    if !exists_by(asker, queue).await? {
+        return Ok(Compared::Missing);
+    }
+    let mut arguments = arguments.to_vec();
+    let (mut differences, mut is_harmless) = (Vec::new(), true);
+    while differences.len() < MOST {
+        let declare = declaration(queue, &arguments)?;
+        let refused = match asker.declare(declare).await {
+            Ok(()) => break,
+            Err(fault) => {
+                fault.told(|closed| TopologyError::refused(queue, Asked::Declare, closed))
+            }
+        };
+        let TopologyError::Refused { closed, .. } = refused else {
+            return Err(refused);
+        };
+        if closed.is_no_right() {
+            return Ok(Compared::NoRight);
+        }
+        let Some(difference) = Difference::read(&closed.text) else {
+            return Err(TopologyError::refused(queue, Asked::Declare, closed));
+        };
+        is_harmless &= difference.is_harmless();
+        differences.push(difference.to_string());
+        // what can only be shown cannot be taken over: the next answer would be the same
+        if !difference.accept(&mut arguments) {
+            break;
+        }
+    }
+    Ok(match differences.is_empty() {
+        true => Compared::Same,
+        false => Compared::Different {
+            differences,
+            is_harmless,
+        },
+    })
+}
