@@ -184,6 +184,8 @@ pub(crate) async fn a_letter_outlives_a_hundred_looks(bed: Arc<Bed>) {
     let ops = app().ops().unwrap();
     let first = ids(&ops, &queue).await;
     for look in 0..100 {
+        // a quorum queue takes a moment to count what was given back
+        eventually(DEADLINE, async || bed.ready_count(&dead).await == 1).await;
         assert_eq!(ids(&ops, &queue).await, first, "{look}");
     }
     eventually(DEADLINE, async || bed.ready_count(&dead).await == 1).await;
