@@ -121,9 +121,11 @@ impl RabbitConsumer {
         opened
     }
 
-    /// [Starts](Self::start) at a host that does its part: each has one try, and the one that was passed over comes last.
+    /// [Starts](Self::start) at a host that does its part: the one that was passed over comes last. If there are several,
+    /// each has two tries, since a connection may end before it is known that its host is to be passed over.
     async fn start_somewhere(&mut self) -> Result<Session, TopologyError> {
-        let mut tries = self.connection.hosts();
+        let hosts = self.connection.hosts();
+        let mut tries = if hosts > 1 { 2 * hosts } else { 1 };
         loop {
             tries -= 1;
             match self.start().await {
