@@ -45,7 +45,7 @@ impl Dispatcher {
             return rehearsed;
         };
         if let Some(route) = route {
-            if let Judged::Unavailable = route.brake.judge(None, &result, &delivery) {
+            if route.brake.judge(None, &result, &delivery) == Judged::Unavailable {
                 let failure = result.as_ref().err();
                 rehearsed.unavailable = failure.map(|failure| failure.text.clone());
                 return rehearsed;

@@ -96,7 +96,7 @@ impl Ops {
                     serde_json::from_str(text).map_err(|error| OpsError::File(error.into()))?;
                 codec
                     .encode(&value)
-                    .map_err(|error| OpsError::Broker(error))
+                    .map_err(|error| OpsError::File(std::io::Error::other(error)))
             }
             _ => Ok(text.as_bytes().to_vec()),
         }

@@ -42,6 +42,9 @@ fn by_routing_key(queue: &str) -> Queue {
     Queue::new(queue).key(KeySource::RoutingKey)
 }
 
+/// Headers, and the queues that a message with them comes to.
+type Case<'a> = (&'a [(&'a str, Value)], &'a [&'a String]);
+
 pub(crate) async fn a_queue_gets_the_messages_that_it_is_bound_for(bed: Arc<Bed>) {
     let topic = Exchange::topic(bed.exchange_name());
     let direct = Exchange::direct(bed.exchange_name());
@@ -100,7 +103,7 @@ pub(crate) async fn headers_bring_a_message_to_its_queue(bed: Arc<Bed>) {
         bed.bind(queue, &exchange, binding).await;
     }
     let publisher = publisher(&bed).await;
-    let cases: [(&[(&str, Value)], &[&String]); 4] = [
+    let cases: [Case<'_>; 4] = [
         (
             &[("tenant", "acme".into()), ("size", 7_i64.into())],
             &[&all, &any, &any_x],
@@ -300,7 +303,7 @@ pub(crate) async fn what_came_through_an_exchange_is_tried_again_in_its_queue_al
     let (seen, mut handled) = seen();
     let failed: &'static AtomicBool = Box::leak(Box::default());
     let handlers = HandlerRegistry::new().register("placed", move |Key(key): Key| async move {
-        seen.note(key.to_string());
+        seen.note(key.clone());
         match failed.swap(true, SeqCst) {
             true => Ok(()),
             false => Err(anyhow::anyhow!("once")),

@@ -287,8 +287,10 @@ impl Form {
     }
 }
 
-/// The headers and the body.
-fn read(text: &str) -> Result<(Vec<(String, Value)>, &str), Fault> {
+type Headers = Vec<(String, Value)>;
+
+/// The headers, by name, and the body.
+fn read(text: &str) -> Result<(Headers, &str), Fault> {
     let mut headers = Vec::new();
     let mut rest = text;
     for number in 1.. {
