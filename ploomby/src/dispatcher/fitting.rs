@@ -6,9 +6,9 @@ use super::Dispatcher;
 use crate::handler::{Order, Origin};
 
 impl Dispatcher {
-    /// The delays of the handlers' retries, each once, shortest first: what [`Acknowledger::retry`]
-    /// will be asked for. Beside them it may be asked for a second, for a message that came back
-    /// unsettled.
+    /// The delays of the handlers' retries, each once, shortest first: what
+    /// [`Acknowledger::retry`](crate::Acknowledger::retry) will be asked for. Beside them it may be asked for a second, for a
+    /// message that came back unsettled.
     pub fn retry_delays(&self) -> Vec<Duration> {
         self.queue.handlers.retry_delays()
     }

@@ -57,8 +57,8 @@ impl Dispatcher {
     }
 
     /// Whether the source is to deliver nothing for now: all handlers of the queue wait for what they need, or the
-    /// program has paused the queue. A source that does so says it by [`Acknowledger::rests`]; one that cannot
-    /// goes on, and messages wait here, within its prefetch.
+    /// program has paused the queue. A source that does so says it by [`Acknowledger::rests`](crate::Acknowledger::rests);
+    /// one that cannot goes on, and messages wait here, within its prefetch.
     pub fn is_resting(&self) -> bool {
         self.queue.brakes.is_resting()
     }
