@@ -19,6 +19,7 @@ mod settings {
     use std::time::Duration;
 
     pub(super) const LIMIT: usize = 2;
+    pub(super) const BURST: u32 = 2;
 
     pub(super) fn timeout() -> Duration {
         Duration::from_millis(20)
@@ -102,7 +103,7 @@ async fn not_braked() {}
 #[handler(rate = "30/m", concurrency = 2)]
 async fn paced() {}
 
-#[handler("another pace", rate = Rate::per_hour(10).burst(settings::LIMIT as u32))]
+#[handler("another pace", rate = Rate::per_hour(10).burst(settings::BURST))]
 async fn with_a_burst() {}
 
 #[handler("shared")]
