@@ -31,6 +31,10 @@ pub(crate) enum WiringError {
     Default,
     #[error("`{0}` cannot name an exchange: a name has at most 255 bytes")]
     Name(String),
+    #[error("exchange `{0}` cannot be of the type `{1}`: the name of a type has 1 to 255 bytes")]
+    Type(String, String),
+    #[error("an argument of exchange `{0}` cannot be named `{1}`: a name has at most 255 bytes")]
+    Argument(String, String),
     #[error("a routing key has at most 255 bytes: `{0}`")]
     RoutingKey(String),
     #[error(
@@ -111,6 +115,13 @@ impl Wiring {
         if exchange.name.len() > 255 {
             return Err(WiringError::Name(exchange.name.clone()));
         }
+        match &exchange.kind {
+            Some(Kind::Other(kind)) if kind.is_empty() || kind.len() > 255 => {
+                return Err(WiringError::Type(exchange.name.clone(), kind.clone()));
+            }
+            _ => {}
+        }
+        check_names(exchange, &exchange.arguments)?;
         if let Some(alternate) = &exchange.alternate {
             self.visit(alternate)?;
         }
@@ -143,10 +154,18 @@ impl Wiring {
     }
 }
 
+fn check_names(exchange: &Exchange, arguments: &[(String, Value)]) -> Result<(), WiringError> {
+    match arguments.iter().find(|(name, _)| name.len() > 255) {
+        Some((name, _)) => Err(WiringError::Argument(exchange.name.clone(), name.clone())),
+        None => Ok(()),
+    }
+}
+
 fn check(exchange: &Exchange, binding: &Binding) -> Result<(), WiringError> {
     if binding.routing_key().len() > 255 {
         return Err(WiringError::RoutingKey(binding.routing_key().to_owned()));
     }
+    check_names(exchange, binding.arguments())?;
     let name = || exchange.name.clone();
     match &exchange.kind {
         Some(Kind::Headers) if !binding.routing_key().is_empty() && !binding.is_by_headers() => {
@@ -193,7 +212,14 @@ mod tests {
         let named = refused(&Exchange::topic(long.as_str()), "a");
         assert_eq!(named, WiringError::Name(long.clone()));
         let keyed = refused(&Exchange::topic("events"), long.as_str());
-        assert_eq!(keyed, WiringError::RoutingKey(long));
+        assert_eq!(keyed, WiringError::RoutingKey(long.clone()));
+        let typed = refused(&Exchange::of_type("events", long.as_str()), "a");
+        assert_eq!(typed, WiringError::Type("events".to_owned(), long.clone()));
+        let by_long = Binding::all_of([(long.as_str(), "acme")]);
+        let argument = WiringError::Argument("events".to_owned(), long.clone());
+        assert_eq!(refused(&Exchange::headers("events"), by_long), argument);
+        let declared = Exchange::topic("events").argument(long, 1);
+        assert_eq!(refused(&declared, "a"), argument);
         let both = [
             (Exchange::topic("events"), "a".into()),
             (Exchange::topic("events").transient(), "a".into()),

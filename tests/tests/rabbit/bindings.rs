@@ -88,3 +88,20 @@ async fn consumers_that_start_together_declare_each_exchange_once() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_type_that_the_broker_does_not_know_is_a_refusal_and_no_lost_connection() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let unknown = Exchange::of_type(bed.exchange_name(), "x-nobody-has-it");
+            let error = bed
+                .refused(Queue::new(bed.queue_name()).bind(&unknown, "a"))
+                .await;
+            for part in [unknown.name(), "x-nobody-has-it"] {
+                assert!(error.contains(part), "{error}");
+            }
+            assert!(!error.contains("was lost"), "{error}");
+        })
+        .await;
+}

@@ -328,3 +328,59 @@ async fn a_rate_holds_without_the_right_to_copy() {
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_the_broker_keeps_for_itself_is_told_as_that() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let kept = Exchange::topic(format!("amq.{}", bed.queue_name()));
+            let queue = Queue::new(bed.queue_name()).bind(&kept, "a");
+            let refused = refused(bed.url(), queue).await;
+            assert!(refused.contains("start with `amq.`"), "{refused}");
+            assert!(!refused.contains("give the user"), "{refused}");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_right_that_an_exchange_lacks_to_lead_to_another_is_named() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let events = Exchange::topic(bed.exchange_name());
+            let audited = Exchange::fanout(bed.exchange_name()).bind(&events, "order.#");
+            let but_audited = format!("^(?!{}).*$", audited.name());
+            let url = user([".*", &but_audited, ".*"]).await;
+            let queue = || Queue::new(bed.queue_name());
+            let without_write = refused(&url, queue().bind(&audited, "")).await;
+            assert!(without_write.contains("`write`"), "{without_write}");
+            assert!(!without_write.contains("`read`"), "{without_write}");
+            let unwanted = Exchange::fanout(bed.exchange_name());
+            let events = Exchange::topic(bed.exchange_name()).alternate(&unwanted);
+            let but_events = format!("^(?!{}).*$", events.name());
+            let url = user([".*", ".*", &but_events]).await;
+            let without_read = refused(&url, queue().bind(&events, "a")).await;
+            assert!(without_read.contains("`read`"), "{without_read}");
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topic_permissions_are_told_by_their_name() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let events = Exchange::topic(bed.exchange_name());
+            let url = user([".*", ".*", ".*"]).await;
+            let name = url.split([':', '/']).nth(3).unwrap();
+            let set = ["set_topic_permissions", name, events.name(), ".*", "^user"];
+            ctl(&set).await;
+            let queue = Queue::new(bed.queue_name()).bind(&events, "order.placed");
+            let refused = refused(&url, queue).await;
+            for part in ["topic permissions", "rabbitmqctl set_topic_permissions"] {
+                assert!(refused.contains(part), "{refused}");
+            }
+        })
+        .await;
+}

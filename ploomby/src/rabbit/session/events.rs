@@ -39,6 +39,10 @@ impl Closed {
     /// AMQP's reply code for what a user may not.
     const ACCESS_REFUSED: u16 = 403;
 
+    /// AMQP's reply code for what makes no sense to the broker, such as a type of exchanges that it does not know. RabbitMQ
+    /// closes the whole connection by it.
+    pub(in crate::rabbit) const COMMAND_INVALID: u16 = 503;
+
     /// AMQP's reply code for what a broker fails at.
     const INTERNAL_ERROR: u16 = 541;
 

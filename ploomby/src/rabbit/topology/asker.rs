@@ -6,7 +6,8 @@ use tokio::time::timeout;
 
 use super::refusal::TopologyError;
 use crate::rabbit::{
-    connection::{CLOSE_TIMEOUT, OpenChannel, SharedConnection},
+    connection::{CLOSE_TIMEOUT, Link, OpenChannel, SharedConnection},
+    guard::Ended,
     session::events::{ChannelEvents, Closed},
 };
 
@@ -73,7 +74,7 @@ impl<'a> Asker<'a> {
                 Ok(answer)
             }
             Err(error) => {
-                let closed = events.closed();
+                let closed = events.closed().or_else(|| closed_for_all(link));
                 self.connection
                     .pass_over_if_ill(link, closed.as_ref())
                     .await;
@@ -119,6 +120,17 @@ impl<'a> Asker<'a> {
             // the broker forgets the channel with the connection at the latest
             let _ = timeout(CLOSE_TIMEOUT, open.channel.close()).await;
         }
+    }
+}
+
+/// The broker's words, if it has closed the whole connection over a question: RabbitMQ before 4.0 does so for a type of
+/// exchanges that it does not know.
+fn closed_for_all(link: &Link) -> Option<Closed> {
+    match link.condition().ended() {
+        Some(Ended::Closed { code, text }) if code == Closed::COMMAND_INVALID => {
+            Some(Closed { code, text })
+        }
+        _ => None,
     }
 }
 

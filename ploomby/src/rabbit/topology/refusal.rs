@@ -153,44 +153,60 @@ impl fmt::Display for Subject {
 struct Advice<'a>(&'a Subject, Asked, &'a Closed);
 
 impl Advice<'_> {
-    /// What to do about a right that the user lacks. The broker's words name the user.
+    /// What to do about a right that the user lacks. The broker's words name the user, and since RabbitMQ 3.11 the right.
     fn on_rights(&self) -> &'static str {
-        match self {
-            Self(Subject::Binding { .. }, _, closed) => {
-                match closed.text.contains("access to exchange '") {
+        let Self(subject, asked, closed) = self;
+        let says = |words: &str| closed.text.contains(words);
+        let is_about = |kind: &str, name: &str| says(&format!("access to {kind} '{name}'"));
+        if says("contains reserved prefix") {
+            return "the broker keeps names that start with `amq.` for itself, choose another name: ";
+        }
+        if says("access to topic '") {
+            return "the user has topic permissions for the exchange, and they do not allow this routing key: change \
+                    them by `rabbitmqctl set_topic_permissions`: ";
+        }
+        match (subject, asked) {
+            (Subject::Binding { source, .. }, _) => {
+                let is_source = is_about("exchange", source) && !says("write access to");
+                match is_source {
                     true => {
                         "the user may not have messages come from this exchange: give the user the right `read` for \
                          it, or have somebody else bind it and leave `bind` out: "
                     }
                     false => {
-                        "the user may not bind it: give the user the right `write` for it, or have somebody else bind \
-                         it and leave `bind` out: "
+                        "the user may not bind it: give the user the right `write` for what the messages go to, or \
+                         have somebody else bind it and leave `bind` out: "
                     }
                 }
             }
-            Self(_, Asked::Look, _) => {
-                "the user may not even look for it, give the user a right to it: "
-            }
+            (_, Asked::Look) => "the user may not even look for it, give the user a right to it: ",
             // what leads on to an exchange needs rights of its own
-            Self(Subject::Queue(_), Asked::Declare, closed)
-                if closed.text.contains("access to exchange '") =>
-            {
+            (Subject::Queue(_), Asked::Declare) if says("access to exchange '") => {
                 "its dead letters go through an exchange: give the user the right `write` for that exchange, and \
                  `read` for the queue: "
             }
-            Self(Subject::Exchange(name), Asked::Declare, closed)
-                if !closed
-                    .text
-                    .contains(&format!("access to exchange '{name}'")) =>
-            {
+            (Subject::Queue(_), Asked::Declare) if says("read access to") => {
+                "its dead letters go through an exchange, for which the user has to read it: give the user the right \
+                 `read` for it: "
+            }
+            (Subject::Exchange(name), Asked::Declare) if !is_about("exchange", name) => {
                 "what nobody takes goes to its alternate exchange: give the user the right `write` for that one, and \
                  `read` for this one: "
             }
-            Self(_, Asked::Declare, _) => {
+            (Subject::Exchange(_), Asked::Declare) if says("read access to") => {
+                "what nobody takes goes to its alternate exchange, for which the user has to read this one: give the \
+                 user the right `read` for it: "
+            }
+            (_, Asked::Declare) if says("configure access to") => {
                 "it is not there, and the user may not declare it: give the user the right `configure` for it, or \
                  have somebody else declare it: "
             }
-            Self(_, Asked::Consume, _) => {
+            // an older broker does not say which right
+            (_, Asked::Declare) => {
+                "it is not there, and the user may not declare it: give the user the right `configure` for it, and \
+                 `read` as well if it has a dead-letter or an alternate exchange, or have somebody else declare it: "
+            }
+            (_, Asked::Consume) => {
                 "the user may not consume it, give the user the right `read` for it: "
             }
         }
@@ -202,6 +218,17 @@ impl fmt::Display for Advice<'_> {
         let Self(subject, _, closed) = self;
         if closed.is_no_right() {
             return f.write_str(self.on_rights());
+        }
+        if closed.is_not_found()
+            && matches!(subject, Subject::Binding { .. })
+            && closed.text.contains("no queue '")
+        {
+            return f.write_str("the queue is not there, somebody has deleted it: ");
+        }
+        if closed.code == Closed::COMMAND_INVALID {
+            return f.write_str(
+                "the broker does not know this type: enable the plugin that has it on each node, or choose another type: ",
+            );
         }
         if closed.is_not_found() && !matches!(subject, Subject::Queue(_)) {
             return f.write_str(
@@ -248,6 +275,109 @@ impl fmt::Display for Consequence<'_> {
                 "in which messages wait, exists with other arguments and might not bring them back \
                  when and where they should, since {difference}: move its messages and delete it"
             ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(subject: Subject, code: u16, text: &str) -> String {
+        let (asked, text) = (Asked::Declare, text.to_owned());
+        let closed = Closed { code, text };
+        let refused = TopologyError::Refused {
+            subject,
+            asked,
+            closed,
+        };
+        refused.to_string()
+    }
+
+    fn binding() -> Subject {
+        Subject::Binding {
+            destination: "queue `q`".to_owned(),
+            source: "events".to_owned(),
+            routing_key: "order.#".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_binding_whose_queue_is_missing_is_not_told_of_exchanges() {
+        let text = "NOT_FOUND - no queue 'q' in vhost '/'";
+        let error = told(binding(), 404, text);
+        assert!(error.contains("the queue is not there"), "{error}");
+        assert!(!error.contains("`Exchange::topic`"), "{error}");
+        let text = "NOT_FOUND - no exchange 'events' in vhost '/'";
+        let error = told(binding(), 404, text);
+        assert!(error.contains("`Exchange::topic`"), "{error}");
+    }
+
+    #[test]
+    fn the_right_that_is_named_is_the_one_that_is_missing() {
+        let queue = || Subject::Queue("q_retry_10ms".to_owned());
+        let exchange = || Subject::Exchange("events".to_owned());
+        let cases = [
+            (
+                queue(),
+                "read access to queue 'q_retry_10ms'",
+                "`read`",
+                "`configure`",
+            ),
+            (
+                queue(),
+                "configure access to queue 'q_retry_10ms'",
+                "`configure`",
+                "`read`",
+            ),
+            (
+                exchange(),
+                "read access to exchange 'events'",
+                "`read`",
+                "`configure`",
+            ),
+            (
+                exchange(),
+                "configure access to exchange 'events'",
+                "`configure`",
+                "`read`",
+            ),
+            (
+                binding(),
+                "read access to exchange 'events'",
+                "`read`",
+                "`write`",
+            ),
+            (
+                binding(),
+                "access to exchange 'events'",
+                "`read`",
+                "`write`",
+            ),
+            (
+                binding(),
+                "access to exchange 'audited'",
+                "`write`",
+                "`read`",
+            ),
+        ];
+        for (subject, access, named, other) in cases {
+            let text = format!("ACCESS_REFUSED - {access} in vhost '/' refused for user 'u'");
+            let error = told(subject, 403, &text);
+            assert!(error.contains(named), "{error}");
+            assert!(!error.contains(other), "{error}");
+        }
+        for (subject, kind) in [
+            (queue(), "queue 'q_retry_10ms'"),
+            (exchange(), "exchange 'events'"),
+        ] {
+            let text =
+                format!("ACCESS_REFUSED - access to {kind} in vhost '/' refused for user 'u'");
+            let error = told(subject, 403, &text);
+            assert!(
+                error.contains("`configure`") && error.contains("`read`"),
+                "{error}"
+            );
         }
     }
 }
