@@ -331,6 +331,11 @@ impl HandlerBrake {
 const MAX_REASON: usize = 1024;
 
 impl Permit {
+    /// Whether the message would still go to its handler, after it has waited for something else.
+    pub(crate) fn still_holds(&self) -> bool {
+        self.brake.lock().still_lets(self.epoch)
+    }
+
     fn told(mut self) -> Option<u64> {
         self.epoch.take()
     }

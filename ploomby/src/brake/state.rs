@@ -213,6 +213,15 @@ impl State {
         }
     }
 
+    /// Whether what was let through with this epoch may still go to the handler.
+    pub(super) fn still_lets(&self, epoch: Option<u64>) -> bool {
+        let is_of_now = match epoch {
+            Some(epoch) => epoch == self.epoch,
+            None => self.engaged.is_none(),
+        };
+        is_of_now && !self.is_paused() && self.failing.is_empty()
+    }
+
     /// One more message has to wait.
     pub(super) fn waits(&mut self) {
         if let Some(engaged) = &mut self.engaged {

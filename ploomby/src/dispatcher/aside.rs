@@ -133,11 +133,8 @@ impl Dispatcher {
             self.queue.settling.stop.clone(),
         );
         let work = async move {
-            match stop
-                .run_until_cancelled(line.enter(&route, ready(())))
-                .await
-            {
-                Some((held, ())) => {
+            match stop.run_until_cancelled(line.enter_in_place(&route)).await {
+                Some(held) => {
                     let holding = kept.with(held);
                     let run = dispatcher.run_unless_braked(&route, delivery).await;
                     (run, Some(holding))

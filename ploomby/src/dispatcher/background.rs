@@ -270,15 +270,29 @@ impl Line {
 
     /// Waits for the turn in the lane, then for what the handler's own limits give, and at last for what `enter` takes.
     pub(super) async fn enter<T>(self, route: &Route, enter: impl Future<Output = T>) -> (Held, T) {
-        let turn = match self {
-            Self::Behind(waiting) => Some(waiting.await),
-            Self::First(turn) => turn,
-        };
+        let turn = self.turn().await;
         let (slot, entered) = match &route.limits {
             Some(limits) => limits.enter(enter).await,
             None => (None, enter.await),
         };
         ((turn, slot), entered)
+    }
+
+    /// The same, for a message that has its place in the queue.
+    pub(super) async fn enter_in_place(self, route: &Route) -> Held {
+        let turn = self.turn().await;
+        let slot = match &route.limits {
+            Some(limits) => limits.enter_in_place().await,
+            None => None,
+        };
+        (turn, slot)
+    }
+
+    async fn turn(self) -> Option<Turn> {
+        match self {
+            Self::Behind(waiting) => Some(waiting.await),
+            Self::First(turn) => turn,
+        }
     }
 }
 

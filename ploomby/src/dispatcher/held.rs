@@ -80,6 +80,15 @@ impl Dispatcher {
                 if let Some(decision) = self.next_turn(route, acknowledger).await {
                     return decision;
                 }
+                // meanwhile somebody may have paused it, or what it needs may have gone away again
+                if !permit.as_ref().is_some_and(Permit::still_holds) {
+                    permit = None;
+                    if let Some(limits) = &route.limits {
+                        limits.undo_turn();
+                    }
+                    run = Run::Braked;
+                    continue;
+                }
             }
             has_run = true;
             run = Run::Ended(self.run(route, delivery.clone()).await);

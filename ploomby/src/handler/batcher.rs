@@ -1,5 +1,4 @@
 use std::{
-    future::ready,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -270,7 +269,7 @@ impl Batcher {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Err(NotBegun),
-            () = pace.begin(ready(())) => Ok(slot),
+            () = pace.begin_in_place() => Ok(slot),
         }
     }
 

@@ -15,7 +15,7 @@ mod pace;
 /// The limits of a handler on one queue.
 pub(crate) struct Limits {
     slots: Option<Arc<Semaphore>>,
-    /// None where batches have it, and not messages.
+    /// Absent for a handler of batches: the batcher has the pace then.
     pace: Option<Arc<Pace>>,
     /// Where there is a rate.
     overflow: Option<Arc<Overflow>>,
@@ -28,10 +28,12 @@ pub(super) struct Paced {
     pub(super) has_others: bool,
     /// How many of its messages may wait here then.
     pub(super) most_waiting: usize,
+    /// How many messages of the queue can be with handlers in the same moment.
+    pub(super) places: usize,
 }
 
 impl Limits {
-    /// Those of a handler that takes one message at a time.
+    /// The limits of a handler that takes one message at a time.
     pub(super) fn new(slots: Option<Arc<Semaphore>>, paced: Option<&Paced>) -> Option<Box<Self>> {
         if slots.is_none() && paced.is_none() {
             return None;
@@ -43,10 +45,12 @@ impl Limits {
         }))
     }
 
-    /// Those of a handler of batches with a rate, beside others: its batches take no more messages than wait for it.
+    /// The limits of a handler of batches with a rate, beside others: its batches take no more messages than wait for it,
+    /// and leave a place of the queue to the others.
     pub(super) fn of_batches(size: usize, paced: Option<&Paced>) -> Option<Box<Self>> {
         let paced = paced.filter(|paced| paced.has_others)?;
         let most = paced.most_waiting.min(2 * size).max(size);
+        let most = most.min(paced.places - 1).max(1);
         Some(Box::new(Self {
             slots: Some(Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))),
             pace: None,
@@ -75,10 +79,7 @@ impl Limits {
         &self,
         enter: impl Future<Output = T>,
     ) -> (Option<OwnedSemaphorePermit>, T) {
-        let slot = match &self.slots {
-            Some(slots) => slots.clone().acquire_owned().await.ok(),
-            None => None,
-        };
+        let slot = self.slot().await;
         let entered = match &self.pace {
             Some(pace) => pace.begin(enter).await,
             None => enter.await,
@@ -86,10 +87,26 @@ impl Limits {
         (slot, entered)
     }
 
+    /// The same, for a message that has its place in the queue.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it takes nothing.
+    pub(crate) async fn enter_in_place(&self) -> Option<OwnedSemaphorePermit> {
+        let slot = self.slot().await;
+        self.next_turn().await;
+        slot
+    }
+
+    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        let slots = self.slots.clone()?;
+        slots.acquire_owned().await.ok()
+    }
+
     /// Waits for the turn of a message that has its slot, and had a turn before.
     pub(crate) async fn next_turn(&self) {
         if let Some(pace) = &self.pace {
-            pace.begin(std::future::ready(())).await;
+            pace.begin_in_place().await;
         }
     }
 

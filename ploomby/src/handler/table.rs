@@ -217,6 +217,7 @@ impl Table {
             },
             // half of what may be here, for all of them together
             most_waiting: (policy.default_concurrency() / (2 * paced.max(1))).max(1),
+            places: policy.most_in_flight().max(1),
         })
     }
 

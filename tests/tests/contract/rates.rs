@@ -381,3 +381,70 @@ pub(crate) async fn a_rate_holds_when_a_brake_goes_off(bed: Arc<Bed>) {
     assert!(bed.is_empty(&queue).await);
     assert!(bed.is_empty(&format!("{queue}_dlq")).await);
 }
+
+/// The only place of the queue is held by a message that waits for its next turn, and the other waits for the place.
+pub(crate) async fn a_message_of_an_outage_does_not_wait_behind_those_that_wait_for_its_place(
+    bed: Arc<Bed>,
+) {
+    const MESSAGES: u32 = 4;
+
+    for order in [None, Some(OrderBy::header("customer"))] {
+        let queue = queue_name(&bed);
+        let was_away = Arc::new(AtomicBool::new(false));
+        let (seen, mut handled) = seen();
+        let work = move |number: u32| {
+            let is_away = !was_away.swap(true, SeqCst);
+            async move {
+                if is_away {
+                    return Err(Unavailable::msg("it restarts"));
+                }
+                seen.note(number.to_string());
+                Ok(())
+            }
+        };
+        let mut options = paced(Rate::per_second(10));
+        if let Some(order) = order {
+            options = options.ordered_by(order);
+        }
+        let handlers = HandlerRegistry::new().register_with("work", options, work);
+        let set_up = queue_of(&queue).concurrency(1);
+        let app = bed.start_queue(set_up, handlers).await;
+        bed.send_numbers(&queue, "work", 0..MESSAGES).await;
+        let mut all = numbers(&mut handled, MESSAGES as usize).await;
+        all.sort_unstable();
+        assert_eq!(all, (0..MESSAGES).collect::<Vec<_>>());
+        app.shut_down().await.unwrap();
+    }
+}
+
+/// Messages that wait in batches hold the places that a message of the other handler waits for, at one rate for both.
+pub(crate) async fn batches_and_messages_at_one_rate_do_not_wait_for_each_other(bed: Arc<Bed>) {
+    const EACH: u32 = 12;
+
+    let queue = queue_name(&bed);
+    let (seen, mut handled) = seen();
+    let notes = seen;
+    let batch = move |batch: Batch<u32>| async move {
+        for _ in batch.into_payloads() {
+            notes.note("batch");
+        }
+    };
+    let single = move |_: u32| async move { seen.note("single") };
+    let options = HandlerOptions::new()
+        .batch_size(2)
+        .batch_wait(Duration::from_millis(20));
+    let handlers = HandlerRegistry::new()
+        .register_with("batch", options, batch)
+        .register("single", single);
+    let set_up = queue_of(&queue).concurrency(2).rate(Rate::per_second(40));
+    let app = bed.start_queue(set_up, handlers).await;
+    for number in 0..EACH {
+        bed.send_numbers(&queue, "single", number..number + 1).await;
+        bed.send_numbers(&queue, "batch", number..number + 1).await;
+    }
+    for _ in 0..2 * EACH {
+        handled.next_note().await;
+    }
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
+}

@@ -5,7 +5,7 @@ use std::{
 
 use tokio::{
     sync::Mutex,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep},
 };
 
 use crate::handler::Rate;
@@ -45,11 +45,7 @@ impl Pace {
         let Ok(_first) = self.first.try_lock() else {
             return false;
         };
-        let is_due = self.wait().is_zero();
-        if is_due {
-            self.begun();
-        }
-        is_due
+        self.take().is_ok()
     }
 
     /// Waits until the next message may begin, and for what `enter` takes: the message begins once it has both.
@@ -59,20 +55,24 @@ impl Pace {
     /// Dropped, nothing has begun.
     pub(crate) async fn begin<T>(&self, enter: impl Future<Output = T>) -> T {
         let _first = self.first.lock().await;
-        // only who is first changes when that is, but for what did not begin after all
-        loop {
-            let wait = self.wait();
-            if wait.is_zero() {
-                break;
-            }
-            match Instant::now().checked_add(wait) {
-                Some(at) => sleep_until(at).await,
-                None => std::future::pending().await,
-            }
+        while let Err(wait) = self.look() {
+            sleep(wait).await;
         }
         let entered = enter.await;
-        self.begun();
+        self.begin_in_place().await;
         entered
+    }
+
+    /// Waits until the next message may begin, for one that has its place. It does not stand behind those that wait
+    /// for a place: they might wait for this one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, nothing has begun.
+    pub(crate) async fn begin_in_place(&self) {
+        while let Err(wait) = self.take() {
+            sleep(wait).await;
+        }
     }
 
     /// What has begun did not come to its handler: another message may begin in its place.
@@ -85,15 +85,30 @@ impl Pace {
 
     /// How long it takes until the next message may begin.
     pub(super) fn wait(&self) -> Duration {
-        let early = self.lock().saturating_duration_since(Instant::now());
-        early.saturating_sub(self.tolerance)
+        self.look().err().unwrap_or_default()
     }
 
-    fn begun(&self) {
+    /// How long it takes until the next message may begin, if that is not now.
+    fn look(&self) -> Result<(), Duration> {
+        self.until(*self.lock())
+    }
+
+    /// Takes the turn, if the next message may begin now.
+    fn take(&self) -> Result<(), Duration> {
         let mut due = self.lock();
+        self.until(*due)?;
         let from = Instant::now().max(*due);
         // what the clock cannot count to never comes
         *due = from.checked_add(self.period).unwrap_or(from);
+        Ok(())
+    }
+
+    fn until(&self, due: Instant) -> Result<(), Duration> {
+        let early = due.saturating_duration_since(Instant::now());
+        match early.saturating_sub(self.tolerance) {
+            Duration::ZERO => Ok(()),
+            wait => Err(wait),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Instant> {
