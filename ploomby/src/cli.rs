@@ -44,8 +44,9 @@
 //! [`QueueDepths`](crate::ops::QueueDepths), [`Summary`](crate::ops::Summary), [`Group`](crate::ops::Group),
 //! [`Finding`](crate::ops::Finding), [`Declaration`](crate::ops::Declaration), [`Leftover`](crate::ops::Leftover),
 //! [`Rehearsed`](crate::ops::Rehearsed). What moves
-//! letters writes `{"v":1,"act":"replay","id":"…","queue":"…"}` for each, and
-//! `{"v":1,"act":"replay","done":2,"total":3,"not_looked_at":0}` at the end.
+//! messages writes `{"v":1,"act":"replay","dry_run":false,"id":"…","queue":"…"}` for each, and for many letters
+//! `{"v":1,"act":"replay","dry_run":false,"done":2,"total":3,"not_looked_at":0}` at the end; with `--dry-run` the same, where
+//! `dry_run` is true.
 
 use std::{ffi::OsString, io, process::ExitCode};
 
@@ -55,6 +56,7 @@ use self::screen::Screen;
 pub use self::{
     dlq::{By, Check, Discard, Dlq, EditOf, Export, GroupsOf, Import, List, ReplayOf, Show},
     message::{Call, Publish, Try},
+    program::{Handlers, Queues, Run},
     surroundings::{CheckAll, Topology},
 };
 use crate::{
@@ -76,29 +78,15 @@ mod surroundings;
 #[non_exhaustive]
 pub enum Command {
     /// Handles messages until the program is told to stop
-    Run {
-        /// Consumes this of its queues alone, beside others that are named so
-        #[arg(long, value_name = "QUEUE")]
-        queue: Vec<String>,
-    },
+    Run(Run),
     /// Lists the handlers of the program, without a broker
-    Handlers {
-        /// The one with this key
-        key: Option<String>,
-        /// A line of JSON each
-        #[arg(long)]
-        json: bool,
-    },
+    Handlers(Handlers),
     /// Says what would keep the program from working; ends with 4 where anything would
     Check(CheckAll),
     /// Lists the queues that the program declares
     Topology(Topology),
     /// Says how much waits in the queues of the program
-    Queues {
-        /// A line of JSON each
-        #[arg(long)]
-        json: bool,
-    },
+    Queues(Queues),
     /// Sends a message to a handler, once it is known to decode
     Publish(Publish),
     /// Calls a handler, and writes the value that it returns
@@ -182,7 +170,7 @@ impl App {
                 };
             }
         };
-        let run = Command::Run { queue: Vec::new() };
+        let run = Command::Run(Run::default());
         arguments.command.unwrap_or(run).run(self).await
     }
 }
@@ -213,18 +201,11 @@ impl Command {
 
     async fn execute(self, app: App, screen: &mut Screen) -> Result<Found, Fault> {
         match self {
-            Self::Run { queue } => {
-                let app = match queue.is_empty() {
-                    true => app,
-                    false => app.only(queue),
-                };
-                app.run().await?;
-                Ok(Found::Nothing)
-            }
-            Self::Handlers { key, json } => program::handlers(&app, key.as_deref(), json, screen),
+            Self::Run(run) => run.execute(app).await,
+            Self::Handlers(handlers) => handlers.execute(&app, screen),
             Self::Check(check) => check.execute(app, screen).await,
             Self::Topology(topology) => topology.execute(app, screen).await,
-            Self::Queues { json } => program::queues(app, json, screen).await,
+            Self::Queues(queues) => queues.execute(app, screen).await,
             Self::Publish(publish) => publish.execute(app, screen).await,
             Self::Call(call) => call.execute(app, screen).await,
             Self::Try(tried) => tried.execute(app, screen).await,

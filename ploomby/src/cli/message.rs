@@ -44,6 +44,7 @@ pub struct Publish {
     /// The key that names the handler
     key: String,
     /// The payload in JSON; `@file` is that of a file, `-` the standard input
+    #[arg(allow_negative_numbers = true)]
     payload: String,
     #[command(flatten)]
     content: Content,
@@ -66,6 +67,7 @@ pub struct Call {
     /// The key that names the handler
     key: String,
     /// The payload in JSON; `@file` is that of a file, `-` the standard input
+    #[arg(allow_negative_numbers = true)]
     payload: String,
     #[command(flatten)]
     content: Content,
@@ -81,7 +83,7 @@ pub struct Try {
     #[arg(required_unless_present = "dead")]
     key: Option<String>,
     /// The payload in JSON; `@file` is that of a file, `-` the standard input
-    #[arg(required_unless_present = "dead")]
+    #[arg(required_unless_present = "dead", allow_negative_numbers = true)]
     payload: Option<String>,
     /// The message of this dead letter, which stays where it is
     #[arg(long, value_name = "ID", conflicts_with_all = ["key", "payload", "header", "id"])]
@@ -225,8 +227,14 @@ impl Publish {
         let id = id.unwrap_or_default();
         let Self { queue, key, .. } = &self;
         if self.json {
-            let act = if self.dry_run { "dry-run" } else { "publish" };
-            screen.json(&json!({"v": 1, "act": act, "id": id, "queue": queue, "key": key}))?;
+            screen.json(&json!({
+                "v": 1,
+                "act": "publish",
+                "dry_run": self.dry_run,
+                "id": id,
+                "queue": queue,
+                "key": key,
+            }))?;
             return Ok(Found::Nothing);
         }
         let verb = if self.dry_run {

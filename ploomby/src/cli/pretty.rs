@@ -1,12 +1,18 @@
 //! JSON for people to read: with its members in their order, and its numbers as they are written.
 
+/// What is nested deeper is shown as it is: each level makes the text longer by the whole of its indent.
+const DEEPEST: usize = 128;
+
+/// What is deeper stands below each other.
+const DEEPEST_INDENT: usize = 32;
+
 /// The same on several lines. The text is JSON.
 pub(super) fn pretty(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let (mut depth, mut characters) = (0_usize, json.trim().chars().peekable());
     let new_line = |out: &mut String, depth: usize| {
         out.push('\n');
-        out.extend(std::iter::repeat_n("  ", depth));
+        out.extend(std::iter::repeat_n("  ", depth.min(DEEPEST_INDENT)));
     };
     while let Some(character) = characters.next() {
         match character {
@@ -49,9 +55,29 @@ pub(super) fn pretty(json: &str) -> String {
     out
 }
 
-/// Whether a text is JSON.
+/// Whether a text is JSON that people can read on several lines.
 pub(super) fn is_json(text: &[u8]) -> bool {
-    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
+    // what is ignored is read without a limit
+    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok() && depth(text) <= DEEPEST
+}
+
+/// How deep a JSON is nested.
+fn depth(json: &[u8]) -> usize {
+    let (mut depth, mut deepest, mut is_text) = (0_usize, 0, false);
+    let mut bytes = json.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' if is_text => drop(bytes.next()),
+            b'"' => is_text = !is_text,
+            b'[' | b'{' if !is_text => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !is_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
 }
 
 #[cfg(test)]
@@ -66,5 +92,14 @@ mod tests {
         assert_eq!(pretty(json), expected);
         assert_eq!(pretty(expected), expected);
         assert_eq!(pretty("\"a b\""), "\"a b\"");
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_is_left_as_it_is() {
+        let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(is_json(nested(DEEPEST).as_bytes()));
+        assert!(!is_json(nested(DEEPEST + 1).as_bytes()));
+        let text = format!("\"\\\"{}\"", nested(1_000));
+        assert!(is_json(text.as_bytes()), "{text}");
     }
 }

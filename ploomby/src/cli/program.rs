@@ -2,10 +2,61 @@
 
 use std::time::Duration;
 
+use clap::Args;
+
 use super::{Fault, Found, message::no_key, screen::Screen};
 use crate::{app::App, ops::HandlerInfo};
 
-pub(super) fn handlers(
+/// `run`.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Run {
+    /// Consumes this of its queues alone, beside others that are named so
+    #[arg(long, value_name = "QUEUE")]
+    queue: Vec<String>,
+}
+
+/// `handlers`.
+#[derive(Args, Clone, Debug)]
+pub struct Handlers {
+    /// The one with this key
+    key: Option<String>,
+    /// A line of JSON each
+    #[arg(long)]
+    json: bool,
+}
+
+/// `queues`.
+#[derive(Args, Clone, Debug)]
+pub struct Queues {
+    /// A line of JSON each
+    #[arg(long)]
+    json: bool,
+}
+
+impl Run {
+    pub(super) async fn execute(self, app: App) -> Result<Found, Fault> {
+        let app = match self.queue.is_empty() {
+            true => app,
+            false => app.only(self.queue),
+        };
+        app.run().await?;
+        Ok(Found::Nothing)
+    }
+}
+
+impl Handlers {
+    pub(super) fn execute(self, app: &App, screen: &mut Screen) -> Result<Found, Fault> {
+        handlers(app, self.key.as_deref(), self.json, screen)
+    }
+}
+
+impl Queues {
+    pub(super) async fn execute(self, app: App, screen: &mut Screen) -> Result<Found, Fault> {
+        queues(app, self.json, screen).await
+    }
+}
+
+fn handlers(
     app: &App,
     key: Option<&str>,
     is_json: bool,
@@ -73,6 +124,7 @@ fn one(handler: &HandlerInfo, screen: &mut Screen) -> Result<Found, Fault> {
                 .concurrency
                 .map_or_else(of_queue, |most| most.to_string()),
         ),
+        ("rate", handler.rate.clone().unwrap_or_else(of_queue)),
         ("function", handler.function.clone()),
         ("place", format!("{}:{}", handler.file, handler.line)),
     ];
@@ -111,7 +163,7 @@ fn payload(handler: &HandlerInfo) -> String {
     }
 }
 
-pub(super) async fn queues(app: App, is_json: bool, screen: &mut Screen) -> Result<Found, Fault> {
+async fn queues(app: App, is_json: bool, screen: &mut Screen) -> Result<Found, Fault> {
     let ops = app.ops()?;
     let depths = ops.depths().await;
     ops.close().await;

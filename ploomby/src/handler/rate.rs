@@ -65,6 +65,20 @@ impl Rate {
         self
     }
 
+    /// As people write it, such as `100/s`.
+    pub(crate) fn told(self) -> String {
+        let unit = match self.per.as_secs() {
+            1 => "s",
+            60 => "min",
+            _ => "h",
+        };
+        let burst = match self.burst {
+            0 | 1 => String::new(),
+            burst => format!(", {burst} at once"),
+        };
+        format!("{}/{unit}{burst}", self.messages)
+    }
+
     /// Whether no message would ever begin.
     pub(crate) fn is_zero(self) -> bool {
         self.messages == 0

@@ -47,7 +47,8 @@ impl Edit {
         self
     }
 
-    /// Another key, where its queue has its keys.
+    /// Another key, where its queue has its keys. Where that is the routing key, the letter goes through a retry queue, as
+    /// one does that came by an exchange.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
@@ -56,6 +57,11 @@ impl Edit {
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         self.body.is_none() && self.headers.is_none() && self.key.is_none()
+    }
+
+    /// Whether it changes the routing key, which a message keeps through a retry queue alone.
+    pub(super) fn changes_routing_key(&self, place: &KeySource) -> bool {
+        self.key.is_some() && place.first() == Some(&KeySource::RoutingKey)
     }
 
     /// Changes the message of a letter, as it would be replayed.
@@ -74,8 +80,13 @@ impl Edit {
         }
         fields.set_text(headers::EDITED_FROM, &letter.id())?;
         let key = self.key.as_deref();
-        if let (Some(KeySource::Header(name)), Some(key)) = (place.first(), key) {
-            fields.set_text(name, key)?;
+        match (place.first(), key) {
+            (Some(KeySource::Header(name)), Some(key)) => fields.set_text(name, key)?,
+            // it goes through a retry queue, as a message that has an address of its own
+            (Some(KeySource::RoutingKey), Some(key)) => {
+                fields.set_text(headers::ROUTING_KEY, key)?
+            }
+            _ => {}
         }
         let old = message.properties();
         let mut properties: Properties = old.for_copy(fields, true)?.persistent();

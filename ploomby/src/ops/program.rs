@@ -64,6 +64,8 @@ pub struct HandlerInfo {
     pub timeout_ms: Option<u128>,
     /// At how many messages it works at the same time, where it says so itself.
     pub concurrency: Option<usize>,
+    /// How many messages it begins within a time, such as `100/s`, where it says so itself.
+    pub rate: Option<String>,
     /// The path of the function.
     pub function: String,
     /// The file that it stands in.
@@ -156,6 +158,7 @@ fn handler_info(handler: Registered<'_>) -> HandlerInfo {
         attempts: options.retry.as_ref().map(|retry| retry.attempts()),
         timeout_ms: options.timeout.map(|timeout| timeout.as_millis()),
         concurrency: options.concurrency,
+        rate: options.rate.map(|rate| rate.told()),
         function: handler.function.to_owned(),
         file: handler.file.to_owned(),
         line: handler.line,

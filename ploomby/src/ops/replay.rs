@@ -230,7 +230,7 @@ impl Replaying<'_> {
         let user = ops.source.user();
         let message = written(message_of(letter, letter.replayed() + 1, user))?;
         let message = written(self.edited(letter, message))?;
-        let has_address = self.replay.to.is_none() && letter.address().is_some();
+        let has_address = self.replay.to.is_none() && message::address(&message).is_some();
         let waiting = ops.program.waiting_queue(to, PAUSE);
         let (target, message) = match waiting.filter(|_| has_address) {
             Some(waiting) => {
@@ -246,18 +246,30 @@ impl Replaying<'_> {
 
     /// Whether a letter that is edited is one that the program takes.
     fn check_edit(&self, letter: &Letter) -> Result<(), OpsError> {
-        if self.replay.edit.is_none() {
+        let Some(edit) = &self.replay.edit else {
             return Ok(());
-        }
+        };
         let ops = self.look.ops;
+        let goes_straight =
+            self.replay.to.is_some() || ops.program.waiting_queue(&self.queue, PAUSE).is_none();
+        if goes_straight && edit.changes_routing_key(&self.key_source()) {
+            return Err(OpsError::Unfit {
+                id: letter.id(),
+                reason: "its key is the routing key".to_owned(),
+                error: "the routing key of what goes straight to a queue is the queue's name: publish a message of \
+                        that key, and discard the letter"
+                    .to_owned(),
+            });
+        }
         let message = message_of(letter, 0, ops.source.user());
         let message = message.and_then(|message| self.edited(letter, message));
         let message = message.map_err(|error| OpsError::Publish {
             id: letter.id(),
             error: error.into(),
         })?;
-        let address = letter.address().unwrap_or(("", &self.queue));
-        match ops.fit(&self.queue, address, message) {
+        let address = message::address(&message);
+        let address = address.unwrap_or_else(|| (String::new(), self.queue.clone()));
+        match ops.fit(&self.queue, (&address.0, &address.1), message) {
             Fit::Fits | Fit::NotKnown => Ok(()),
             Fit::Unfit { reason, error } => Err(OpsError::Unfit {
                 id: letter.id(),
@@ -271,9 +283,12 @@ impl Replaying<'_> {
         let Some(edit) = &self.replay.edit else {
             return Ok(message);
         };
+        edit.apply(letter, &message, &self.key_source())
+    }
+
+    fn key_source(&self) -> KeySource {
         let set_up = self.look.ops.program.set_up(&self.queue);
-        let place = set_up.map_or(KeySource::MessageType, |queue| queue.key.clone());
-        edit.apply(letter, &message, &place)
+        set_up.map_or(KeySource::MessageType, |queue| queue.key.clone())
     }
 
     async fn declare_waiting(

@@ -12,13 +12,13 @@ use tokio::{
 
 use super::{
     connection::{CLOSE_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
-    session::events::ChannelEvents,
+    session::events::{ChannelEvents, Closed},
     topology::{self, Asker, Compared, Depth, TopologyError},
     url::RabbitUrl,
 };
 use crate::{
     consumer::companions::Declared,
-    message::{Message, Properties, Value},
+    message::{Message, Properties, Value, wire::field_table},
 };
 
 /// How many messages are asked for at first. Bodies may be large, and what was asked for comes all at once.
@@ -93,33 +93,32 @@ impl RabbitLooker {
         compared
     }
 
-    /// Whether the user may consume a queue. None of its messages is taken: the queue has none, or other consumers that
-    /// keep this one out. None where that cannot be known so.
-    pub(crate) async fn may_read(&self, queue: &str) -> Result<Option<bool>, LookError> {
-        let depth = self.depths(&[queue]).await?.into_iter().next().flatten();
-        if depth.is_none_or(|depth| depth.ready > 0 && depth.consumers == 0) {
-            return Ok(None);
-        }
+    /// Whether the user may consume a queue. It does not: a consumer would take messages, keep another one from being
+    /// exclusive, and with it a queue that deletes itself would go. The broker looks at the right first, and then refuses a
+    /// priority that is a text.
+    pub(crate) async fn may_read(&self, queue: &str) -> Result<bool, LookError> {
         let open = self.0.channel().await?;
         let events = ChannelEvents::register(&open.channel).await;
         let events = events.map_err(|error| LookError::Lost(error.to_string()))?;
+        let impossible = field_table(&[("x-priority".to_owned(), "none".into())])
+            .map_err(|error| LookError::Lost(error.to_string()))?;
         let asking = async {
             let one = BasicQosArguments::new(0, 1, false);
             open.channel.basic_qos(one).await?;
             let mut consume = BasicConsumeArguments::new(queue, "");
-            consume.exclusive(true);
+            consume.arguments(impossible);
             open.channel.basic_consume_rx(consume).await
         };
         let asked = open.connection.answer(asking).await;
         let asked = asked.map_err(|_| LookError::NoAnswer)?;
         match (asked, events.closed()) {
             (Ok(_), _) => {
-                // what came meanwhile goes back with the channel
+                // a broker that is not RabbitMQ; what came meanwhile goes back with the channel
                 let _ = timeout(CLOSE_TIMEOUT, open.channel.close()).await;
-                Ok(Some(true))
+                Ok(true)
             }
-            (Err(_), Some(closed)) if closed.text.contains("exclusive") => Ok(Some(true)),
-            (Err(_), Some(closed)) if closed.is_no_right() => Ok(Some(false)),
+            (Err(_), Some(closed)) if closed.is_no_right() => Ok(false),
+            (Err(_), Some(closed)) if closed.code == Closed::PRECONDITION_FAILED => Ok(true),
             (Err(error), _) => Err(LookError::Lost(open.connection.told(&error))),
         }
     }

@@ -37,6 +37,14 @@ async fn nothing_is_moved_where_nobody_can_answer() {
             &run(&url, WELL, &["dlq", "replay", "--dry-run", "--limit", "2"]),
         );
         assert_eq!(dry.lines().last(), Some("2 letters would be replayed"));
+        let dry = ["dlq", "replay", "--dry-run", "--json", "--limit", "1"];
+        for line in ended(0, &run(&url, WELL, &dry)).lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!(
+                (&line["act"], &line["dry_run"]),
+                (&"replay".into(), &true.into())
+            );
+        }
         let json = [
             "dlq", "discard", "--yes", "--json", "--limit", "2", "--to", file,
         ];

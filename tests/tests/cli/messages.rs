@@ -4,7 +4,8 @@ use std::env;
 use std::fs;
 use std::process::Output;
 
-use ploomby_tests::unique_name;
+use ploomby::Publisher;
+use ploomby_tests::{DEADLINE, eventually, unique_name};
 use serde_json::{Value, json};
 
 use crate::support::{DEAD, DOWN, QUEUE, Shop, WELL, ended, fail, run, shop, text, with_queues};
@@ -49,6 +50,21 @@ fn a_mistake_in_a_message_is_told_before_anything_is_connected() {
     refused(1, &output, &["missing.json"]);
     let output = publish(&["billing", "charge", order, "--header", "tenant"]);
     refused(2, &output, &["NAME=VALUE"]);
+    let output = publish(&["billing", "refund", "-5"]);
+    refused(1, &output, &["undecodable", "-5"]);
+    let dry = publish(&[
+        "billing",
+        "charge",
+        order,
+        "--dry-run",
+        "--json",
+        "--id",
+        "7",
+    ]);
+    assert_eq!(
+        read(&ended(0, &dry)),
+        json!({"v":1,"act":"publish","dry_run":true,"id":"7","queue":"billing","key":"charge"})
+    );
     let dry = publish(&["billing", "charge", order, "--dry-run", "--id", "7"]);
     assert_eq!(ended(0, &dry), "7 would be sent to billing\n");
     let output = publish(&["billing", "charge", order]);
@@ -83,7 +99,7 @@ async fn messages_are_published_and_calls_answered() {
         ];
         let sent = read(&ended(0, &run(&url, WELL, &later)));
         let expected =
-            json!({"v":1,"act":"publish","id":"order-2","queue":"billing","key":"charge"});
+            json!({"v":1,"act":"publish","dry_run":false,"id":"order-2","queue":"billing","key":"charge"});
         assert_eq!(sent, expected);
         for id in 1..=2 {
             assert_eq!(running.next_line(), format!("charged {id}"));
@@ -264,13 +280,48 @@ async fn a_letter_is_edited_until_this_build_takes_it() {
         let edited = read(&ended(0, &run(&url, WELL, &edit)));
         assert_eq!(
             edited,
-            json!({"v":1,"act":"edit","id":id,"queue":"billing"})
+            json!({"v":1,"act":"edit","dry_run":false,"id":id,"queue":"billing"})
         );
         let message = bed.next(QUEUE).await;
         assert_eq!(message.body, body.as_bytes());
         assert_eq!(message.text("ploomby-edited-from"), id);
         assert_eq!(message.text("by"), "hand");
         assert_eq!(bed.ready_count(DEAD).await, 0);
+    })
+    .await;
+}
+
+/// Headers that begin with `x-` are the sender's, but for those that the broker adds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edit_keeps_what_the_sender_wrote() {
+    with_queues(async |bed, url| {
+        bed.declare(QUEUE, &[("x-queue-type", "classic".into())])
+            .await;
+        bed.declare(DEAD, &[("x-queue-type", "classic".into())])
+            .await;
+        let nasty = "\x1b[2Jname";
+        let publisher = Publisher::connect(&url).await.unwrap();
+        let letter = publisher
+            .to(DEAD)
+            .key("charge")
+            .body(r#"{"id":1,"cents":5}"#)
+            .header("x-request-id", "r-1")
+            .header("x-first-death-queue", "somewhere");
+        let letter = letter.header("ploomby-dead-letter-id", nasty);
+        letter.send().await.unwrap();
+        publisher.close().await;
+        eventually(DEADLINE, async || bed.ready_count(DEAD).await == 1).await;
+
+        let edit = ["dlq", "edit", nasty, "--header", "a=b"];
+        let asked = run(&url, WELL, &edit);
+        refused(2, &asked, &["send letter", "--yes"]);
+        let errors = text(&asked.stderr);
+        assert!(!errors.contains('\x1b'), "{}", errors.escape_debug());
+        ended(0, &run(&url, WELL, &[&edit[..], &["--yes"]].concat()));
+        let message = bed.next(QUEUE).await;
+        assert_eq!(message.text("x-request-id"), "r-1");
+        assert_eq!(message.text("a"), "b");
+        assert!(bed.is_empty(DEAD).await);
     })
     .await;
 }

@@ -36,11 +36,13 @@ async fn a_letter_of_any_kind_does_no_harm_to_a_terminal() {
         let odd = odd
             .with_header("bytes", Value::Bytes(vec![0, 0x1b, 0xff]))
             .unwrap();
+        let nested = format!("{}{}", "[".repeat(32_768), "]".repeat(32_768));
         let letters = [
             letter(vec![0xff, 0xfe, 0x1b, b'[', 0x00], "not-utf-8"),
             letter(vec![b'x'; 10 * 1024 * 1024], "ten-megabytes"),
             many,
             odd,
+            letter(nested.into_bytes(), "nested"),
         ];
         let publisher = Publisher::connect(&url).await.unwrap();
         for letter in letters {
@@ -56,7 +58,7 @@ async fn a_letter_of_any_kind_does_no_harm_to_a_terminal() {
         })
         .await
         .unwrap();
-        eventually(DEADLINE, async || bed.ready_count(DEAD).await == 5).await;
+        eventually(DEADLINE, async || bed.ready_count(DEAD).await == 6).await;
         let harmless = |output: &Output| {
             let out = ended(0, output);
             let bad = |character: char| {
@@ -69,10 +71,17 @@ async fn a_letter_of_any_kind_does_no_harm_to_a_terminal() {
             let out = harmless(&run(&url, WELL, arguments));
             assert!(out.lines().all(|line| line.chars().count() <= 80), "{out}");
         }
-        for id in ["not-utf-8", "ten-megabytes", "many-headers", "odd-headers"] {
+        for id in [
+            "not-utf-8",
+            "ten-megabytes",
+            "many-headers",
+            "odd-headers",
+            "nested",
+        ] {
             let shown = harmless(&run(&url, WELL, &["dlq", "show", id]));
             assert!(shown.len() < 100_000, "{id}: {}", shown.len());
-            harmless(&run(&url, WELL, &["dlq", "show", "--full", id]));
+            let shown = harmless(&run(&url, WELL, &["dlq", "show", "--full", id]));
+            assert!(shown.len() < 11_000_000, "{id}: {}", shown.len());
         }
         let listed = ended(0, &run(&url, WELL, &["dlq", "list", "--json"]));
         let unnamed: serde_json::Value =
@@ -86,7 +95,7 @@ async fn a_letter_of_any_kind_does_no_harm_to_a_terminal() {
             shown.contains("header      name: 4 bytes: J\\xfcrg"),
             "{shown}"
         );
-        assert_eq!(bed.ready_count(DEAD).await, 5);
+        assert_eq!(bed.ready_count(DEAD).await, 6);
     })
     .await;
 }

@@ -18,7 +18,9 @@ fn what_is_about_the_program_needs_neither_a_broker_nor_state() {
     );
     let one = ended(0, &run(nowhere, "gone", &["handlers", "charge"]));
     assert!(
-        one.contains("timeout     10s") && one.contains("bin/shop.rs:"),
+        one.contains("timeout     10s")
+            && one.contains("rate        as its queue says")
+            && one.contains("bin/shop.rs:"),
         "{one}"
     );
     let json = ended(0, &run(nowhere, "gone", &["handlers", "--json"]));

@@ -4,6 +4,8 @@ use std::env;
 use std::fs;
 use std::process::Output;
 
+use amqprs::channel::QueueDeclareArguments;
+use amqprs::connection::{Connection, OpenConnectionArguments};
 use ploomby_tests::{rabbit, unique_name};
 use serde_json::{Value, json};
 
@@ -176,6 +178,31 @@ async fn queues_that_are_left_of_retries_are_found_and_deleted_if_empty() {
         let gone = ["publish", empty, "charge", "{}", "--no-check"];
         ended(1, &run(&url, WELL, &gone));
         assert_eq!(bed.ready_count(full).await, 1);
+    })
+    .await;
+}
+
+/// A consumer that comes and goes would be the last one of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_deletes_itself_outlives_a_check() {
+    with_queues(async |bed, url| {
+        let rabbit = rabbit().await;
+        let to = OpenConnectionArguments::new(rabbit.host(), rabbit.port(), "guest", "guest");
+        let connection = Connection::open(&to).await.unwrap();
+        let channel = connection.open_channel(None).await.unwrap();
+        let mut declare = QueueDeclareArguments::durable_client_named(QUEUE);
+        declare.auto_delete(true);
+        channel.queue_declare(declare).await.unwrap();
+        told(
+            0,
+            &run(&url, "gone", &["check"]),
+            &["! queue billing: is used as it is", "`auto_delete`"],
+        );
+        let publish = ["publish", QUEUE, "charge", r#"{"id":1,"cents":5}"#];
+        ended(0, &run(&url, WELL, &publish));
+        assert_eq!(bed.ready_count(QUEUE).await, 1);
+        channel.close().await.unwrap();
+        connection.close().await.unwrap();
     })
     .await;
 }

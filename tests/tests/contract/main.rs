@@ -396,5 +396,6 @@ contract! {
         a_canary_that_comes_back_ends_the_replay,
         a_letter_that_its_queue_does_not_take_stays,
         a_replayed_letter_has_its_own_address_again,
-        an_edited_letter_goes_back_once_it_fits;
+        an_edited_letter_goes_back_once_it_fits,
+        an_edited_letter_goes_to_the_handler_of_another_routing_key;
 }

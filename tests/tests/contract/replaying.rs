@@ -153,6 +153,51 @@ pub(crate) async fn a_replayed_letter_has_its_own_address_again(bed: Arc<Bed>) {
     assert!(bed.is_empty(&dead).await);
 }
 
+pub(crate) async fn an_edited_letter_goes_to_the_handler_of_another_routing_key(bed: Arc<Bed>) {
+    let queue = bed.queue_name();
+    bed.remove_later(&format!("{queue}_retry_1000ms"));
+    let (seen, mut handled) = seen();
+    let handlers = || {
+        let handlers = HandlerRegistry::new();
+        let handlers = handlers.register("order.paid", async |_: u32| seen.note("paid"));
+        handlers.register("order.sent", async |_: u32| seen.note("sent"))
+    };
+    let app = || {
+        let queue = Queue::new(&queue).key(KeySource::RoutingKey);
+        App::new(bed.url()).handlers(handlers()).queue(queue)
+    };
+    let running = app().start().await.unwrap();
+    let dead = format!("{queue}_dlq");
+    // one came by an exchange, and one has the name of the queue for a key
+    bed.publish_through("amq.topic", "order.payed", &queue, Message::new("1"))
+        .await;
+    eventually(DEADLINE, async || bed.ready_count(&dead).await == 1).await;
+    bed.publish(&queue, Message::new("2")).await;
+    eventually(DEADLINE, async || bed.ready_count(&dead).await == 2).await;
+    let ops = app().ops().unwrap();
+    let all_ids = ids(&ops, &queue).await;
+    let edited = |id: &String, key| Replay::new(Filter::all().id(id)).edited(Edit::new().key(key));
+    for replay in [
+        edited(&all_ids[0], "order.payd"),
+        edited(&all_ids[0], "order.paid").to("elsewhere"),
+    ] {
+        let mut replaying = ops.replay(&queue, replay).await.unwrap();
+        let error = replaying.next().await.unwrap_err();
+        assert!(matches!(error, OpsError::Unfit { .. }), "{error}");
+        replaying.end().await.unwrap();
+    }
+    for (id, key, expected) in [
+        (&all_ids[0], "order.paid", "paid"),
+        (&all_ids[1], "order.sent", "sent"),
+    ] {
+        assert_eq!(replay_all(&ops, &queue, edited(id, key)).await, 1);
+        assert_eq!(handled.next_note().await, expected);
+    }
+    ops.close().await;
+    running.shut_down().await.unwrap();
+    assert!(bed.is_empty(&dead).await);
+}
+
 pub(crate) async fn an_edited_letter_goes_back_once_it_fits(bed: Arc<Bed>) {
     let (queue, seen, is_mended, running, _handled) = failed(&bed, 2).await;
     running.shut_down().await.unwrap();

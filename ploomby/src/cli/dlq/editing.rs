@@ -22,7 +22,7 @@ use crate::{
         pretty::{is_json, pretty},
         screen::{Screen, clean},
     },
-    message::{Value, new_id},
+    message::{Value, header_names as headers, new_id},
     ops::{Edit, Filter, Letter, Ops, OpsError, Replay, typed, untyped},
 };
 
@@ -34,7 +34,7 @@ pub struct EditOf {
     #[command(flatten)]
     pub(super) place: Where,
     /// This body in place of an editor; `@file` is that of a file, `-` the standard input
-    #[arg(long, value_name = "BODY")]
+    #[arg(long, value_name = "BODY", allow_negative_numbers = true)]
     body: Option<String>,
     /// This header, as text, in place of an editor
     #[arg(long, value_name = "NAME=VALUE")]
@@ -140,12 +140,18 @@ impl EditOf {
             replaying.end().await?;
             replayed?.ok_or_else(|| OpsError::NoLetter(id.clone()))?;
         }
-        let (act, verb) = match self.dry_run {
-            true => ("dry-run", "would be taken"),
-            false => ("edit", "sent"),
+        let verb = match self.dry_run {
+            true => "would be taken",
+            false => "sent",
         };
         match self.json {
-            true => screen.json(&json!({"v": 1, "act": act, "id": id, "queue": queue}))?,
+            true => screen.json(&json!({
+                "v": 1,
+                "act": "edit",
+                "dry_run": self.dry_run,
+                "id": id,
+                "queue": queue,
+            }))?,
             false => screen.line(&format!("{id} {verb}, edited, to {}", would_be.queue))?,
         }
         Ok(Found::Nothing)
@@ -157,7 +163,7 @@ fn kept(fault: Fault, file: Option<&Path>) -> Fault {
     let Some(file) = file else { return fault };
     let told = |text| {
         format!(
-            "{text}\nwhat you wrote is in {}: go on with --file",
+            "{text}; what you wrote is in {}: go on with --file",
             file.display()
         )
     };
@@ -171,9 +177,11 @@ fn kept(fault: Fault, file: Option<&Path>) -> Fault {
 
 impl Form {
     fn of(ops: &Ops, queue: &str, letter: &Letter) -> Self {
-        let headers = letter.message().headers().iter();
-        let own = |name: &str| name.starts_with("ploomby-") || name.starts_with("x-");
-        let mut headers: Vec<_> = headers
+        let all = letter.message().headers().iter();
+        let own = |name: &str| {
+            name.starts_with(headers::PREFIX) || headers::OF_THE_BROKER.contains(&name)
+        };
+        let mut headers: Vec<_> = all
             .filter(|(name, _)| !own(name))
             .map(|(name, value)| (name.to_owned(), value))
             .collect();

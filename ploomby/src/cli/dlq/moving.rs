@@ -13,7 +13,7 @@ use crate::{
     cli::{
         Fault, Found,
         arguments::Where,
-        screen::{Screen, tell},
+        screen::{Screen, clean, tell},
     },
     ops::{Done, Filter, Ops, OpsError, Replay, Replayed},
 };
@@ -32,6 +32,8 @@ impl Consent {
         if self.yes {
             return Ok(());
         }
+        // names of letters and queues are what somebody sent
+        let what = clean(what);
         let (input, mut errors) = (io::stdin(), io::stderr());
         if !input.is_terminal() || !errors.is_terminal() {
             return Err(Fault::Usage(format!(
@@ -69,7 +71,7 @@ fn letters(count: usize) -> String {
 
 /// Ends a command: by what was done, and by what went wrong meanwhile.
 fn ended(
-    act: &str,
+    (act, is_dry): (&str, bool),
     verb: &str,
     is_json: bool,
     (done, fault): (Done, Option<Fault>),
@@ -82,6 +84,7 @@ fn ended(
         (true, _) => screen.json(&json!({
             "v": 1,
             "act": act,
+            "dry_run": is_dry,
             "done": done.done,
             "total": done.total,
             "not_looked_at": done.not_looked_at,
@@ -158,13 +161,20 @@ impl ReplayOf {
         } else {
             "replayed"
         };
-        ended("replay", verb, self.json, (done, fault), screen)
+        let act = ("replay", self.dry_run);
+        ended(act, verb, self.json, (done, fault), screen)
     }
 
     fn tell(&self, replayed: &Replayed, screen: &mut Screen) -> io::Result<()> {
         let Replayed { id, queue } = replayed;
         match (self.json, self.dry_run) {
-            (true, _) => screen.json(&json!({"v": 1, "act": "replay", "id": id, "queue": queue})),
+            (true, is_dry) => screen.json(&json!({
+                "v": 1,
+                "act": "replay",
+                "dry_run": is_dry,
+                "id": id,
+                "queue": queue,
+            })),
             (false, true) => screen.line(&format!("{id} to {queue}")),
             (false, false) => Ok(()),
         }
@@ -200,7 +210,7 @@ impl Discard {
                 Ok(None) => break None,
                 Err(error) => break Some(error.into()),
                 Ok(Some(letter)) if self.json => {
-                    let line = json!({"v": 1, "act": "discard", "id": letter.id(), "queue": queue});
+                    let line = json!({"v": 1, "act": "discard", "dry_run": false, "id": letter.id(), "queue": queue});
                     if let Err(error) = screen.json(&line) {
                         break Some(error.into());
                     }
@@ -209,7 +219,8 @@ impl Discard {
             }
         };
         let done = discarding.end().await?;
-        ended("discard", "discarded", self.json, (done, fault), screen)
+        let act = ("discard", false);
+        ended(act, "discarded", self.json, (done, fault), screen)
     }
 }
 

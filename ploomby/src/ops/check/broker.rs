@@ -181,7 +181,7 @@ fn consumed(name: &str, declare: Declare, compared: &Compared) -> Finding {
 
 async fn reading(looker: &RabbitLooker, name: &str) -> Result<Option<Finding>, OpsError> {
     let may = looker.may_read(name).await.map_err(OpsError::broker)?;
-    Ok(may.filter(|may| !may).map(|_| {
+    Ok((!may).then(|| {
         Finding::bad(of_queue(name), "the user may not consume it")
             .remedy("give the user the right `read` for it")
     }))

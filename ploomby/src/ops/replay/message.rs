@@ -37,6 +37,13 @@ pub(in crate::ops) fn message_of(
     with(message, fields, is_ours)
 }
 
+/// The exchange and the routing key of its own that a message goes by, if it has them.
+pub(super) fn address(message: &Message) -> Option<(String, String)> {
+    let text = |name| message.headers().text(name).map(str::to_owned);
+    let routing_key = text(headers::ROUTING_KEY)?;
+    Some((text(headers::EXCHANGE).unwrap_or_default(), routing_key))
+}
+
 /// The same for its way through a retry queue, by which its own address counts.
 pub(super) fn with_address(message: Message) -> Result<Message, PropertyError> {
     let mut fields = message.headers().to_fields();

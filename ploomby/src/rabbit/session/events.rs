@@ -36,6 +36,9 @@ impl Closed {
     /// AMQP's reply code for what belongs to another connection.
     pub(in crate::rabbit) const RESOURCE_LOCKED: u16 = 405;
 
+    /// AMQP's reply code for what does not fit.
+    pub(in crate::rabbit) const PRECONDITION_FAILED: u16 = 406;
+
     /// AMQP's reply code for what a user may not.
     const ACCESS_REFUSED: u16 = 403;
 
