@@ -74,8 +74,11 @@ impl Shop {
         self.1.recv_timeout(DEADLINE).unwrap()
     }
 
-    pub(crate) fn stop(self) {
-        drop(self);
+    /// Ends it in order: what it has handled is acknowledged then.
+    pub(crate) fn stop(mut self) {
+        let told = Command::new("kill").arg(self.0.id().to_string()).status();
+        assert!(told.unwrap().success());
+        assert!(self.0.wait().unwrap().success());
     }
 }
 
