@@ -177,33 +177,51 @@ async fn declare_by(asker: &mut Asker<'_>, declared: &Declared) -> Result<(), To
 /// Declares a queue of ours, while nobody else in this process does.
 ///
 /// A dead-letter queue that somebody else has made is used as it is, if it differs in nothing that could lose a message.
-/// The broker names one argument that differs at a time.
-async fn declare_alone(asker: &mut Asker<'_>, declared: &Declared) -> Result<(), TopologyError> {
-    /// As many arguments as a queue can have, about.
-    const MOST: usize = 16;
+/// As many arguments as a queue can have, about.
+const MOST_ARGUMENTS: usize = 16;
 
+/// What came of declaring a queue.
+enum Tried {
+    Declared,
+    NoRight(Closed),
+    /// One argument of the queue that is there. The broker names one at a time.
+    Different(Difference, Closed),
+}
+
+async fn try_to_declare(
+    asker: &mut Asker<'_>,
+    queue: &str,
+    arguments: &[(String, Value)],
+) -> Result<Tried, TopologyError> {
+    let declare = declaration(queue, arguments)?;
+    let refused = match asker.declare(declare).await {
+        Ok(()) => return Ok(Tried::Declared),
+        Err(fault) => fault.told(|closed| TopologyError::refused(queue, Asked::Declare, closed)),
+    };
+    let TopologyError::Refused { closed, .. } = refused else {
+        return Err(refused);
+    };
+    if closed.is_no_right() {
+        return Ok(Tried::NoRight(closed));
+    }
+    match Difference::read(&closed.text) {
+        Some(difference) => Ok(Tried::Different(difference, closed)),
+        None => Err(TopologyError::refused(queue, Asked::Declare, closed)),
+    }
+}
+
+async fn declare_alone(asker: &mut Asker<'_>, declared: &Declared) -> Result<(), TopologyError> {
     let queue = &declared.name;
     let mut arguments = declared.arguments.clone();
     let mut accepted = Vec::new();
     loop {
-        let declare = declaration(queue, &arguments)?;
-        let refused = match asker.declare(declare).await {
-            Ok(()) => break,
-            Err(fault) => {
-                fault.told(|closed| TopologyError::refused(queue, Asked::Declare, closed))
-            }
-        };
-        let TopologyError::Refused { closed, .. } = refused else {
-            return Err(refused);
-        };
-        if closed.is_no_right() {
-            return look_instead(asker, declared, closed).await;
-        }
-        let Some(difference) = Difference::read(&closed.text) else {
-            return Err(TopologyError::refused(queue, Asked::Declare, closed));
+        let (difference, closed) = match try_to_declare(asker, queue, &arguments).await? {
+            Tried::Declared => break,
+            Tried::NoRight(closed) => return look_instead(asker, declared, closed).await,
+            Tried::Different(difference, closed) => (difference, closed),
         };
         let is_kept = declared.purpose == Purpose::DeadLetters && difference.is_harmless();
-        if !is_kept || accepted.len() == MOST {
+        if !is_kept || accepted.len() == MOST_ARGUMENTS {
             return Err(TopologyError::Different {
                 queue: queue.clone(),
                 purpose: declared.purpose,

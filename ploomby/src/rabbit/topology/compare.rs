@@ -1,4 +1,4 @@
-use super::{Asked, Asker, TopologyError, declaration, difference::Difference, exists_by};
+use super::{Asker, MOST_ARGUMENTS, TopologyError, Tried, exists_by, try_to_declare};
 use crate::message::Value;
 
 /// A queue beside what a program would declare.
@@ -22,30 +22,16 @@ pub(in crate::rabbit) async fn compare(
     queue: &str,
     arguments: &[(String, Value)],
 ) -> Result<Compared, TopologyError> {
-    /// As many arguments as a queue can have, about.
-    const MOST: usize = 16;
-
     if !exists_by(asker, queue).await? {
         return Ok(Compared::Missing);
     }
     let mut arguments = arguments.to_vec();
     let (mut differences, mut is_harmless) = (Vec::new(), true);
-    while differences.len() < MOST {
-        let declare = declaration(queue, &arguments)?;
-        let refused = match asker.declare(declare).await {
-            Ok(()) => break,
-            Err(fault) => {
-                fault.told(|closed| TopologyError::refused(queue, Asked::Declare, closed))
-            }
-        };
-        let TopologyError::Refused { closed, .. } = refused else {
-            return Err(refused);
-        };
-        if closed.is_no_right() {
-            return Ok(Compared::NoRight);
-        }
-        let Some(difference) = Difference::read(&closed.text) else {
-            return Err(TopologyError::refused(queue, Asked::Declare, closed));
+    while differences.len() < MOST_ARGUMENTS {
+        let difference = match try_to_declare(asker, queue, &arguments).await? {
+            Tried::Declared => break,
+            Tried::NoRight(_) => return Ok(Compared::NoRight),
+            Tried::Different(difference, _) => difference,
         };
         is_harmless &= difference.is_harmless();
         differences.push(difference.to_string());
