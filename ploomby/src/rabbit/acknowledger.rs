@@ -167,6 +167,17 @@ impl RabbitAcknowledger {
         Ok(())
     }
 
+    /// They go back, though nothing is known of them but their tags.
+    pub(super) fn give_back_unseen(&self, tags: Vec<u64>) {
+        self.returned().extend(tags);
+        self.settled.notify_one();
+    }
+
+    /// Whether something is to go back that had not begun.
+    pub(super) fn has_returned(&self) -> bool {
+        !self.returned().is_empty()
+    }
+
     fn returned(&self) -> MutexGuard<'_, Vec<u64>> {
         self.returned.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -190,10 +190,14 @@ impl RabbitConsumer {
             return Ok(());
         };
         let (stale, is_doubted) = (old.next_stale(), old.is_doubted());
+        let holder = old.hold_queue().await;
         old.close().await;
         let connection = self.connection.clone();
-        let opened = self.open(Asker::new(&connection)).await?;
-        let opened = opened.stale_after(stale);
+        let opened = self.open(Asker::new(&connection)).await;
+        if let Some(holder) = holder {
+            holder.close().await;
+        }
+        let opened = opened?.stale_after(stale);
         self.session = Some(match is_doubted {
             true => opened.doubted(),
             false => opened,

@@ -12,14 +12,14 @@
 //! After the shutdown has begun, the loop goes on to settle what handlers finish. What comes and was not begun
 //! goes back to the queue.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
 use amqprs::channel::{BasicCancelArguments, Channel, ConsumerMessage};
 use futures_util::future::poll_immediate;
 use tokio::{
     sync::mpsc::UnboundedReceiver,
     task::{JoinHandle, yield_now},
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -29,9 +29,10 @@ use self::{
     events::ChannelEvents,
     inbox::{BURST, Inbox},
     pace::Pace,
+    rest::RENEW_AFTER,
     stale::{LOOK, STALE, next_stale},
     starved::{Starved, Verdict},
-    subscription::{Subscribed, consume, subscribe},
+    subscription::{Subscribed, subscribe},
     tags::OddTag,
     wire::Wire,
 };
@@ -50,6 +51,7 @@ use crate::{
 pub(super) mod events;
 mod inbox;
 mod pace;
+mod rest;
 mod stale;
 mod starved;
 mod subscription;
@@ -74,6 +76,10 @@ pub(super) struct Session {
     /// The queue is at rest: what comes is given back, until deliveries are asked for again. A consumer of one message
     /// that nobody reads stays meanwhile: the broker may delete a queue that has none.
     standby: Option<UnboundedReceiver<ConsumerMessage>>,
+    /// When another session is opened in its place, as soon as nothing is to be done: what was on its way to a consumer
+    /// as it was cancelled may come behind the broker's answer. amqprs has nobody to give it to, and it goes back with
+    /// the channel.
+    renew_at: Option<Instant>,
     subscription: Subscription,
     /// Where the order is kept, no other consumer may begin before this one is done.
     is_ordered: bool,
@@ -128,6 +134,7 @@ impl Session {
             stale: STALE,
             is_stopping: false,
             standby: None,
+            renew_at: None,
             subscription: subscription.clone(),
             is_ordered: subscription.is_ordered,
             cancelling: None,
@@ -237,7 +244,10 @@ impl Session {
                     self.arrived(count, dispatcher)?;
                 }
                 // here, not at the next turn: a delivery may come first, and wait for a slot
-                () = self.acknowledger.settled(), if !pace.is_holding() => self.flush().await?,
+                () = self.acknowledger.settled(), if !pace.is_holding() => {
+                    self.flush().await?;
+                    self.return_late(dispatcher).await?;
+                }
                 () = pace.over(), if pace.is_holding() => {}
                 // amqprs does not end the deliveries where the broker cancels the consumer before amqprs has
                 // it registered, as it does when the queue is deleted right behind the subscription
@@ -250,7 +260,15 @@ impl Session {
                 () = dispatcher.rest_changed(is_resting), if self.may_change_rest() => {
                     self.rest_or_resume().await?;
                 }
+                () = time(self.renew_at), if self.renew_at.is_some() => {
+                    if self.is_idle() {
+                        return Ok(());
+                    }
+                    self.renew_at = Some(Instant::now() + RENEW_AFTER);
+                    self.return_late(dispatcher).await?;
+                }
                 _ = look.tick() => {
+                    self.return_late(dispatcher).await?;
                     let last = last_at_look.replace(self.inbox.last());
                     if last != last_at_look || !self.is_idle() {
                         self.starved.fed();
@@ -331,6 +349,12 @@ impl Session {
             return Err(self.lost());
         }
         self.drained = count == 0;
+        // what is left out on a queue at rest is with the other consumer
+        if !self.is_leaving() {
+            if let Some(left_out) = self.inbox.left_out() {
+                self.acknowledger.give_back_unseen(left_out);
+            }
+        }
         let wire = Wire {
             acknowledger: &self.acknowledger,
             events: &self.events,
@@ -365,38 +389,6 @@ impl Session {
         if !self.is_ordered {
             self.cancel();
         }
-    }
-
-    /// Has the broker deliver one message and no more, or, once all that had not begun is back in the queue, as many as
-    /// ever.
-    async fn rest_or_resume(&mut self) -> Result<(), Lost> {
-        self.flush().await?;
-        let standby = self.standby.take();
-        let mut subscription = self.subscription.clone();
-        if standby.is_none() {
-            subscription.prefetch = 1;
-        }
-        let consuming = self.link.answer(consume(&self.channel, &subscription));
-        let Ok(Ok((consumer_tag, deliveries))) = consuming.await else {
-            return Err(self.lost());
-        };
-        let Some(standby) = standby else {
-            self.standby = Some(deliveries);
-            self.cancel();
-            self.consumer_tag = consumer_tag;
-            return Ok(());
-        };
-        let arguments = BasicCancelArguments::new(&self.consumer_tag);
-        let cancelling = self.link.answer(self.channel.basic_cancel(arguments));
-        if !matches!(cancelling.await, Ok(Ok(_))) {
-            return Err(self.lost());
-        }
-        self.consumer_tag = consumer_tag;
-        self.acknowledger.may_not_return();
-        self.cancelled = CancellationToken::new();
-        self.drained = false;
-        let reopened = self.inbox.reopen(standby, deliveries);
-        reopened.map_err(|odd| self.wire().odd(&odd))
     }
 
     /// Whether what comes is not begun any more, for ever or for now.
@@ -484,6 +476,14 @@ impl Session {
         if timeout(CLOSE_TIMEOUT, self.channel.close()).await.is_err() {
             warn!("the broker did not answer the closing of the channel");
         }
+    }
+}
+
+/// Resolves at this time, if there is one.
+async fn time(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => pending().await,
     }
 }
 

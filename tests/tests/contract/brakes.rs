@@ -1,5 +1,6 @@
 //! What handlers need is away: nothing is counted against messages, and nothing is tried in a loop.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
@@ -420,6 +421,52 @@ pub(crate) async fn a_paused_queue_waits_until_it_is_resumed(bed: Arc<Bed>) {
     bed.send(&queue, "charge", "0").await;
     app.shut_down().await.unwrap();
     assert_eq!(bed.ready_count(&queue).await, 1);
+}
+
+/// However short they are, and whatever is on its way meanwhile.
+pub(crate) async fn pauses_that_come_and_go_leave_no_message_behind(bed: Arc<Bed>) {
+    const ROUNDS: u64 = 100;
+    const MESSAGES: u32 = 8;
+
+    let queue = bed.queue_name();
+    let (seen, mut handled) = seen();
+    let handlers = HandlerRegistry::new().register("charge", move |number: u32| async move {
+        seen.note(number.to_string());
+    });
+    let app = bed
+        .start_queue(queue_of(&queue).prefetch(8), handlers)
+        .await;
+    for round in 0..ROUNDS {
+        // they wait here, and see of a pause of the queue what its consumer may not
+        let waits_here = round % 2 == 0;
+        if waits_here {
+            app.pause_handler(&queue, "charge", "the night shift");
+        }
+        let sending = async {
+            for number in 0..MESSAGES {
+                bed.send(&queue, "charge", number.to_string()).await;
+            }
+        };
+        let pausing = async {
+            sleep(Duration::from_millis(2 * (round % 16))).await;
+            app.pause(&queue, "somebody");
+            if round % 4 == 3 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            app.resume(&queue);
+        };
+        tokio::join!(sending, pausing);
+        if waits_here {
+            app.resume_handler(&queue, "charge");
+        }
+        let mut numbers = HashSet::new();
+        while numbers.len() < MESSAGES as usize {
+            numbers.insert(handled.next_note().await);
+        }
+    }
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+    assert!(bed.is_empty(&format!("{queue}_dlq")).await);
 }
 
 /// The others work on, and nothing is tried meanwhile.

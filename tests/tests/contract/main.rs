@@ -81,7 +81,8 @@ contract! {
         a_check_that_nobody_makes_is_an_error_at_the_start,
         in_an_outage_messages_are_back_in_their_queue,
         a_paused_queue_waits_until_it_is_resumed,
-        a_paused_handler_waits_until_it_is_resumed;
+        a_paused_handler_waits_until_it_is_resumed,
+        pauses_that_come_and_go_leave_no_message_behind;
     rates:
         a_rate_is_even,
         a_rate_of_one_handler_does_not_hold_up_the_others,

@@ -45,8 +45,8 @@ impl Inbox {
             deliver.is_some_and(|deliver| deliver.delivery_tag() < self.tags.last())
         };
         let (mut late, mut new): (Vec<_>, Vec<_>) = new.into_iter().partition(is_late);
-        for _ in &late {
-            self.tags.found();
+        for deliver in late.iter().filter_map(|message| message.deliver.as_ref()) {
+            self.tags.found(deliver.delivery_tag());
         }
         self.look_at(&mut new)?;
         self.ahead.append(&mut late);
@@ -104,6 +104,12 @@ impl Inbox {
             true => None,
             false => Some(mem::take(&mut self.near_the_limit)),
         }
+    }
+
+    /// What the client lost, and the broker holds to be here.
+    #[inline]
+    pub(super) fn left_out(&mut self) -> Option<Vec<u64>> {
+        self.tags.left_out()
     }
 
     /// They are handled like all others.

@@ -1,3 +1,5 @@
+use std::mem;
+
 /// The delivery tags of a channel, as far as they have come.
 ///
 /// The broker counts deliveries up from 1, and holds no more of them to be here than the prefetch. Tags that say
@@ -5,8 +7,8 @@
 #[derive(Debug)]
 pub(super) struct Tags {
     last: u64,
-    /// How many were left out: the client lost what they name, which the broker holds to be here.
-    missing: u64,
+    /// Those that were left out: the client lost what they name, which the broker holds to be here.
+    left_out: Vec<u64>,
     prefetch: u16,
 }
 
@@ -26,7 +28,7 @@ impl Tags {
     pub(super) fn new(prefetch: u16) -> Self {
         Self {
             last: 0,
-            missing: 0,
+            left_out: Vec::new(),
             prefetch,
         }
     }
@@ -38,8 +40,17 @@ impl Tags {
     }
 
     /// A delivery has come that was left out.
-    pub(super) fn found(&mut self) {
-        self.missing = self.missing.saturating_sub(1);
+    pub(super) fn found(&mut self, tag: u64) {
+        self.left_out.retain(|left_out| *left_out != tag);
+    }
+
+    /// Those that were left out since this was asked last.
+    #[inline]
+    pub(super) fn left_out(&mut self) -> Option<Vec<u64>> {
+        match self.left_out.is_empty() {
+            true => None,
+            false => Some(mem::take(&mut self.left_out)),
+        }
     }
 
     /// Notes the tag of a delivery.
@@ -57,19 +68,20 @@ impl Tags {
 
     #[cold]
     fn skip_to(&mut self, tag: u64) -> Result<(), OddTag> {
-        let missing = tag
-            .checked_sub(self.last)
-            .and_then(|ahead| ahead.checked_sub(1))
-            .and_then(|left_out| self.missing.checked_add(left_out))
-            .filter(|missing| *missing <= u64::from(self.prefetch) && tag < u64::MAX);
-        let Some(missing) = missing else {
+        let may_be_missing = usize::from(self.prefetch).saturating_sub(self.left_out.len());
+        let left_out = self.last.saturating_add(1)..tag;
+        let is_odd = tag <= self.last
+            || tag == u64::MAX
+            || left_out.end - left_out.start > may_be_missing as u64;
+        if is_odd {
             return Err(OddTag {
                 tag,
                 last: self.last,
                 prefetch: self.prefetch,
             });
-        };
-        (self.last, self.missing) = (tag, missing);
+        }
+        self.left_out.extend(left_out);
+        self.last = tag;
         Ok(())
     }
 }
@@ -98,5 +110,9 @@ mod tests {
         }
         assert!(tags.note(10).is_err());
         assert!(tags.note(9).is_ok());
+        tags.found(4);
+        assert_eq!(tags.left_out(), Some(vec![1, 6, 7]));
+        assert_eq!(tags.left_out(), None);
+        assert!(tags.note(14).is_ok());
     }
 }
