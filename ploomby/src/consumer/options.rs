@@ -148,19 +148,18 @@ macro_rules! queue_option_setters {
 
         $crate::handler::policy::policy_setters!(self => self.options.policy);
 
-        /// An argument for declaring the queue, such as `x-queue-type`. A queue that exists is
-        /// used as it is.
+        /// An argument for declaring the queue, such as `x-queue-type`, in the place of one of the same name. A queue
+        /// that exists is used as it is.
         ///
         /// Source: [optional queue
         /// arguments](https://www.rabbitmq.com/docs/queues#optional-arguments).
         #[must_use]
         pub fn queue_argument(
-            mut self,
+            self,
             name: impl Into<String>,
             value: impl Into<$crate::message::Value>,
         ) -> Self {
-            self.options.arguments.push((name.into(), value.into()));
-            self
+            self.with_argument(&name.into(), value.into())
         }
 
         /// Declares the queue as a quorum queue, of which each message is on several nodes. A queue that exists is used

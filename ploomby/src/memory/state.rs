@@ -130,6 +130,8 @@ impl State {
             self.exchanges
                 .bind(&link.source, destination, &link.binding)?;
         }
+        // a dead letter may have waited for a way
+        self.deliver_kept();
         Ok(())
     }
 
@@ -142,6 +144,7 @@ impl State {
             let destination = Destination::Queue(queue.to_owned());
             self.exchanges.bind(exchange, destination, binding)?;
         }
+        self.deliver_kept();
         Ok(())
     }
 

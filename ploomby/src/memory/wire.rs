@@ -1,6 +1,6 @@
 //! Exchanges and bindings, for whoever holds the broker.
 
-use super::{broker::MemoryBroker, error::MemoryError, exchange::Destination};
+use super::{broker::MemoryBroker, error::MemoryError};
 use crate::{
     consumer::Declare,
     message::{Addressed, Message, Routing},
@@ -42,13 +42,8 @@ impl MemoryBroker {
         exchange: &Exchange,
         binding: impl Into<Binding>,
     ) -> Result<(), MemoryError> {
-        let binding = binding.into();
-        let mut state = self.shared.lock();
-        if state.find(queue).is_none() {
-            return Err(MemoryError::NoSuchQueue(queue.to_owned()));
-        }
-        let destination = Destination::Queue(queue.to_owned());
-        state.exchanges.bind(exchange.name(), destination, &binding)
+        let wiring = Wiring::new(&[(exchange.clone(), binding.into())], &[]).map_err(impossible)?;
+        self.shared.lock().bind(queue, &wiring)
     }
 
     /// Whether there is an exchange of this name.

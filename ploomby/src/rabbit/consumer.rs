@@ -6,7 +6,7 @@ use std::{
 
 use futures_util::future::{join, join_all};
 use tokio::{task::JoinHandle, time::timeout};
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 use super::{
     connection::{CLOSE_TIMEOUT, SharedConnection},
@@ -56,6 +56,10 @@ pub struct RabbitConsumer {
     attempt: u32,
     /// Why there is no session.
     reason: String,
+    /// What leads to the queue could not be declared again, and the queue is consumed all the same.
+    is_unwired: bool,
+    /// The broker closes the connection if it is asked for what leads to the queue, which is the connection of others, too.
+    is_wiring_given_up: bool,
     /// The last session got nothing that it should have got.
     is_doubted: bool,
     session: Option<Session>,
@@ -91,6 +95,8 @@ impl RabbitConsumer {
             reconnect,
             attempt: 0,
             reason: String::new(),
+            is_unwired: false,
+            is_wiring_given_up: false,
             is_doubted: false,
             session: None,
         }
@@ -154,7 +160,7 @@ impl RabbitConsumer {
     async fn start_again(&mut self) -> Result<Session, TopologyError> {
         let connection = self.connection.clone();
         let mut asker = Asker::new(&connection);
-        let opened = match topology::wire(&mut asker, &self.consumed()).await {
+        let opened = match self.wire_again(&mut asker).await {
             Ok(()) => self.open(asker).await,
             Err(error) => {
                 asker.close().await;
@@ -167,6 +173,41 @@ impl RabbitConsumer {
         }
         // somebody has deleted it, or the broker has lost what it had
         self.start().await
+    }
+
+    /// Declares again what leads to the queue. If the broker refuses that, the queue is consumed without it: what is there
+    /// already can be handled, and other ways may lead to the queue.
+    async fn wire_again(&mut self, asker: &mut Asker<'_>) -> Result<(), TopologyError> {
+        if self.is_wiring_given_up {
+            return Ok(());
+        }
+        let error = match topology::wire(asker, &self.consumed()).await {
+            Ok(()) => {
+                if std::mem::take(&mut self.is_unwired) {
+                    info!(
+                        queue = self.subscription.queue,
+                        "declared again what leads to the queue"
+                    );
+                }
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if error.is_about_the_connection() || error.is_brokers_fault() || error.is_missing_queue() {
+            return Err(error);
+        }
+        let queue = &self.subscription.queue;
+        if error.has_closed_the_connection() {
+            self.is_wiring_given_up = true;
+            self.is_unwired = true;
+            error!(queue, %error, "cannot declare again what leads to the queue, and does not try it again");
+            return Err(error);
+        }
+        // the session that takes the place of one that got nothing for a while tries it again
+        if !std::mem::replace(&mut self.is_unwired, true) {
+            error!(queue, %error, "cannot declare again what leads to the queue, consuming without that");
+        }
+        Ok(())
     }
 
     async fn open(&mut self, asker: Asker<'_>) -> Result<Session, TopologyError> {
@@ -193,7 +234,7 @@ impl RabbitConsumer {
         let holder = old.hold_queue().await;
         old.close().await;
         let connection = self.connection.clone();
-        let opened = self.open(Asker::new(&connection)).await;
+        let opened = self.open_anew(&connection).await;
         if let Some(holder) = holder {
             holder.close().await;
         }
@@ -203,6 +244,18 @@ impl RabbitConsumer {
             false => opened,
         });
         Ok(())
+    }
+
+    /// Opens a session, behind what leads to its queue where that is not there.
+    async fn open_anew(&mut self, connection: &SharedConnection) -> Result<Session, TopologyError> {
+        let mut asker = Asker::new(connection);
+        if self.is_unwired {
+            if let Err(error) = self.wire_again(&mut asker).await {
+                asker.close().await;
+                return Err(error);
+            }
+        }
+        self.open(asker).await
     }
 
     /// Opens a session again, however long the broker stays away, unless told otherwise.

@@ -68,12 +68,10 @@ impl Binding {
     {
         let headers = headers.into_iter();
         let headers = headers.map(|(name, value)| (name.into(), value.into()));
-        let mut arguments = vec![(MATCH.to_owned(), how.into())];
-        arguments.extend(headers);
-        Self {
-            routing_key: String::new(),
-            arguments,
-        }
+        let matching = Self::key("").argument(MATCH, how);
+        headers.fold(matching, |matching, (name, value)| {
+            matching.argument(name, value)
+        })
     }
 
     /// Compares headers whose names begin with `x-`, too (`all-with-x`, `any-with-x`).
@@ -92,10 +90,12 @@ impl Binding {
         self
     }
 
-    /// One more argument, such as a header of another type than the others.
+    /// One more argument, such as a header of another type than the others. It takes the place of one of the same name.
     #[must_use]
     pub fn argument(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.arguments.push((name.into(), value.into()));
+        let name = name.into();
+        self.arguments.retain(|(known, _)| *known != name);
+        self.arguments.push((name, value.into()));
         self
     }
 
@@ -114,6 +114,17 @@ impl Binding {
     /// Whether it says how headers are compared.
     pub(crate) fn is_by_headers(&self) -> bool {
         self.arguments.iter().any(|(name, _)| name == MATCH)
+    }
+}
+
+impl Binding {
+    /// Whether a headers exchange compares any header by it.
+    pub(crate) fn compares_headers(&self) -> bool {
+        let matching = self.arguments.iter().find(|(name, _)| name == MATCH);
+        let how = matching.and_then(|(_, how)| how.as_text());
+        let is_with_x = how.is_some_and(|how| how.ends_with("-with-x"));
+        let mut names = self.arguments.iter().map(|(name, _)| name);
+        names.any(|name| name != MATCH && (is_with_x || !name.starts_with("x-")))
     }
 }
 

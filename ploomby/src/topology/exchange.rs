@@ -96,7 +96,7 @@ impl Exchange {
         Self::described(name, Some(Kind::read(&kind.into())))
     }
 
-    /// An exchange that others declare, of whatever type, such as `amq.topic`. It is an error that it is not there.
+    /// An exchange that others declare, of whatever type, such as `amq.topic`. If the exchange is missing, the start fails.
     #[must_use]
     pub fn existing(name: impl Into<String>) -> Self {
         Self::described(name, None)
@@ -143,10 +143,12 @@ impl Exchange {
         self
     }
 
-    /// An argument for declaring the exchange.
+    /// An argument for declaring the exchange, in the place of one of the same name.
     #[must_use]
     pub fn argument(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.arguments.push((name.into(), value.into()));
+        let name = name.into();
+        self.arguments.retain(|(known, _)| *known != name);
+        self.arguments.push((name, value.into()));
         self
     }
 
@@ -169,9 +171,16 @@ impl Exchange {
     pub(crate) fn all_arguments(&self) -> Vec<(String, Value)> {
         let mut arguments = self.arguments.clone();
         if let Some(alternate) = &self.alternate {
+            arguments.retain(|(name, _)| name != ALTERNATE);
             arguments.push((ALTERNATE.to_owned(), alternate.name.as_str().into()));
         }
         arguments
+    }
+
+    /// Whether nothing is said of how it is declared, beside its type.
+    pub(super) fn is_plain(&self) -> bool {
+        let has_arguments = self.alternate.is_some() || !self.arguments.is_empty();
+        self.is_durable && !self.is_auto_delete && !has_arguments
     }
 
     /// Whether both say the same of the exchange itself.
@@ -179,8 +188,14 @@ impl Exchange {
         self.kind == other.kind
             && self.is_durable == other.is_durable
             && self.is_auto_delete == other.is_auto_delete
-            && self.all_arguments() == other.all_arguments()
+            && sorted(self.all_arguments()) == sorted(other.all_arguments())
     }
+}
+
+/// The order of arguments means nothing.
+fn sorted(mut arguments: Vec<(String, Value)>) -> Vec<(String, Value)> {
+    arguments.sort_by(|(one, _), (other, _)| one.cmp(other));
+    arguments
 }
 
 impl AsRef<str> for Exchange {

@@ -47,6 +47,16 @@ pub(crate) enum WiringError {
     )]
     KeyOfHeaders(String),
     #[error(
+        "a binding of exchange `{0}` names no header that is compared, so that it would take every message, or none: name \
+         some, and say `with_x_headers` if those count whose names begin with `x-`"
+    )]
+    NoHeaders(String),
+    #[error(
+        "exchange `{0}` is described by `Exchange::existing`, which declares nothing, so that `alternate`, `transient`, \
+         `auto_delete` and `argument` mean nothing: leave them out, or describe it by `Exchange::topic` or its like"
+    )]
+    OfExisting(String),
+    #[error(
         "a binding of the {1} exchange `{0}` names headers, which only a headers exchange looks at"
     )]
     HeadersOf(String, Kind),
@@ -78,7 +88,7 @@ impl Wiring {
         !self.bindings.is_empty()
     }
 
-    /// Each after those that it needs.
+    /// An exchange comes after its alternate and its sources.
     pub(crate) fn exchanges(&self) -> &[Exchange] {
         &self.exchanges
     }
@@ -119,6 +129,9 @@ impl Wiring {
             Some(Kind::Other(kind)) if kind.is_empty() || kind.len() > 255 => {
                 return Err(WiringError::Type(exchange.name.clone(), kind.clone()));
             }
+            None if !exchange.is_plain() => {
+                return Err(WiringError::OfExisting(exchange.name.clone()));
+            }
             _ => {}
         }
         check_names(exchange, &exchange.arguments)?;
@@ -129,15 +142,17 @@ impl Wiring {
             self.visit(source)?;
             check(source, binding)?;
         }
-        let known = self
-            .exchanges
-            .iter_mut()
-            .find(|known| known.name == exchange.name);
-        match known {
+        let known = &self.exchanges;
+        let at = known.iter().position(|known| known.name == exchange.name);
+        match at.map(|at| (at, &self.exchanges[at])) {
             None => self.exchanges.push(exchange.clone()),
             Some(_) if exchange.kind.is_none() => {}
-            Some(known) if known.kind.is_none() => *known = exchange.clone(),
-            Some(known) if known.is_same(exchange) => {}
+            // its alternate and its sources may have come meanwhile
+            Some((at, known)) if known.kind.is_none() => {
+                self.exchanges.remove(at);
+                self.exchanges.push(exchange.clone());
+            }
+            Some((_, known)) if known.is_same(exchange) => {}
             Some(_) => return Err(WiringError::Twice(exchange.name.clone())),
         }
         for (source, binding) in &exchange.sources {
@@ -168,7 +183,10 @@ fn check(exchange: &Exchange, binding: &Binding) -> Result<(), WiringError> {
     check_names(exchange, binding.arguments())?;
     let name = || exchange.name.clone();
     match &exchange.kind {
-        Some(Kind::Headers) if !binding.routing_key().is_empty() && !binding.is_by_headers() => {
+        Some(Kind::Headers) | None if binding.is_by_headers() && !binding.compares_headers() => {
+            Err(WiringError::NoHeaders(name()))
+        }
+        Some(Kind::Headers) if !binding.routing_key().is_empty() && !binding.compares_headers() => {
             Err(WiringError::KeyOfHeaders(name()))
         }
         Some(kind @ (Kind::Direct | Kind::Topic | Kind::Fanout)) if binding.is_by_headers() => {
@@ -235,7 +253,69 @@ mod tests {
         assert!(error.contains("topic exchange `events`"), "{error}");
         let error = refused(&Exchange::headers("events"), "order.#").to_string();
         assert!(error.contains("`Binding::all_of`"), "{error}");
+        // `x-match` is `all` where nothing is said
+        let with_key = Binding::key("order").argument("tenant", "acme");
+        let by_both = (Exchange::headers("events"), with_key);
+        assert!(Wiring::new(&[by_both], &[]).is_ok());
         let by_any = (Exchange::existing("theirs"), by_header);
         assert!(Wiring::new(&[by_any], &[]).is_ok());
+    }
+
+    #[test]
+    fn a_binding_that_compares_no_header_is_refused() {
+        let nothing = || Vec::<(String, Value)>::new();
+        let kind = [("x-kind", "invoice")];
+        for exchange in [Exchange::headers("events"), Exchange::existing("events")] {
+            for binding in [
+                Binding::all_of(nothing()),
+                Binding::any_of(nothing()),
+                Binding::all_of(kind),
+            ] {
+                let error = WiringError::NoHeaders("events".to_owned());
+                assert_eq!(refused(&exchange, binding), error);
+            }
+            let with_x = Binding::all_of(kind).with_x_headers();
+            assert!(Wiring::new(&[(exchange, with_x)], &[]).is_ok());
+        }
+    }
+
+    #[test]
+    fn what_means_nothing_for_an_exchange_of_others_is_refused() {
+        let theirs = || Exchange::existing("theirs");
+        let unwanted = Exchange::fanout("unwanted");
+        for exchange in [
+            theirs().transient(),
+            theirs().auto_delete(),
+            theirs().alternate(&unwanted),
+            theirs().argument("x", 1),
+        ] {
+            let error = WiringError::OfExisting("theirs".to_owned());
+            assert_eq!(refused(&exchange, "a"), error);
+        }
+    }
+
+    #[test]
+    fn an_exchange_that_is_described_later_comes_after_its_alternate() {
+        let unwanted = Exchange::fanout("unwanted");
+        let events = Exchange::topic("events").alternate(&unwanted);
+        let bindings = [
+            (Exchange::existing("events"), "user.*".into()),
+            (events, "order.*".into()),
+        ];
+        let wiring = Wiring::new(&bindings, &[]).unwrap();
+        let names: Vec<_> = wiring.exchanges().iter().map(Exchange::name).collect();
+        assert_eq!(names, ["unwanted", "events"]);
+    }
+
+    #[test]
+    fn an_argument_that_is_given_twice_counts_once_and_the_order_means_nothing() {
+        let events = || Exchange::topic("events");
+        let one = events().argument("a", 0).argument("b", 2).argument("a", 1);
+        let other = events().argument("a", 1).argument("b", 2);
+        let bindings = [(one, "a".into()), (other, "b".into())];
+        assert!(Wiring::new(&bindings, &[]).is_ok());
+        let binding = Binding::all_of([("tenant", "acme"), ("tenant", "other")]);
+        assert_eq!(binding.arguments().len(), 2);
+        assert_eq!(binding.arguments()[1].1, "other".into());
     }
 }

@@ -105,3 +105,37 @@ async fn a_type_that_the_broker_does_not_know_is_a_refusal_and_no_lost_connectio
         })
         .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_is_consumed_also_if_its_exchange_is_of_another_type_after_a_lost_connection() {
+    Bed::rabbit()
+        .await
+        .run(async |bed| {
+            let (proxy, url) = proxied().await;
+            let events = Exchange::topic(bed.exchange_name());
+            let (seen, mut handled) = seen();
+            let name = bed.queue_name();
+            let queue = Queue::new(&name)
+                .key(KeySource::RoutingKey)
+                .bind(&events, "order.#");
+            let app = Bed::start_at(&url, queue, noting(seen)).await;
+            let publisher = Publisher::connect(bed.url()).await.unwrap();
+            arrives(&publisher, &events, &mut handled).await;
+            proxy.refuse();
+            proxy.cut();
+            bed.delete_exchange(events.name()).await;
+            let theirs = Exchange::fanout(events.name());
+            publisher.declare(&theirs).await.unwrap();
+            proxy.accept();
+            publisher
+                .to(&name)
+                .key("any")
+                .payload(&8)
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(handled.next_note().await, "8");
+            app.shut_down().await.unwrap();
+        })
+        .await;
+}

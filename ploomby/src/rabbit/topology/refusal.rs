@@ -108,6 +108,11 @@ impl TopologyError {
         matches!(self, Self::Connect(_) | Self::Lost(_) | Self::NoAnswer(_))
     }
 
+    /// Whether the broker has closed the whole connection over what it was asked.
+    pub(in crate::rabbit) fn has_closed_the_connection(&self) -> bool {
+        matches!(self, Self::Refused { closed, .. } if closed.code == Closed::COMMAND_INVALID)
+    }
+
     /// Whether it was the broker that did not do its part, so that another one may.
     pub(in crate::rabbit) fn is_brokers_fault(&self) -> bool {
         match self {

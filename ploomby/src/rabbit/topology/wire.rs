@@ -96,7 +96,7 @@ async fn declare_exchange(
     let broker = asker.broker();
     // a queue may have the same name
     let name = format!("exchange {}", exchange.name);
-    let fingerprint = fingerprint(exchange, kind);
+    let fingerprint = fingerprint(exchange, kind, declare);
     once(&broker, &name, &fingerprint, async || {
         declare_alone(asker, declare, exchange, kind).await
     })
@@ -173,12 +173,14 @@ fn refused(exchange: &Exchange, asked: Asked, closed: Closed) -> TopologyError {
 }
 
 /// What tells a declaration from others.
-fn fingerprint(exchange: &Exchange, kind: &Kind) -> Vec<(String, Value)> {
+fn fingerprint(exchange: &Exchange, kind: &Kind, declare: Declare) -> Vec<(String, Value)> {
     let mut fingerprint = exchange.all_arguments();
     fingerprint.extend([
         ("type".to_owned(), kind.as_str().into()),
         ("durable".to_owned(), exchange.is_durable.into()),
         ("auto_delete".to_owned(), exchange.is_auto_delete.into()),
+        // what one mode takes as it is, another one refuses
+        ("declare".to_owned(), format!("{declare:?}").into()),
     ]);
     fingerprint
 }
@@ -191,5 +193,18 @@ impl Difference {
             asked: self.asked().to_owned(),
             current: self.shown().to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mode_that_refuses_a_difference_does_not_take_the_answer_of_one_that_does_not() {
+        let events = Exchange::topic("events");
+        let of = |declare| fingerprint(&events, &Kind::Topic, declare);
+        assert_ne!(of(Declare::Missing), of(Declare::All));
+        assert_eq!(of(Declare::All), of(Declare::All));
     }
 }
