@@ -93,7 +93,8 @@ contract! {
         a_queue_has_one_rate_for_its_handlers,
         a_message_of_an_outage_does_not_wait_behind_those_that_wait_for_its_place,
         batches_and_messages_at_one_rate_do_not_wait_for_each_other,
-        a_rate_holds_when_a_brake_goes_off;
+        a_rate_holds_when_a_brake_goes_off,
+        a_pause_holds_what_waits_for_its_turn;
     running:
         a_program_ends_with_the_future_that_it_runs_until,
         a_consumer_that_works_is_waited_for,

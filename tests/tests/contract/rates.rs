@@ -448,3 +448,50 @@ pub(crate) async fn batches_and_messages_at_one_rate_do_not_wait_for_each_other(
     app.shut_down().await.unwrap();
     assert!(bed.is_empty(&format!("{queue}_dlq")).await);
 }
+
+/// A handler that is unavailable the first time, and notes its numbers from then on.
+fn unavailable_at_first(times: usize, pause: Duration) -> (HandlerRegistry, Begun, Handled) {
+    let begun = Begun::default();
+    let (seen, handled) = seen();
+    let begins = begun.clone();
+    let work = move |number: u32| {
+        begins.note();
+        let is_away = begins.count() <= times;
+        async move {
+            if is_away {
+                return Err(Unavailable::msg("too many requests").retry_after(pause));
+            }
+            seen.note(number.to_string());
+            Ok(())
+        }
+    };
+    let handlers = HandlerRegistry::new().register("work", work);
+    (handlers, begun, handled)
+}
+
+/// What may go by the brake, and waits for its turn, asks again.
+pub(crate) async fn a_pause_holds_what_waits_for_its_turn(bed: Arc<Bed>) {
+    const MESSAGES: u32 = 24;
+
+    let queue = queue_name(&bed);
+    let (handlers, begun, mut handled) = unavailable_at_first(1, Duration::from_secs(2));
+    let set_up = queue_of(&queue)
+        .prefetch(30)
+        .rate(Rate::per_second(4).burst(15));
+    let app = bed.start_queue(set_up, handlers).await;
+    bed.send_numbers(&queue, "work", 0..MESSAGES).await;
+    // the brake opens with each success, and lets as many wait for their turn
+    eventually(DEADLINE, async || begun.count() >= 12).await;
+    assert!(app.pause(&queue, "the night shift"));
+    // one may be on its way to its handler
+    sleep(Duration::from_millis(100)).await;
+    let paused = begun.count();
+    sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(begun.count(), paused);
+    assert!(app.resume(&queue));
+    let mut all = numbers(&mut handled, MESSAGES as usize).await;
+    all.sort_unstable();
+    assert_eq!(all, (0..MESSAGES).collect::<Vec<_>>());
+    app.shut_down().await.unwrap();
+    assert!(bed.is_empty(&queue).await);
+}
