@@ -42,7 +42,8 @@
 //!
 //! With `--json` each line of the output is an object with its version in `v`: [`HandlerInfo`](crate::ops::HandlerInfo),
 //! [`QueueDepths`](crate::ops::QueueDepths), [`Summary`](crate::ops::Summary), [`Group`](crate::ops::Group),
-//! [`Finding`](crate::ops::Finding), [`Declaration`](crate::ops::Declaration), [`Leftover`](crate::ops::Leftover),
+//! [`Finding`](crate::ops::Finding), [`Declaration`](crate::ops::Declaration),
+//! [`ExchangeDeclaration`](crate::ops::ExchangeDeclaration), [`BindingDeclaration`](crate::ops::BindingDeclaration), [`Leftover`](crate::ops::Leftover),
 //! [`Rehearsed`](crate::ops::Rehearsed). What moves
 //! messages writes `{"v":1,"act":"replay","dry_run":false,"id":"…","queue":"…"}` for each, and for many letters
 //! `{"v":1,"act":"replay","dry_run":false,"done":2,"total":3,"not_looked_at":0}` at the end; with `--dry-run` the same, where

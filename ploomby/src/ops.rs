@@ -76,6 +76,7 @@ pub use self::{
     time::time_of,
     topology::{Declaration, Deletion, Leftover, QueuePurpose},
     tried::Fit,
+    wiring::{BindingDeclaration, BindingTarget, ExchangeDeclaration},
     written::{ToHandler, Written},
 };
 use crate::{
@@ -102,6 +103,7 @@ mod time;
 mod topology;
 mod transfer;
 mod tried;
+mod wiring;
 mod written;
 
 /// Looks at the queues and dead letters of an app, and moves letters.

@@ -67,11 +67,13 @@ impl App {
     }
 
     fn check_queue(&self, queue: &Queue, handlers: &HandlerRegistry) -> Result<(), RegisterError> {
-        let companions = queue.options.companions(&queue.name);
-        companions.map_err(|error| RegisterError::Connect {
-            queue: queue.name.clone(),
-            error: ConsumerError::new(error),
-        })?;
+        let described = queue.options.companions(&queue.name);
+        described
+            .and_then(|_| queue.options.wiring())
+            .map_err(|error| RegisterError::Connect {
+                queue: queue.name.clone(),
+                error: ConsumerError::new(error),
+            })?;
         let mut policy = queue.options.policy(queue.consumers);
         policy.braking.checks = Checks::named(self.checks.iter());
         let key = queue.key.reader()?;

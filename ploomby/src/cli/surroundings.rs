@@ -9,7 +9,10 @@ use super::{Fault, Found, dlq::moving::Consent, screen::Screen};
 use crate::{
     app::App,
     message::Value,
-    ops::{Declaration, Deletion, Finding, Leftover, Level, Ops, QueuePurpose},
+    ops::{
+        BindingDeclaration, Declaration, Deletion, ExchangeDeclaration, Finding, Leftover, Level,
+        Ops, QueuePurpose,
+    },
 };
 
 /// `check`.
@@ -133,17 +136,23 @@ impl Topology {
         if self.leftovers {
             return self.left(app, screen).await;
         }
+        let program = app.program();
         if !self.apply {
-            let declared = app.program().topology();
-            self.show(&declared, screen)?;
+            self.show(&program.topology(), screen)?;
+            self.show_exchanges(&program.exchanges(), screen)?;
+            self.show_bindings(&program.bindings(), screen)?;
             return Ok(Found::Nothing);
         }
         let ops = app.ops()?;
         let declared = ops.declare().await;
         ops.close().await;
         let declared = declared?;
+        let bindings = program.bindings().len();
         if declared.is_empty() && !self.json {
-            screen.line("nothing was missing")?;
+            match bindings {
+                0 => screen.line("nothing was missing")?,
+                _ => screen.line("no queue was missing; exchanges and bindings are there")?,
+            }
             return Ok(Found::Nothing);
         }
         self.show(&declared, screen)?;
@@ -163,17 +172,75 @@ impl Topology {
                 QueuePurpose::DeadLetters => "dead letters",
                 QueuePurpose::Retry => "retry",
             };
-            let arguments = declaration.arguments.iter();
-            let arguments = arguments.map(|(name, value)| format!("{name}={}", shown(value)));
-            let arguments = arguments.collect::<Vec<_>>().join(" ");
-            let arguments = match declaration.is_declared {
-                true => arguments,
-                false => format!("(not declared) {arguments}"),
-            };
+            let arguments = all_shown(&declaration.arguments, declaration.is_declared);
             vec![declaration.name.clone(), purpose.to_owned(), arguments]
         });
         let rows = rows.collect::<Vec<_>>();
         screen.list(&["QUEUE", "FOR", "ARGUMENTS"], &rows)?;
+        Ok(())
+    }
+
+    fn show_exchanges(
+        &self,
+        exchanges: &[ExchangeDeclaration],
+        screen: &mut Screen,
+    ) -> Result<(), Fault> {
+        if self.json {
+            for exchange in exchanges {
+                screen.json(exchange)?;
+            }
+            return Ok(());
+        }
+        if exchanges.is_empty() {
+            return Ok(());
+        }
+        screen.line("")?;
+        let rows = exchanges.iter().map(|exchange| {
+            let kind = exchange.kind.clone().unwrap_or_default();
+            let mut arguments = all_shown(&exchange.arguments, exchange.is_declared);
+            let marks = [
+                (!exchange.is_durable, "transient "),
+                (exchange.is_auto_delete, "auto-delete "),
+            ];
+            for (_, mark) in marks.iter().filter(|(is_so, _)| *is_so) {
+                arguments.insert_str(0, mark);
+            }
+            vec![exchange.exchange.clone(), kind, arguments]
+        });
+        screen.list(
+            &["EXCHANGE", "TYPE", "ARGUMENTS"],
+            &rows.collect::<Vec<_>>(),
+        )?;
+        Ok(())
+    }
+
+    fn show_bindings(
+        &self,
+        bindings: &[BindingDeclaration],
+        screen: &mut Screen,
+    ) -> Result<(), Fault> {
+        if self.json {
+            for binding in bindings {
+                screen.json(binding)?;
+            }
+            return Ok(());
+        }
+        if bindings.is_empty() {
+            return Ok(());
+        }
+        screen.line("")?;
+        let rows = bindings.iter().map(|binding| {
+            let BindingDeclaration {
+                source,
+                destination,
+                routing_key,
+                ..
+            } = binding;
+            let arguments = all_shown(&binding.arguments, binding.is_declared);
+            let takes = format!("{routing_key} {arguments}").trim().to_owned();
+            vec![source.clone(), destination.clone(), takes]
+        });
+        screen.list(&["FROM", "TO", "KEY OR HEADERS"], &rows.collect::<Vec<_>>())?;
         Ok(())
     }
 
@@ -190,19 +257,19 @@ impl Topology {
             leftovers = ops.leftovers(Deletion::IfEmpty).await?;
         }
         ops.close().await;
+        let is_kept = |left: &Leftover| self.delete_empty && left.messages == 0 && !left.is_deleted;
+        let kept = leftovers.iter().filter(|left| is_kept(left)).count();
         if self.json {
             for left in &leftovers {
                 screen.json(left)?;
             }
-            return Ok(Found::Nothing);
+            return partly(kept, screen);
         }
         if leftovers.is_empty() {
             screen
                 .line("nothing is left of retries and delays, as far as their lengths are usual")?;
             return Ok(Found::Nothing);
         }
-        let is_kept = |left: &Leftover| self.delete_empty && left.messages == 0 && !left.is_deleted;
-        let kept = leftovers.iter().filter(|left| is_kept(left)).count();
         let rows = leftovers.into_iter().map(|left| {
             let fate = match left.is_deleted {
                 true => "deleted",
@@ -212,21 +279,32 @@ impl Topology {
             vec![left.messages.to_string(), fate.to_owned(), left.name]
         });
         screen.table(&["MESSAGES", "", "QUEUE"], &rows.collect::<Vec<_>>())?;
-        match kept {
-            0 => Ok(Found::Nothing),
-            kept => {
-                screen.flush()?;
-                Err(Fault::Partly(not_deleted(kept)))
-            }
-        }
+        partly(kept, screen)
     }
 }
 
-fn not_deleted(kept: usize) -> String {
-    format!(
-        "{kept} queues are kept: RabbitMQ deletes a quorum queue with all that is in it, and messages that it is just handing \
-         on do not show; once the management page shows none, ready or unacknowledged, delete them there"
-    )
+/// Whether queues are kept that were to be deleted.
+fn partly(kept: usize, screen: &mut Screen) -> Result<Found, Fault> {
+    if kept == 0 {
+        return Ok(Found::Nothing);
+    }
+    screen.flush()?;
+    Err(Fault::Partly(format!(
+        "{kept} queues are kept, that have a consumer or are quorum queues: RabbitMQ deletes those with all that is in them, \
+         and messages that it is just handing on do not show; once the management page shows none, ready or unacknowledged, \
+         delete them there"
+    )))
+}
+
+fn all_shown(arguments: &[(String, Value)], is_declared: bool) -> String {
+    let arguments = arguments
+        .iter()
+        .map(|(name, value)| format!("{name}={}", shown(value)));
+    let arguments = arguments.collect::<Vec<_>>().join(" ");
+    match is_declared {
+        true => arguments,
+        false => format!("(not declared) {arguments}"),
+    }
 }
 
 fn shown(value: &Value) -> String {

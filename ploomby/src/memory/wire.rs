@@ -81,6 +81,13 @@ impl MemoryBroker {
     pub(crate) fn declare_wiring(&self, wiring: &Wiring) -> Result<(), MemoryError> {
         self.shared.lock().wire(wiring, Declare::Missing)
     }
+
+    /// The same, and what they bring comes to a queue.
+    pub(crate) fn wire_queue(&self, queue: &str, wiring: &Wiring) -> Result<(), MemoryError> {
+        let mut state = self.shared.lock();
+        state.wire(wiring, Declare::Missing)?;
+        state.bind(queue, wiring)
+    }
 }
 
 fn impossible(error: WiringError) -> MemoryError {

@@ -6,6 +6,7 @@ use crate::{
     message::Message,
     publisher::BrokerUrl,
     rabbit::{RabbitLook, RabbitLooker},
+    topology::Wiring,
 };
 
 use super::OpsError;
@@ -93,6 +94,17 @@ impl Source {
             Self::Memory(broker) => {
                 let made = broker.declare_waiting(queue, declared);
                 made.map_err(OpsError::broker)
+            }
+        }
+    }
+
+    /// Declares what a queue's messages come by.
+    pub(super) async fn wire(&self, queue: &str, wiring: &Wiring) -> Result<(), OpsError> {
+        match self {
+            Self::Rabbit(looker) => looker.wire(queue, wiring).await.map_err(OpsError::broker),
+            Self::Memory(broker) => {
+                let wired = broker.wire_queue(queue, wiring);
+                wired.map_err(OpsError::broker)
             }
         }
     }

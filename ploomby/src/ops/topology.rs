@@ -110,8 +110,8 @@ impl Program {
 }
 
 impl Ops {
-    /// Declares what the program would declare when it starts, and gives those that were missing. Queues that are there stay
-    /// as they are.
+    /// Declares what the program would declare when it starts, exchanges and bindings with it, and gives the queues that were
+    /// missing. What is there stays as it is.
     ///
     /// # Errors
     ///
@@ -123,6 +123,7 @@ impl Ops {
                 missing.push(declaration);
             }
         }
+        self.wire().await?;
         Ok(missing)
     }
 
@@ -159,7 +160,8 @@ impl Ops {
     /// Queues of retries and delays that no policy of the program uses: of those with the usual delays, since RabbitMQ
     /// tells the names of queues by its management plugin alone. Those that are empty may be deleted; another build that uses
     /// them declares them again. RabbitMQ deletes no quorum queue on the condition that it is empty, so that such a queue
-    /// stays, as those that ploomby declares.
+    /// stays, as those that ploomby declares. Those in which messages wait for what a handler needs or for a turn by its rate
+    /// have some of the usual delays, too, and are not named: any handler may need them.
     ///
     /// # Errors
     ///
@@ -193,7 +195,7 @@ pub enum Deletion {
     IfEmpty,
 }
 
-fn arguments_as_json<S: Serializer>(
+pub(super) fn arguments_as_json<S: Serializer>(
     arguments: &[(String, Value)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

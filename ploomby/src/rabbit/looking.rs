@@ -13,12 +13,13 @@ use tokio::{
 use super::{
     connection::{CLOSE_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
     session::events::{ChannelEvents, Closed},
-    topology::{self, Asker, Compared, Depth, TopologyError},
+    topology::{self, Asker, Compared, Consumed, Depth, TopologyError},
     url::RabbitUrl,
 };
 use crate::{
-    consumer::companions::Declared,
+    consumer::{Declare, companions::Declared},
     message::{Message, Properties, Value, wire::field_table},
+    topology::Wiring,
 };
 
 /// How many messages are asked for at first. Bodies may be large, and what was asked for comes all at once.
@@ -140,6 +141,20 @@ impl RabbitLooker {
     /// Declares a queue of ours.
     pub(crate) async fn declare(&self, queue: &Declared) -> Result<(), TopologyError> {
         topology::declare(&self.0, queue).await
+    }
+
+    /// Declares what the messages of a queue come by.
+    pub(crate) async fn wire(&self, queue: &str, wiring: &Wiring) -> Result<(), TopologyError> {
+        let consumed = Consumed {
+            queue,
+            declare: Declare::Missing,
+            arguments: &[],
+            wiring,
+        };
+        let mut asker = Asker::new(&self.0);
+        let wired = topology::wire(&mut asker, &consumed).await;
+        asker.close().await;
+        wired
     }
 
     /// Begins to look at a queue. Says how many messages are ready; None if there is no such queue.

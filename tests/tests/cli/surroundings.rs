@@ -148,7 +148,7 @@ async fn queues_that_are_left_of_retries_are_found_and_deleted_if_empty() {
         ended(0, &run(&url, "gone", &["topology", "--apply"]));
         assert!(ended(0, &topology(&[])).contains("nothing is left"));
         let [full, empty, quorum] = [
-            "billing_retry_5000ms",
+            "billing_retry_2000ms",
             "billing_delay_60000ms",
             "billing_retry_8000ms",
         ];
@@ -165,7 +165,7 @@ async fn queues_that_are_left_of_retries_are_found_and_deleted_if_empty() {
         told(
             0,
             &check,
-            &["no handler of this build uses billing_retry_5000ms (1 messages)"],
+            &["no handler of this build uses billing_retry_2000ms (1 messages)"],
         );
         let refused = topology(&["--delete-empty"]);
         ended(2, &refused);

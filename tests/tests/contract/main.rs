@@ -387,6 +387,7 @@ contract! {
         letters_of_one_cause_are_a_group,
         a_letter_outlives_a_hundred_looks,
         what_is_declared_is_checked_and_not_made,
+        what_leads_to_a_queue_is_declared_with_it,
         what_is_discarded_can_be_brought_back,
         it_is_told_which_letters_this_build_would_take;
     rehearsal:

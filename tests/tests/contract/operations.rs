@@ -8,9 +8,13 @@ use ploomby::extract::{Batch, State};
 use ploomby::ops::{
     Declaration, Deletion, Filter, Fit, GroupBy, Groups, Letter, Level, Look, Ops, OpsError,
 };
-use ploomby::{App, HandlerOptions, HandlerRegistry, KeySource, Queue, Retry, Running};
+use ploomby::{
+    App, Binding, Declare, Exchange, HandlerOptions, HandlerRegistry, KeySource, Publisher, Queue,
+    Retry, Running,
+};
 use ploomby_tests::{Bed, DEADLINE, KEY, Seen, eventually, seen};
 use serde::Deserialize;
+use serde_json::json;
 
 #[derive(Deserialize)]
 struct Order {
@@ -192,6 +196,79 @@ pub(crate) async fn a_letter_outlives_a_hundred_looks(bed: Arc<Bed>) {
     ops.close().await;
 }
 
+pub(crate) async fn what_leads_to_a_queue_is_declared_with_it(bed: Arc<Bed>) {
+    let (queue, other) = (bed.queue_name(), bed.queue_name());
+    let events = Exchange::topic(bed.exchange_name());
+    let of_europe = Exchange::headers(bed.exchange_name()).bind(&events, "order.#");
+    let app = |binding: Binding| {
+        let handlers = HandlerRegistry::new().register("order.eu", async |_: u32| {});
+        let queues = [&queue, &other].map(|queue| {
+            let queue = Queue::new(queue).key(KeySource::RoutingKey);
+            queue
+                .bind(&events, "order.*")
+                .bind(&of_europe, binding.clone())
+        });
+        let [queue, other] = queues;
+        App::new(bed.url())
+            .handlers(handlers)
+            .queue(queue)
+            .queue(other.declare(Declare::Never))
+    };
+    let program = app(Binding::all_of([("region", "eu")])).program();
+    let exchanges = program.exchanges().into_iter();
+    let kinds: Vec<_> = exchanges
+        .map(|one| (one.exchange, one.kind.unwrap(), one.is_declared))
+        .collect();
+    let [events_name, europe] = [&events, &of_europe].map(|exchange| exchange.name().to_owned());
+    let expected = [
+        (events_name.clone(), "topic".to_owned(), true),
+        (europe.clone(), "headers".to_owned(), true),
+    ];
+    assert_eq!(kinds, expected);
+    let bindings = serde_json::to_value(program.bindings()).unwrap();
+    let binding = |source: &str, destination: &str, to: &str, key: &str, is_declared: bool| {
+        json!({
+            "v": 1, "source": source, "destination": destination, "to": to, "routing_key": key,
+            "is_declared": is_declared, "arguments": {}
+        })
+    };
+    assert_eq!(
+        bindings[0],
+        binding(&events_name, &europe, "exchange", "order.#", true)
+    );
+    assert_eq!(
+        bindings[1],
+        binding(&events_name, &queue, "queue", "order.*", true)
+    );
+    assert_eq!(
+        bindings[2]["arguments"],
+        json!({"x-match": "all", "region": "eu"})
+    );
+    assert_eq!(
+        bindings[4],
+        binding(&events_name, &other, "queue", "order.*", false)
+    );
+
+    let ops = app(Binding::all_of([("region", "eu")])).ops().unwrap();
+    for missing in [2, 0] {
+        assert_eq!(ops.declare().await.unwrap().len(), missing);
+    }
+    ops.close().await;
+    let publisher = Publisher::connect(bed.url()).await.unwrap();
+    let event = publisher.through(&events, "order.eu").payload(&1);
+    event.send().await.unwrap();
+    eventually(DEADLINE, async || bed.ready_count(&queue).await == 1).await;
+
+    // what no broker takes is known without one
+    let findings = app(Binding::all_of::<&str, &str>([])).check_offline();
+    let bad: Vec<_> = findings
+        .iter()
+        .filter(|finding| finding.level == Level::Bad)
+        .collect();
+    assert!(!bad.is_empty(), "{findings:?}");
+    assert!(bad[0].text.contains(&europe), "{bad:?}");
+}
+
 pub(crate) async fn what_is_declared_is_checked_and_not_made(bed: Arc<Bed>) {
     let queue = bed.queue_name();
     let retry = Retry::fixed(3, Duration::from_secs(2));
@@ -229,7 +306,12 @@ pub(crate) async fn what_is_declared_is_checked_and_not_made(bed: Arc<Bed>) {
     assert_eq!(ops.sample(5).await.unwrap()[0].level, Level::Bad);
     eventually(DEADLINE, async || bed.ready_count(&queue).await == 2).await;
     assert!(ops.leftovers(Deletion::Never).await.unwrap().is_empty());
-    let left = format!("{queue}_retry_5000ms");
+    // any handler may need it
+    let brakes = format!("{queue}_retry_5000ms");
+    bed.declare(&brakes, &[]).await;
+    assert!(ops.leftovers(Deletion::IfEmpty).await.unwrap().is_empty());
+    bed.delete(&brakes).await;
+    let left = format!("{queue}_retry_8000ms");
     bed.declare(&left, &[]).await;
     let leftovers = ops.leftovers(Deletion::IfEmpty).await.unwrap();
     assert_eq!((&leftovers[0].name, leftovers[0].is_deleted), (&left, true));

@@ -19,6 +19,9 @@ const USUAL_DELAYS: [u64; 22] = [
     30_000, 32_000, 60_000, 64_000, 120_000, 300_000, 600_000, 1_800_000, 3_600_000,
 ];
 
+/// The delays of brakes and rates among them: any handler may need their queues.
+const NEEDED_BY_ALL: [u64; 5] = [100, 1_000, 5_000, 30_000, 300_000];
+
 /// `Err` once it makes no sense to go on.
 pub(super) async fn check(ops: &Ops) -> Result<Vec<Finding>, Vec<Finding>> {
     let looker = match &ops.source {
@@ -334,8 +337,12 @@ pub(in crate::ops) async fn leftover_queues(
             format!("{queue}_delay_{delay}ms"),
         ]
     });
+    let may_be_needed = |name: &String| {
+        let mut delays = NEEDED_BY_ALL.iter();
+        delays.any(|delay| *name == format!("{}_retry_{delay}ms", info.name))
+    };
     let names: Vec<_> = names
-        .filter(|name| !used.contains(&name.as_str()))
+        .filter(|name| !used.contains(&name.as_str()) && !may_be_needed(name))
         .collect();
     let asked: Vec<_> = names.iter().map(String::as_str).collect();
     let depths = ops.source.depths(&asked).await?;
