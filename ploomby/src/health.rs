@@ -46,8 +46,8 @@ struct Known {
 }
 
 impl Health {
-    /// Whether all consumers of all queues consume, and copies of messages that cannot be handled
-    /// are kept.
+    /// Whether all consumers of all queues consume, what the program binds leads to them, and copies of messages that cannot
+    /// be handled are kept.
     ///
     /// It is no longer so once a consumer has shut down.
     pub fn is_healthy(&self) -> bool {
@@ -61,6 +61,7 @@ impl Health {
             queue: queue.clone(),
             consumers: consumers.len(),
             not_consuming: consumers.iter().filter_map(|one| one.trouble()).collect(),
+            unwired: consumers.iter().find_map(|one| one.unwired_for()),
             copies: consumers.first().and_then(|one| one.copies.trouble()),
             lost_replies: consumers.first().map(|one| one.lost_replies.clone()),
             blocking: consumers
@@ -122,6 +123,7 @@ pub struct QueueHealth {
     queue: String,
     consumers: usize,
     not_consuming: Vec<Trouble>,
+    unwired: Option<Trouble>,
     copies: Option<Trouble>,
     lost_replies: Option<Arc<LostReplies>>,
     blocking: Vec<Trouble>,
@@ -148,6 +150,12 @@ impl QueueHealth {
     /// Since when and why the others do not.
     pub fn not_consuming(&self) -> &[Trouble] {
         &self.not_consuming
+    }
+
+    /// Since when and why an exchange or a binding is missing that leads to the queue: the broker refused it after a lost
+    /// connection. It is tried again every 30 seconds, unless the broker closed the connection over it.
+    pub fn unwired(&self) -> Option<&Trouble> {
+        self.unwired.as_ref()
     }
 
     /// Since when and why copies of messages that cannot be handled are not kept. The messages
@@ -191,9 +199,9 @@ impl QueueHealth {
         &self.brakes
     }
 
-    /// Whether all its consumers consume, and copies are kept.
+    /// Whether all its consumers consume, what the program binds leads to it, and copies are kept.
     pub fn is_healthy(&self) -> bool {
-        self.not_consuming.is_empty() && self.copies.is_none()
+        self.not_consuming.is_empty() && self.unwired.is_none() && self.copies.is_none()
     }
 }
 
@@ -203,6 +211,9 @@ impl fmt::Display for QueueHealth {
         write!(f, "{}: {consuming} of {consumers} consuming", self.queue)?;
         for trouble in &self.not_consuming {
             write!(f, "; not consuming {trouble}")?;
+        }
+        if let Some(trouble) = &self.unwired {
+            write!(f, "; not bound {trouble}")?;
         }
         if let Some(trouble) = &self.copies {
             write!(f, "; no copies kept {trouble}")?;
@@ -261,6 +272,7 @@ impl fmt::Display for Trouble {
 #[derive(Debug, Default)]
 pub(crate) struct ConsumerHealth {
     trouble: Mutex<Option<Trouble>>,
+    unwired: Mutex<Option<Trouble>>,
     /// Those of its queue.
     copies: Arc<Copies>,
     lost_replies: Arc<LostReplies>,
@@ -277,6 +289,7 @@ impl ConsumerHealth {
     ) -> Self {
         Self {
             trouble: Mutex::default(),
+            unwired: Mutex::default(),
             copies,
             lost_replies,
             blocked,
@@ -312,6 +325,21 @@ impl ConsumerHealth {
                 true
             }
         }
+    }
+
+    pub(crate) fn unwired(&self, reason: impl fmt::Display) {
+        let mut unwired = self.unwired.lock().unwrap_or_else(PoisonError::into_inner);
+        unwired.get_or_insert_with(|| Trouble::now(reason));
+    }
+
+    pub(crate) fn wired(&self) {
+        let mut unwired = self.unwired.lock().unwrap_or_else(PoisonError::into_inner);
+        *unwired = None;
+    }
+
+    fn unwired_for(&self) -> Option<Trouble> {
+        let unwired = self.unwired.lock().unwrap_or_else(PoisonError::into_inner);
+        unwired.clone()
     }
 
     /// The reason that was told before stands.

@@ -84,6 +84,7 @@ mod looking;
 mod options;
 mod publisher;
 mod replies;
+mod rewiring;
 mod session;
 mod suspects;
 #[cfg(feature = "tls")]

@@ -147,11 +147,12 @@ impl Topology {
         let declared = ops.declare().await;
         ops.close().await;
         let declared = declared?;
-        let bindings = program.bindings().len();
+        let mut exchanges = program.exchanges().into_iter();
+        let has_exchanges = exchanges.any(|exchange| exchange.is_declared);
         if declared.is_empty() && !self.json {
-            match bindings {
-                0 => screen.line("nothing was missing")?,
-                _ => screen.line("no queue was missing; exchanges and bindings are there")?,
+            match has_exchanges {
+                false => screen.line("nothing was missing")?,
+                true => screen.line("no queue was missing; exchanges and bindings are there")?,
             }
             return Ok(Found::Nothing);
         }

@@ -1,7 +1,13 @@
 //! Messages that came back: those that may be what ends the process are handled alone.
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::{
+    future::ready,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use futures_util::future::poll_immediate;
 use tokio::time::timeout;
 
 use super::{
@@ -133,10 +139,26 @@ impl Dispatcher {
             self.queue.settling.stop.clone(),
         );
         let work = async move {
-            match stop.run_until_cancelled(line.enter_in_place(&route)).await {
-                Some(held) => {
+            let room = &dispatcher.queue.room;
+            let kept = Mutex::new(Some(kept));
+            let take = || kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let body_len = delivery.body().len();
+            let mut entering = pin!(line.enter(&route, async {
+                match take() {
+                    Some(kept) => kept,
+                    None => dispatcher.keep(room.enter(body_len).await, &delivery),
+                }
+            }));
+            let mut entered = poll_immediate(entering.as_mut()).await;
+            if entered.is_none() {
+                // what it waits for may be with a message that waits for a place: it waits for one as any other
+                drop(take());
+                entered = stop.run_until_cancelled(entering).await;
+            }
+            match entered {
+                Some((held, kept)) => {
                     let holding = kept.with(held);
-                    let run = dispatcher.run_unless_braked(&route, delivery).await;
+                    let run = dispatcher.run_unless_braked(&route, delivery.clone()).await;
                     (run, Some(holding))
                 }
                 None => (Run::Ended(give_back()), None),

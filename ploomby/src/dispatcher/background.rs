@@ -278,16 +278,6 @@ impl Line {
         ((turn, slot), entered)
     }
 
-    /// The same, for a message that has its place in the queue.
-    pub(super) async fn enter_in_place(self, route: &Route) -> Held {
-        let turn = self.turn().await;
-        let slot = match &route.limits {
-            Some(limits) => limits.enter_in_place().await,
-            None => None,
-        };
-        (turn, slot)
-    }
-
     async fn turn(self) -> Option<Turn> {
         match self {
             Self::Behind(waiting) => Some(waiting.await),

@@ -37,6 +37,16 @@ impl Dispatcher {
         self.consumer.health.consuming();
     }
 
+    /// Says why the messages of its exchanges do not come, while it consumes what is there.
+    pub(crate) fn unwired(&self, reason: impl fmt::Display) {
+        self.consumer.health.unwired(reason);
+    }
+
+    /// They come again.
+    pub(crate) fn wired(&self) {
+        self.consumer.health.wired();
+    }
+
     /// Says that the consumer is over, unless it said why before.
     pub(crate) fn ended(&self) {
         if self.is_stopped() {

@@ -14,7 +14,7 @@ use tokio::{sync::Semaphore, time::Instant};
 use super::*;
 use crate::{
     delivery::{KeySource, Published},
-    handler::HandlerFunction,
+    handler::{HandlerFunction, HandlerOptions},
     message::Message,
     settle::ConsumerError,
 };
@@ -196,6 +196,43 @@ async fn handlers_that_do_not_compute_keep_their_turn() {
 }
 
 /// Its copies and replies are large to wait for.
+/// Else each of the two would wait for what the other has.
+#[tokio::test]
+async fn a_message_that_is_handled_alone_does_not_keep_a_place_that_it_cannot_use() {
+    let gate = Arc::new(Semaphore::new(0));
+    let passing = gate.clone();
+    let handler = move || {
+        let gate = passing.clone();
+        async move { gate.acquire().await.unwrap().forget() }
+    };
+    let one = HandlerOptions::new().concurrency(1);
+    let handlers = HandlerRegistry::new().register_with("work", one, handler);
+    let key = KeySource::RoutingKey.reader().unwrap();
+    let mut policy = QueuePolicy::new();
+    policy.concurrency = Some(1);
+    let dispatcher = Dispatcher::new("q", key, &handlers, policy, Arc::default()).for_consumer();
+    let slow = slow();
+    slow.gate.add_permits(3);
+    // the first has the place and the slot, the second waits for the slot
+    for number in 1..=2 {
+        let dispatching = dispatcher.dispatch(work(), DeliveryTag::new(number), &slow);
+        dispatching.await;
+    }
+    let suspect = async { Some((work(), DeliveryTag::new(3), None)) };
+    let alone = dispatcher.dispatch_alone(Duration::from_secs(60), suspect, &slow);
+    let mut alone = pin!(alone);
+    assert!(poll_immediate(alone.as_mut()).await.is_none());
+    gate.add_permits(3);
+    assert!(alone.await);
+    let all = async {
+        while slow.acked.load(Relaxed) < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let done = tokio::time::timeout(Duration::from_secs(10), all).await;
+    assert!(done.is_ok(), "{} of 3", slow.acked.load(Relaxed));
+}
+
 struct Large;
 
 async fn wait_with_much() {

@@ -87,17 +87,6 @@ impl Limits {
         (slot, entered)
     }
 
-    /// The same, for a message that has its place in the queue.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped, it takes nothing.
-    pub(crate) async fn enter_in_place(&self) -> Option<OwnedSemaphorePermit> {
-        let slot = self.slot().await;
-        self.next_turn().await;
-        slot
-    }
-
     async fn slot(&self) -> Option<OwnedSemaphorePermit> {
         let slots = self.slots.clone()?;
         slots.acquire_owned().await.ok()

@@ -71,11 +71,7 @@ impl Program {
             for exchange in wiring.exchanges() {
                 let is_declared = exchange.kind.is_some() && is_declared(queue);
                 let known = all.iter_mut().find(|known| known.exchange == exchange.name);
-                if let Some(known) = known {
-                    known.is_declared |= is_declared;
-                    continue;
-                }
-                all.push(ExchangeDeclaration {
+                let described = ExchangeDeclaration {
                     v: 1,
                     exchange: exchange.name.clone(),
                     kind: exchange.kind.as_ref().map(Kind::as_str).map(str::to_owned),
@@ -83,7 +79,14 @@ impl Program {
                     is_durable: exchange.is_durable,
                     is_auto_delete: exchange.is_auto_delete,
                     arguments: exchange.all_arguments(),
-                });
+                };
+                match known {
+                    Some(known) if known.kind.is_some() || described.kind.is_none() => {
+                        known.is_declared |= is_declared;
+                    }
+                    Some(known) => *known = described,
+                    None => all.push(described),
+                }
             }
         }
         all
@@ -111,8 +114,13 @@ impl Program {
                 declaration(source, &queue.name, BindingTarget::Queue, binding)
             });
             for one in links.chain(bindings) {
-                if !all.contains(&one) {
-                    all.push(one);
+                let same = all.iter_mut().find(|known| {
+                    let ends = known.source == one.source && known.destination == one.destination;
+                    ends && known.routing_key == one.routing_key && known.arguments == one.arguments
+                });
+                match same {
+                    Some(same) => same.is_declared |= one.is_declared,
+                    None => all.push(one),
                 }
             }
         }

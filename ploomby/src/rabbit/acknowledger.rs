@@ -37,8 +37,11 @@ pub(super) struct RabbitAcknowledger {
     lost: AtomicBool,
     /// What had not begun when shutdown did.
     returned: Mutex<Vec<u64>>,
+    has_returned: AtomicBool,
     /// The broker delivers nothing more, so that what is given back does not come here again.
     may_return: AtomicBool,
+    /// The source can leave messages with the broker while the queue is at rest.
+    may_rest: bool,
     copies: Arc<Copies>,
     suspects: Arc<Suspects>,
     /// How many channels the consumer lost before this one, and lived on.
@@ -49,7 +52,7 @@ impl RabbitAcknowledger {
     pub(super) fn new(
         channel: Channel,
         events: ChannelEvents,
-        prefetch: u16,
+        (prefetch, may_rest): (u16, bool),
         copies: Arc<Copies>,
         (suspects, cuts): (Arc<Suspects>, u32),
     ) -> Self {
@@ -62,7 +65,9 @@ impl RabbitAcknowledger {
             settled: Notify::new(),
             lost: AtomicBool::new(false),
             returned: Mutex::default(),
+            has_returned: AtomicBool::new(false),
             may_return: AtomicBool::new(false),
+            may_rest,
             copies,
             suspects,
             cuts,
@@ -154,7 +159,11 @@ impl RabbitAcknowledger {
         if !self.may_return.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let mut returned = std::mem::take(&mut *self.returned());
+        let mut returned = {
+            let mut returned = self.returned();
+            self.has_returned.store(false, Ordering::Relaxed);
+            std::mem::take(&mut *returned)
+        };
         returned.sort_unstable();
         for tag in returned {
             if !self.is_open() {
@@ -169,13 +178,20 @@ impl RabbitAcknowledger {
 
     /// They go back, though nothing is known of them but their tags.
     pub(super) fn give_back_unseen(&self, tags: Vec<u64>) {
-        self.returned().extend(tags);
-        self.settled.notify_one();
+        self.put_back(tags);
     }
 
     /// Whether something is to go back that had not begun.
     pub(super) fn has_returned(&self) -> bool {
-        !self.returned().is_empty()
+        self.has_returned.load(Ordering::Relaxed)
+    }
+
+    fn put_back(&self, tags: impl IntoIterator<Item = u64>) {
+        let mut returned = self.returned();
+        returned.extend(tags);
+        self.has_returned.store(true, Ordering::Relaxed);
+        drop(returned);
+        self.settled.notify_one();
     }
 
     fn returned(&self) -> MutexGuard<'_, Vec<u64>> {
@@ -235,12 +251,11 @@ impl Acknowledger for RabbitAcknowledger {
     }
 
     async fn give_back(&self, tag: DeliveryTag) {
-        self.returned().push(tag.get());
-        self.settled.notify_one();
+        self.put_back([tag.get()]);
     }
 
     fn rests(&self) -> bool {
-        true
+        self.may_rest
     }
 
     async fn is_suspect(&self, delivery: &Delivery, is_ordered: bool) -> bool {

@@ -6,13 +6,15 @@ use std::{
 
 use futures_util::future::{join, join_all};
 use tokio::{task::JoinHandle, time::timeout};
-use tracing::{debug, error, info, warn};
+use tokio_util::sync::DropGuard;
+use tracing::{debug, error, warn};
 
 use super::{
     connection::{CLOSE_TIMEOUT, SharedConnection},
     copies::Copies,
     factory::Connections,
     options::Reconnect,
+    rewiring::Rewiring,
     session::{Lost, Session, Subscription, is_refusal_to_tell},
     suspects::Suspects,
     topology::{self, Asker, Consumed, TopologyError},
@@ -57,7 +59,7 @@ pub struct RabbitConsumer {
     /// Why there is no session.
     reason: String,
     /// What leads to the queue could not be declared again, and the queue is consumed all the same.
-    is_unwired: bool,
+    rewiring: Option<DropGuard>,
     /// The broker closes the connection if it is asked for what leads to the queue, which is the connection of others, too.
     is_wiring_given_up: bool,
     /// The last session got nothing that it should have got.
@@ -95,7 +97,7 @@ impl RabbitConsumer {
             reconnect,
             attempt: 0,
             reason: String::new(),
-            is_unwired: false,
+            rewiring: None,
             is_wiring_given_up: false,
             is_doubted: false,
             session: None,
@@ -157,10 +159,10 @@ impl RabbitConsumer {
     /// Subscribes again. The queue is mostly there still, and those beside it are declared when something is to go
     /// there and they are gone, so that a lost connection takes no longer to mend than it must. What leads to the queue
     /// is declared again: nothing would show that it is gone.
-    async fn start_again(&mut self) -> Result<Session, TopologyError> {
+    async fn start_again(&mut self, dispatcher: &Dispatcher) -> Result<Session, TopologyError> {
         let connection = self.connection.clone();
         let mut asker = Asker::new(&connection);
-        let opened = match self.wire_again(&mut asker).await {
+        let opened = match self.wire_again(&mut asker, dispatcher).await {
             Ok(()) => self.open(asker).await,
             Err(error) => {
                 asker.close().await;
@@ -177,17 +179,18 @@ impl RabbitConsumer {
 
     /// Declares again what leads to the queue. If the broker refuses that, the queue is consumed without it: what is there
     /// already can be handled, and other ways may lead to the queue.
-    async fn wire_again(&mut self, asker: &mut Asker<'_>) -> Result<(), TopologyError> {
+    async fn wire_again(
+        &mut self,
+        asker: &mut Asker<'_>,
+        dispatcher: &Dispatcher,
+    ) -> Result<(), TopologyError> {
         if self.is_wiring_given_up {
             return Ok(());
         }
         let error = match topology::wire(asker, &self.consumed()).await {
             Ok(()) => {
-                if std::mem::take(&mut self.is_unwired) {
-                    info!(
-                        queue = self.subscription.queue,
-                        "declared again what leads to the queue"
-                    );
+                if self.rewiring.take().is_some() {
+                    dispatcher.wired();
                 }
                 return Ok(());
             }
@@ -197,15 +200,24 @@ impl RabbitConsumer {
             return Err(error);
         }
         let queue = &self.subscription.queue;
+        dispatcher.unwired(&error);
         if error.has_closed_the_connection() {
             self.is_wiring_given_up = true;
-            self.is_unwired = true;
+            self.rewiring = None;
+            // also where the queue itself has to be declared: all others go over that connection
+            self.wiring = Wiring::default();
             error!(queue, %error, "cannot declare again what leads to the queue, and does not try it again");
             return Err(error);
         }
-        // the session that takes the place of one that got nothing for a while tries it again
-        if !std::mem::replace(&mut self.is_unwired, true) {
+        if self.rewiring.is_none() {
             error!(queue, %error, "cannot declare again what leads to the queue, consuming without that");
+            let rewiring = Rewiring {
+                connection: self.connection.clone(),
+                queue: queue.clone(),
+                declare: self.copies.declare(),
+                wiring: self.wiring.clone(),
+            };
+            self.rewiring = Some(rewiring.spawn(dispatcher));
         }
         Ok(())
     }
@@ -234,7 +246,7 @@ impl RabbitConsumer {
         let holder = old.hold_queue().await;
         old.close().await;
         let connection = self.connection.clone();
-        let opened = self.open_anew(&connection).await;
+        let opened = self.open(Asker::new(&connection)).await;
         if let Some(holder) = holder {
             holder.close().await;
         }
@@ -244,18 +256,6 @@ impl RabbitConsumer {
             false => opened,
         });
         Ok(())
-    }
-
-    /// Opens a session, behind what leads to its queue where that is not there.
-    async fn open_anew(&mut self, connection: &SharedConnection) -> Result<Session, TopologyError> {
-        let mut asker = Asker::new(connection);
-        if self.is_unwired {
-            if let Err(error) = self.wire_again(&mut asker).await {
-                asker.close().await;
-                return Err(error);
-            }
-        }
-        self.open(asker).await
     }
 
     /// Opens a session again, however long the broker stays away, unless told otherwise.
@@ -295,7 +295,7 @@ impl RabbitConsumer {
                 () = dispatcher.stopped() => return Ok(None),
             };
             let opened = match connected {
-                Ok(()) => self.start_again().await,
+                Ok(()) => self.start_again(dispatcher).await,
                 Err(error) => Err(error.into()),
             };
             if matches!(opened, Err(TopologyError::Missing(_))) {
@@ -380,8 +380,12 @@ impl MessageConsumer for RabbitConsumer {
             let session = self.session.as_mut().expect("there is one");
             let Err(Lost(mut reason)) = session.run(&dispatcher).await else {
                 is_away = false;
+                if opened.elapsed() >= GOOD_LIFE {
+                    self.attempt = 0;
+                }
                 if let Err(error) = self.renew().await {
                     dispatcher.not_consuming(&error);
+                    self.reason = error.to_string();
                 }
                 continue;
             };

@@ -118,7 +118,7 @@ impl Session {
         let acknowledger = RabbitAcknowledger::new(
             channel.clone(),
             events.clone(),
-            subscription.prefetch,
+            (subscription.prefetch, !subscription.is_ordered),
             copies.clone(),
             suspects,
         );
@@ -244,10 +244,7 @@ impl Session {
                     self.arrived(count, dispatcher)?;
                 }
                 // here, not at the next turn: a delivery may come first, and wait for a slot
-                () = self.acknowledger.settled(), if !pace.is_holding() => {
-                    self.flush().await?;
-                    self.return_late(dispatcher).await?;
-                }
+                () = self.acknowledger.settled(), if !pace.is_holding() => self.flush().await?,
                 () = pace.over(), if pace.is_holding() => {}
                 // amqprs does not end the deliveries where the broker cancels the consumer before amqprs has
                 // it registered, as it does when the queue is deleted right behind the subscription
@@ -259,16 +256,18 @@ impl Session {
                 }
                 () = dispatcher.rest_changed(is_resting), if self.may_change_rest() => {
                     self.rest_or_resume().await?;
+                    self.set_aside(dispatcher);
+                }
+                () = dispatcher.rest_changed(true), if self.has_returned_late() => {
+                    self.return_late(dispatcher).await?;
                 }
                 () = time(self.renew_at), if self.renew_at.is_some() => {
                     if self.is_idle() {
                         return Ok(());
                     }
                     self.renew_at = Some(Instant::now() + RENEW_AFTER);
-                    self.return_late(dispatcher).await?;
                 }
                 _ = look.tick() => {
-                    self.return_late(dispatcher).await?;
                     let last = last_at_look.replace(self.inbox.last());
                     if last != last_at_look || !self.is_idle() {
                         self.starved.fed();
@@ -355,13 +354,18 @@ impl Session {
                 self.acknowledger.give_back_unseen(left_out);
             }
         }
+        self.set_aside(dispatcher);
+        Ok(count > 0)
+    }
+
+    /// Moves what must not wait to where it is handled alone.
+    fn set_aside(&mut self, dispatcher: &Dispatcher) {
         let wire = Wire {
             acknowledger: &self.acknowledger,
             events: &self.events,
             link: &self.link,
         };
         wire.set_aside(&mut self.inbox, dispatcher);
-        Ok(count > 0)
     }
 
     fn wire(&self) -> Wire<'_> {

@@ -88,7 +88,9 @@ impl Loss {
         match self {
             Self::Refused => "a reply may not go where its request says, and was dropped",
             Self::TooLarge => "a reply is too large for a queue, and was dropped",
-            Self::Unroutable => "a reply reached nobody: there is no such queue, or no binding to one",
+            Self::Unroutable => {
+                "a reply reached nobody: there is no such queue, or no binding to one"
+            }
             Self::Failed => "a reply was not sent",
         }
     }

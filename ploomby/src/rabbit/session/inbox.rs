@@ -130,7 +130,8 @@ impl Inbox {
             let (near, others) = mem::take(new)
                 .into_iter()
                 .partition(suspects::is_near_the_limit);
-            (self.near_the_limit, *new) = (near, others);
+            self.near_the_limit.extend::<Vec<_>>(near);
+            *new = others;
         }
         Ok(())
     }

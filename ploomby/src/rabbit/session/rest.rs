@@ -53,11 +53,15 @@ impl Session {
         reopened.map_err(|odd| self.wire().odd(&odd))
     }
 
-    /// Gives back what a handler was not to begin since the queue was at rest, where that is over by now, or was over
-    /// before it began here.
+    /// Whether something is to go back though the queue does not rest here: what a handler was not to begin since the
+    /// queue was at rest, where that was over before it began here.
+    pub(super) fn has_returned_late(&self) -> bool {
+        !self.is_leaving() && self.acknowledger.has_returned()
+    }
+
+    /// Gives that back, unless the program stops: then all goes back at once.
     pub(super) async fn return_late(&self, dispatcher: &Dispatcher) -> Result<(), Lost> {
-        let leaves = self.is_leaving() || dispatcher.is_stopped() || dispatcher.is_resting();
-        if leaves || !self.acknowledger.has_returned() {
+        if dispatcher.is_stopped() {
             return Ok(());
         }
         self.acknowledger.may_return();
