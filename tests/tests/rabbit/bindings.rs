@@ -139,7 +139,12 @@ async fn a_queue_is_consumed_also_if_its_exchange_is_of_another_type_after_a_los
             let unwired = health.queues()[0].unwired().unwrap().to_string();
             assert!(unwired.contains(events.name()), "{unwired}");
             assert!(!health.is_healthy());
-            assert!(health.to_string().contains("1 of 1 consuming; not bound for"), "{health}");
+            assert!(
+                health
+                    .to_string()
+                    .contains("1 of 1 consuming; not bound for"),
+                "{health}"
+            );
             // it is tried again every half a minute
             bed.delete_exchange(events.name()).await;
             eventually(3 * DEADLINE, async || health.is_healthy()).await;
