@@ -119,5 +119,8 @@ mod message;
 #[doc(hidden)]
 pub mod __private;
 
+#[cfg(doctest)]
+mod chapters;
+
 #[cfg(test)]
 mod floors;

@@ -1,0 +1,28 @@
+//! The chapters of `docs`, whose code is compiled as doc tests.
+//!
+//! They stand outside of the package. This file is read for doc tests alone, so the package builds without them.
+
+#[doc = include_str!("../../docs/comparison.md")]
+mod comparison {}
+#[doc = include_str!("../../docs/failure.md")]
+mod failure {}
+#[doc = include_str!("../../docs/formats.md")]
+mod formats {}
+#[doc = include_str!("../../docs/guarantees.md")]
+mod guarantees {}
+#[cfg(feature = "garde")]
+#[doc = include_str!("../../docs/handlers.md")]
+mod handlers {}
+#[doc = include_str!("../../docs/moving.md")]
+mod moving {}
+#[cfg(feature = "cli")]
+#[doc = include_str!("../../docs/operations.md")]
+mod operations {}
+#[doc = include_str!("../../docs/performance.md")]
+mod performance {}
+#[doc = include_str!("../../docs/running.md")]
+mod running {}
+#[doc = include_str!("../../docs/sending.md")]
+mod sending {}
+#[doc = include_str!("../../docs/topology.md")]
+mod topology {}
