@@ -26,3 +26,5 @@ mod running {}
 mod sending {}
 #[doc = include_str!("../../docs/topology.md")]
 mod topology {}
+#[doc = include_str!("../../docs/upstream.md")]
+mod upstream {}
