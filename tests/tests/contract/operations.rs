@@ -245,7 +245,7 @@ pub(crate) async fn what_leads_to_a_queue_is_declared_with_it(bed: Arc<Bed>) {
         json!({"x-match": "all", "region": "eu"})
     );
     assert_eq!(
-        bindings[4],
+        bindings[3],
         binding(&events_name, &other, "queue", "order.*", false)
     );
 
