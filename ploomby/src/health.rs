@@ -328,18 +328,15 @@ impl ConsumerHealth {
     }
 
     pub(crate) fn unwired(&self, reason: impl fmt::Display) {
-        let mut unwired = self.unwired.lock().unwrap_or_else(PoisonError::into_inner);
-        unwired.get_or_insert_with(|| Trouble::now(reason));
+        lock(&self.unwired).get_or_insert_with(|| Trouble::now(reason));
     }
 
     pub(crate) fn wired(&self) {
-        let mut unwired = self.unwired.lock().unwrap_or_else(PoisonError::into_inner);
-        *unwired = None;
+        *lock(&self.unwired) = None;
     }
 
     fn unwired_for(&self) -> Option<Trouble> {
-        let unwired = self.unwired.lock().unwrap_or_else(PoisonError::into_inner);
-        unwired.clone()
+        lock(&self.unwired).clone()
     }
 
     /// The reason that was told before stands.
@@ -353,6 +350,10 @@ impl ConsumerHealth {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Trouble>> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.trouble)
     }
+}
+
+fn lock(trouble: &Mutex<Option<Trouble>>) -> MutexGuard<'_, Option<Trouble>> {
+    trouble.lock().unwrap_or_else(PoisonError::into_inner)
 }

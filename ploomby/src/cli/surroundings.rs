@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
 use serde_json::json;
 
 use super::{Fault, Found, dlq::moving::Consent, screen::Screen};
@@ -147,10 +148,9 @@ impl Topology {
         let declared = ops.declare().await;
         ops.close().await;
         let declared = declared?;
-        let mut exchanges = program.exchanges().into_iter();
-        let has_exchanges = exchanges.any(|exchange| exchange.is_declared);
         if declared.is_empty() && !self.json {
-            match has_exchanges {
+            let mut exchanges = program.exchanges().into_iter();
+            match exchanges.any(|exchange| exchange.is_declared) {
                 false => screen.line("nothing was missing")?,
                 true => screen.line("no queue was missing; exchanges and bindings are there")?,
             }
@@ -161,24 +161,16 @@ impl Topology {
     }
 
     fn show(&self, declared: &[Declaration], screen: &mut Screen) -> Result<(), Fault> {
-        if self.json {
-            for declaration in declared {
-                screen.json(declaration)?;
-            }
-            return Ok(());
-        }
-        let rows = declared.iter().map(|declaration| {
+        let titles = ["QUEUE", "FOR", "ARGUMENTS"];
+        self.list(screen, titles, declared, |declaration| {
             let purpose = match declaration.purpose {
                 QueuePurpose::Consumed => "consumed",
                 QueuePurpose::DeadLetters => "dead letters",
                 QueuePurpose::Retry => "retry",
             };
             let arguments = all_shown(&declaration.arguments, declaration.is_declared);
-            vec![declaration.name.clone(), purpose.to_owned(), arguments]
-        });
-        let rows = rows.collect::<Vec<_>>();
-        screen.list(&["QUEUE", "FOR", "ARGUMENTS"], &rows)?;
-        Ok(())
+            [declaration.name.clone(), purpose.to_owned(), arguments]
+        })
     }
 
     fn show_exchanges(
@@ -186,17 +178,8 @@ impl Topology {
         exchanges: &[ExchangeDeclaration],
         screen: &mut Screen,
     ) -> Result<(), Fault> {
-        if self.json {
-            for exchange in exchanges {
-                screen.json(exchange)?;
-            }
-            return Ok(());
-        }
-        if exchanges.is_empty() {
-            return Ok(());
-        }
-        screen.line("")?;
-        let rows = exchanges.iter().map(|exchange| {
+        let titles = ["EXCHANGE", "TYPE", "ARGUMENTS"];
+        self.further(screen, titles, exchanges, |exchange| {
             let kind = exchange.kind.clone().unwrap_or_default();
             let mut arguments = all_shown(&exchange.arguments, exchange.is_declared);
             let marks = [
@@ -206,13 +189,8 @@ impl Topology {
             for (_, mark) in marks.iter().filter(|(is_so, _)| *is_so) {
                 arguments.insert_str(0, mark);
             }
-            vec![exchange.exchange.clone(), kind, arguments]
-        });
-        screen.list(
-            &["EXCHANGE", "TYPE", "ARGUMENTS"],
-            &rows.collect::<Vec<_>>(),
-        )?;
-        Ok(())
+            [exchange.exchange.clone(), kind, arguments]
+        })
     }
 
     fn show_bindings(
@@ -220,28 +198,48 @@ impl Topology {
         bindings: &[BindingDeclaration],
         screen: &mut Screen,
     ) -> Result<(), Fault> {
+        let titles = ["FROM", "TO", "KEY OR HEADERS"];
+        self.further(screen, titles, bindings, |binding| {
+            let arguments = all_shown(&binding.arguments, binding.is_declared);
+            let takes = format!("{} {arguments}", binding.routing_key);
+            let takes = takes.trim().to_owned();
+            [binding.source.clone(), binding.destination.clone(), takes]
+        })
+    }
+
+    /// One more list, apart from the one before, if there is anything in it.
+    fn further<T: Serialize>(
+        &self,
+        screen: &mut Screen,
+        titles: [&str; 3],
+        all: &[T],
+        row: impl Fn(&T) -> [String; 3],
+    ) -> Result<(), Fault> {
+        if all.is_empty() {
+            return Ok(());
+        }
+        if !self.json {
+            screen.line("")?;
+        }
+        self.list(screen, titles, all, row)
+    }
+
+    /// A line of JSON each, or a list.
+    fn list<T: Serialize>(
+        &self,
+        screen: &mut Screen,
+        titles: [&str; 3],
+        all: &[T],
+        row: impl Fn(&T) -> [String; 3],
+    ) -> Result<(), Fault> {
         if self.json {
-            for binding in bindings {
-                screen.json(binding)?;
+            for one in all {
+                screen.json(one)?;
             }
             return Ok(());
         }
-        if bindings.is_empty() {
-            return Ok(());
-        }
-        screen.line("")?;
-        let rows = bindings.iter().map(|binding| {
-            let BindingDeclaration {
-                source,
-                destination,
-                routing_key,
-                ..
-            } = binding;
-            let arguments = all_shown(&binding.arguments, binding.is_declared);
-            let takes = format!("{routing_key} {arguments}").trim().to_owned();
-            vec![source.clone(), destination.clone(), takes]
-        });
-        screen.list(&["FROM", "TO", "KEY OR HEADERS"], &rows.collect::<Vec<_>>())?;
+        let rows: Vec<_> = all.iter().map(|one| row(one).to_vec()).collect();
+        screen.list(&titles, &rows)?;
         Ok(())
     }
 

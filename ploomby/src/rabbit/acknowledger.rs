@@ -176,17 +176,13 @@ impl RabbitAcknowledger {
         Ok(())
     }
 
-    /// They go back, though nothing is known of them but their tags.
-    pub(super) fn give_back_unseen(&self, tags: Vec<u64>) {
-        self.put_back(tags);
-    }
-
     /// Whether something is to go back that had not begun.
     pub(super) fn has_returned(&self) -> bool {
         self.has_returned.load(Ordering::Relaxed)
     }
 
-    fn put_back(&self, tags: impl IntoIterator<Item = u64>) {
+    /// They go back, also if nothing is known of them but their tags.
+    pub(super) fn put_back(&self, tags: impl IntoIterator<Item = u64>) {
         let mut returned = self.returned();
         returned.extend(tags);
         self.has_returned.store(true, Ordering::Relaxed);

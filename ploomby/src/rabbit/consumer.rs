@@ -14,7 +14,7 @@ use super::{
     copies::Copies,
     factory::Connections,
     options::Reconnect,
-    rewiring::Rewiring,
+    rewiring::{HOPELESS_PAUSE, Rewiring},
     session::{Lost, Session, Subscription, is_refusal_to_tell},
     suspects::Suspects,
     topology::{self, Asker, Consumed, TopologyError},
@@ -29,9 +29,6 @@ use crate::{
 
 /// A channel that lived as long counts as a success: the pauses and the tries start anew.
 const GOOD_LIFE: Duration = Duration::from_secs(30);
-
-/// What does not get better by itself is tried again after this time, at the latest.
-const HOPELESS_PAUSE: Duration = Duration::from_secs(30);
 
 /// How many questions about queues go over one channel at a start.
 const QUESTIONS: usize = 2;
@@ -60,8 +57,6 @@ pub struct RabbitConsumer {
     reason: String,
     /// What leads to the queue could not be declared again, and the queue is consumed all the same.
     rewiring: Option<DropGuard>,
-    /// The broker closes the connection if it is asked for what leads to the queue, which is the connection of others, too.
-    is_wiring_given_up: bool,
     /// The last session got nothing that it should have got.
     is_doubted: bool,
     session: Option<Session>,
@@ -98,7 +93,6 @@ impl RabbitConsumer {
             attempt: 0,
             reason: String::new(),
             rewiring: None,
-            is_wiring_given_up: false,
             is_doubted: false,
             session: None,
         }
@@ -184,10 +178,13 @@ impl RabbitConsumer {
         asker: &mut Asker<'_>,
         dispatcher: &Dispatcher,
     ) -> Result<(), TopologyError> {
-        if self.is_wiring_given_up {
-            return Ok(());
-        }
-        let error = match topology::wire(asker, &self.consumed()).await {
+        let Consumed {
+            queue,
+            declare,
+            wiring,
+            ..
+        } = self.consumed();
+        let error = match topology::wire(asker, queue, declare, wiring).await {
             Ok(()) => {
                 if self.rewiring.take().is_some() {
                     dispatcher.wired();
@@ -202,9 +199,8 @@ impl RabbitConsumer {
         let queue = &self.subscription.queue;
         dispatcher.unwired(&error);
         if error.has_closed_the_connection() {
-            self.is_wiring_given_up = true;
             self.rewiring = None;
-            // also where the queue itself has to be declared: all others go over that connection
+            // not asked for again: all others go over that connection
             self.wiring = Wiring::default();
             error!(queue, %error, "cannot declare again what leads to the queue, and does not try it again");
             return Err(error);

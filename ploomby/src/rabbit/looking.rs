@@ -13,7 +13,7 @@ use tokio::{
 use super::{
     connection::{CLOSE_TIMEOUT, ConnectError, OpenChannel, SharedConnection},
     session::events::{ChannelEvents, Closed},
-    topology::{self, Asker, Compared, Consumed, Depth, TopologyError},
+    topology::{self, Asker, Compared, Depth, TopologyError},
     url::RabbitUrl,
 };
 use crate::{
@@ -145,16 +145,7 @@ impl RabbitLooker {
 
     /// Declares what the messages of a queue come by.
     pub(crate) async fn wire(&self, queue: &str, wiring: &Wiring) -> Result<(), TopologyError> {
-        let consumed = Consumed {
-            queue,
-            declare: Declare::Missing,
-            arguments: &[],
-            wiring,
-        };
-        let mut asker = Asker::new(&self.0);
-        let wired = topology::wire(&mut asker, &consumed).await;
-        asker.close().await;
-        wired
+        topology::wire_beside(&self.0, queue, Declare::Missing, wiring).await
     }
 
     /// Begins to look at a queue. Says how many messages are ready; None if there is no such queue.

@@ -6,14 +6,11 @@ use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{debug, error, info};
 
-use super::{
-    connection::SharedConnection,
-    topology::{self, Asker, Consumed},
-};
+use super::{connection::SharedConnection, topology};
 use crate::{consumer::Declare, dispatcher::Dispatcher, topology::Wiring};
 
 /// Nobody but another program or a person can help.
-const PAUSE: Duration = Duration::from_secs(30);
+pub(super) const HOPELESS_PAUSE: Duration = Duration::from_secs(30);
 
 /// Exchanges and bindings that are missing.
 pub(super) struct Rewiring {
@@ -31,7 +28,11 @@ impl Rewiring {
         let dispatcher = dispatcher.clone();
         tokio::spawn(async move {
             // a question is asked to its end: what is dropped halfway leaves the client in disorder
-            while token.run_until_cancelled(sleep(PAUSE)).await.is_some() {
+            while token
+                .run_until_cancelled(sleep(HOPELESS_PAUSE))
+                .await
+                .is_some()
+            {
                 if self.is_done(&dispatcher).await {
                     return;
                 }
@@ -42,16 +43,8 @@ impl Rewiring {
 
     async fn is_done(&self, dispatcher: &Dispatcher) -> bool {
         let queue = &*self.queue;
-        let consumed = Consumed {
-            queue,
-            declare: self.declare,
-            arguments: &[],
-            wiring: &self.wiring,
-        };
-        let mut asker = Asker::new(&self.connection);
-        let wired = topology::wire(&mut asker, &consumed).await;
-        asker.close().await;
-        match wired {
+        let wired = topology::wire_beside(&self.connection, queue, self.declare, &self.wiring);
+        match wired.await {
             Ok(()) => {
                 dispatcher.wired();
                 info!(queue, "declared again what leads to the queue");

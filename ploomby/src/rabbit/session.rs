@@ -12,7 +12,7 @@
 //! After the shutdown has begun, the loop goes on to settle what handlers finish. What comes and was not begun
 //! goes back to the queue.
 
-use std::{future::pending, pin::pin, sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use amqprs::channel::{BasicCancelArguments, Channel, ConsumerMessage};
 use futures_util::future::poll_immediate;
@@ -261,7 +261,7 @@ impl Session {
                 () = dispatcher.rest_changed(true), if self.has_returned_late() => {
                     self.return_late(dispatcher).await?;
                 }
-                () = time(self.renew_at), if self.renew_at.is_some() => {
+                () = sleep_until(self.renew_at.unwrap_or_else(Instant::now)), if self.renew_at.is_some() => {
                     if self.is_idle() {
                         return Ok(());
                     }
@@ -351,7 +351,7 @@ impl Session {
         // what is left out on a queue at rest is with the other consumer
         if !self.is_leaving() {
             if let Some(left_out) = self.inbox.left_out() {
-                self.acknowledger.give_back_unseen(left_out);
+                self.acknowledger.put_back(left_out);
             }
         }
         self.set_aside(dispatcher);
@@ -480,14 +480,6 @@ impl Session {
         if timeout(CLOSE_TIMEOUT, self.channel.close()).await.is_err() {
             warn!("the broker did not answer the closing of the channel");
         }
-    }
-}
-
-/// Resolves at this time, if there is one.
-async fn time(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => pending().await,
     }
 }
 

@@ -106,10 +106,25 @@ async fn ensure_consumed(
 /// Makes sure again that what the exchanges of a consumed queue bring comes to it.
 pub(super) async fn wire(
     asker: &mut Asker<'_>,
-    consumed: &Consumed<'_>,
+    queue: &str,
+    declare: Declare,
+    wiring: &Wiring,
 ) -> Result<(), TopologyError> {
-    declare_exchanges(asker, consumed.declare, consumed.wiring).await?;
-    bind(asker, consumed.queue, consumed.declare, consumed.wiring).await
+    declare_exchanges(asker, declare, wiring).await?;
+    bind(asker, queue, declare, wiring).await
+}
+
+/// The same, over a channel of its own.
+pub(super) async fn wire_beside(
+    connection: &SharedConnection,
+    queue: &str,
+    declare: Declare,
+    wiring: &Wiring,
+) -> Result<(), TopologyError> {
+    let mut asker = Asker::new(connection);
+    let wired = wire(&mut asker, queue, declare, wiring).await;
+    asker.close().await;
+    wired
 }
 
 /// Declares exchanges that the program sends to.
@@ -174,9 +189,6 @@ async fn declare_by(asker: &mut Asker<'_>, declared: &Declared) -> Result<(), To
     .await
 }
 
-/// Declares a queue of ours, while nobody else in this process does.
-///
-/// A dead-letter queue that somebody else has made is used as it is, if it differs in nothing that could lose a message.
 /// As many arguments as a queue can have, about.
 const MOST_ARGUMENTS: usize = 16;
 
@@ -188,6 +200,7 @@ enum Tried {
     Different(Difference, Closed),
 }
 
+/// Declares a queue, and says what stands in the way.
 async fn try_to_declare(
     asker: &mut Asker<'_>,
     queue: &str,
@@ -210,6 +223,9 @@ async fn try_to_declare(
     }
 }
 
+/// Declares a queue of ours, while nobody else in this process does.
+///
+/// A dead-letter queue that somebody else has made is used as it is, if it differs in nothing that could lose a message.
 async fn declare_alone(asker: &mut Asker<'_>, declared: &Declared) -> Result<(), TopologyError> {
     let queue = &declared.name;
     let mut arguments = declared.arguments.clone();
