@@ -1,12 +1,12 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use testcontainers::core::IntoContainerPort;
+use testcontainers::core::{IntoContainerPort, WaitFor};
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 use tokio::{process, runtime};
 
-use super::site::{ERL_ARGS, MOVES_SOON};
+use super::site::{ERL_ARGS, MOVES_SOON, STARTED};
 use super::watchdog::Watchdog;
 use super::{Rabbit, START, handshake};
 use crate::unique_name;
@@ -59,6 +59,7 @@ fn daemon_answers() -> bool {
 fn start_container(name: &str) -> Result<(ContainerAsync<GenericImage>, String, u16)> {
     let image = GenericImage::new(IMAGE, TAG)
         .with_exposed_port(PORT.tcp())
+        .with_wait_for(WaitFor::message_on_stdout(STARTED))
         .with_container_name(name)
         .with_env_var(ERL_ARGS, MOVES_SOON)
         .with_startup_timeout(START);

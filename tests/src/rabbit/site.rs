@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::process;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,6 +53,11 @@ pub(super) const MOVES_SOON: &str = "-rabbit dead_letter_worker_publisher_confir
 /// Erlang's list of what starts with the server.
 const ENABLED_PLUGINS: &str = "enabled_plugins";
 
+const LOG: &str = "server.log";
+
+/// What a server logs once it is started.
+pub(super) const STARTED: &str = "Server startup complete";
+
 const INTERVAL: Duration = Duration::from_millis(20);
 
 /// A folder with the servers of one broker: they share an epmd and are stopped together.
@@ -71,6 +76,8 @@ pub(super) struct Node {
     pub(super) port: u16,
     folder: PathBuf,
     environment: Vec<(&'static str, String)>,
+    /// How long its log was when it was started last.
+    log_begins: AtomicU64,
 }
 
 impl Site {
@@ -140,6 +147,7 @@ impl Site {
             port,
             folder,
             environment,
+            log_begins: AtomicU64::new(0),
         })
     }
 
@@ -205,13 +213,32 @@ impl Node {
         for file in ["stopped", "server.pid"] {
             let _ = fs::remove_file(self.folder.join(file));
         }
+        let log_before = fs::metadata(self.folder.join(LOG));
+        let log_begins = log_before.map_or(0, |log_before| log_before.len());
+        self.log_begins.store(log_begins, Ordering::Relaxed);
         self.site.watchdog.tell(&self.name)
     }
 
-    /// Waits until the server answers.
+    /// Waits until the server answers, and says that it is started: RabbitMQ 4 listens a moment before that, and drops
+    /// what is sent to an address of direct reply-to until then.
     pub(super) fn wait(&self) -> Result<()> {
         let host = Ipv4Addr::LOCALHOST.to_string();
-        handshake::wait(&host, self.port, START, || self.still_runs())
+        let start = Instant::now();
+        handshake::wait(&host, self.port, START, || self.still_runs())?;
+        while !self.log()?.contains(STARTED) {
+            self.still_runs()?;
+            ensure!(start.elapsed() < START, "{} does not start", self.name);
+            thread::sleep(INTERVAL);
+        }
+        Ok(())
+    }
+
+    /// What the server has logged since its last start.
+    fn log(&self) -> Result<String> {
+        let log = fs::read(self.folder.join(LOG))?;
+        let begins = usize::try_from(self.log_begins.load(Ordering::Relaxed))?;
+        let since = log.get(begins..).unwrap_or_default();
+        Ok(String::from_utf8_lossy(since).into_owned())
     }
 
     /// Sends the server's process a signal, such as `KILL`.
@@ -248,8 +275,7 @@ impl Node {
         if !self.folder.join("stopped").exists() {
             return Ok(());
         }
-        let log = fs::read(self.folder.join("server.log")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
+        let log = self.log().unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(LINES)..].join("\n");
         bail!("rabbitmq-server stopped right after its start; the end of its log is:\n{tail}")
