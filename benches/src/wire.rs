@@ -227,6 +227,8 @@ pub mod method {
     pub const CANCEL: (u16, u16) = (60, 30);
     /// `basic.cancel-ok`
     pub const CANCEL_OK: (u16, u16) = (60, 31);
+    /// `basic.publish`
+    pub const PUBLISH: (u16, u16) = (60, 40);
     /// `basic.deliver`
     pub const DELIVER: (u16, u16) = (60, 60);
     /// `basic.ack`
@@ -235,4 +237,8 @@ pub mod method {
     pub const REJECT: (u16, u16) = (60, 90);
     /// `basic.nack`
     pub const NACK: (u16, u16) = (60, 120);
+    /// `confirm.select`
+    pub const CONFIRM_SELECT: (u16, u16) = (85, 10);
+    /// `confirm.select-ok`
+    pub const CONFIRM_SELECT_OK: (u16, u16) = (85, 11);
 }

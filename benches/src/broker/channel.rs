@@ -7,6 +7,8 @@ use super::deliveries::Deliveries;
 pub(super) struct Channel {
     pub(super) prefetch: u16,
     pub(super) deliveries: Option<Deliveries>,
+    /// How many messages were published over it.
+    pub(super) published: u64,
     unsettled: Unsettled,
 }
 

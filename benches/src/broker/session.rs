@@ -1,5 +1,5 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     io::{self, ErrorKind, Read, Write},
     net::TcpStream,
     sync::{Arc, atomic::Ordering},
@@ -19,12 +19,16 @@ const BUFFER: usize = 1 << 18;
 /// What a queue says of itself, which is never true for long.
 const MESSAGES: u32 = 1_000_000;
 
+const NOT_FOUND: u16 = 404;
+
 /// One connection.
 pub(super) struct Session {
     stream: TcpStream,
     body: Arc<[u8]>,
     counts: Arc<Counts>,
     channels: BTreeMap<u16, Channel>,
+    /// The queues that were declared over this connection.
+    queues: HashSet<String>,
     frame_max: usize,
     /// Answers that were not written yet.
     answers: Writer,
@@ -38,6 +42,7 @@ impl Session {
             body,
             counts,
             channels: BTreeMap::new(),
+            queues: HashSet::new(),
             frame_max: FRAME_MAX as usize,
             answers: Writer::default(),
             is_closing: false,
@@ -154,7 +159,10 @@ impl Session {
 
     fn answer(&mut self, number: u16, name: (u16, u16), mut arguments: Reader<'_>) -> Option<()> {
         let Self {
-            answers, channels, ..
+            answers,
+            channels,
+            queues,
+            ..
         } = self;
         let mut ok = |name| answers.method(number, name, |_| {});
         match name {
@@ -197,6 +205,17 @@ impl Session {
             }
             method::QUEUE_DECLARE => {
                 let (_reserved, queue) = (arguments.short()?, arguments.short_text()?);
+                let is_passive = arguments.octet()? & 1 != 0;
+                if is_passive && !queues.contains(queue) {
+                    // else who looks for a queue beside its own would find an endless one, and consume it
+                    answers.method(number, method::CHANNEL_CLOSE, |close| {
+                        let (class, method) = name;
+                        close.short(NOT_FOUND).short_text("NOT_FOUND");
+                        close.short(class).short(method);
+                    });
+                    return Some(());
+                }
+                queues.insert(queue.to_owned());
                 answers.method(number, method::QUEUE_DECLARE_OK, |declared| {
                     declared.short_text(queue).long(MESSAGES).long(0);
                 });
@@ -218,7 +237,20 @@ impl Session {
                     cancelled.short_text(tag);
                 });
             }
-            method::CLOSE_OK | method::CHANNEL_CLOSE_OK => {}
+            method::CONFIRM_SELECT => ok(method::CONFIRM_SELECT_OK),
+            // it goes nowhere, as does the one by which a consumer asks whether it may publish
+            method::PUBLISH => {
+                let channel = channels.get_mut(&number)?;
+                channel.published += 1;
+                let tag = channel.published;
+                answers.method(number, method::ACK, |ack| {
+                    ack.long_long(tag).octet(0);
+                });
+            }
+            method::CHANNEL_CLOSE_OK => {
+                channels.remove(&number);
+            }
+            method::CLOSE_OK => {}
             _ => return None,
         }
         Some(())

@@ -410,13 +410,19 @@ impl Session {
     }
 
     /// Asks the broker to send nothing more, on a task of its own: amqprs ends the channel in a
-    /// panic where the one who asks is dropped. What is under way is given back as it comes.
+    /// panic where the one who asks is dropped, or where two ask at once. What is under way is given back as it comes.
     fn cancel(&mut self) {
+        let before = self.cancelling.take();
+        self.cancelled = CancellationToken::new();
         let answered = self.cancelled.clone().drop_guard();
         let channel = self.channel.clone();
         let arguments = BasicCancelArguments::new(&self.consumer_tag);
         self.cancelling = Some(tokio::spawn(async move {
             let _answered = answered;
+            if let Some(before) = before {
+                // a panic there was told by the runtime
+                let _ = before.await;
+            }
             match timeout(ANSWER_TIMEOUT, channel.basic_cancel(arguments)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => debug!(%error, "not cancelled: the channel is gone"),
