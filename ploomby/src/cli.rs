@@ -32,6 +32,9 @@
 //! }
 //! ```
 //!
+//! Such a program makes the scripts for its users' shells by `clap_complete` from its own command; one whose `main` is
+//! [`App::main`] has a command for it: `completions bash`, `zsh`, `fish`, `elvish` or `powershell`.
+//!
 //! # Exit codes
 //!
 //! 0: done. 1: failed. 2: the command line is wrong, or what it asks for needs `--yes`. 3: partly done. 4: found what was
@@ -49,9 +52,15 @@
 //! `{"v":1,"act":"replay","dry_run":false,"done":2,"total":3,"not_looked_at":0}` at the end; with `--dry-run` the same, where
 //! `dry_run` is true.
 
-use std::{ffi::OsString, io, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
+use clap_complete::Shell;
 
 use self::screen::Screen;
 pub use self::{
@@ -102,7 +111,19 @@ pub enum Command {
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
-    command: Option<Command>,
+    command: Option<Whole>,
+}
+
+/// All that a program without a command line of its own can be told to do.
+#[derive(Subcommand)]
+enum Whole {
+    #[command(flatten)]
+    Command(Command),
+    /// Writes a script that has a shell complete commands and options
+    Completions {
+        /// The shell that is to read it
+        shell: Shell,
+    },
 }
 
 /// Why a command ended.
@@ -157,11 +178,14 @@ impl App {
             Some((name, version)) => (name.to_owned(), version.to_owned()),
             None => ("this program".to_owned(), "without a version".to_owned()),
         };
+        let mut arguments = arguments.into_iter().peekable();
+        let called = arguments.peek().map(|path| file_name(path));
+        let called = called.unwrap_or_else(|| name.clone());
         let command = Arguments::command().name(name).version(version);
         let matches = command.try_get_matches_from(arguments);
         let parsed = matches.and_then(|matches| Arguments::from_arg_matches(&matches));
-        let arguments = match parsed {
-            Ok(arguments) => arguments,
+        let command = match parsed {
+            Ok(Arguments { command }) => command,
             Err(error) => {
                 // there is nobody left to tell
                 let _ = error.print();
@@ -171,8 +195,27 @@ impl App {
                 };
             }
         };
-        let run = Command::Run(Run::default());
-        arguments.command.unwrap_or(run).run(self).await
+        match command {
+            None => Command::Run(Run::default()).run(self).await,
+            Some(Whole::Command(command)) => command.run(self).await,
+            Some(Whole::Completions { shell }) => completions(shell, &called),
+        }
+    }
+}
+
+/// What a program is called by, without the folder that it lies in.
+fn file_name(path: &OsString) -> String {
+    let name = Path::new(path).file_name().unwrap_or(path);
+    name.to_string_lossy().into_owned()
+}
+
+/// Writes a script that completes the command line of a program that is called so.
+fn completions(shell: Shell, called: &str) -> ExitCode {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), called, &mut script);
+    match io::stdout().write_all(&script).map_err(Fault::from) {
+        Ok(()) | Err(Fault::Closed) => ExitCode::SUCCESS,
+        Err(Fault::Usage(text) | Fault::Failed(text) | Fault::Partly(text)) => told(&text, FAILED),
     }
 }
 

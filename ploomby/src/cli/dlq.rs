@@ -20,6 +20,7 @@ use crate::{
 mod editing;
 mod looking;
 pub(super) mod moving;
+mod progress;
 mod showing;
 
 /// What can be done with dead letters.

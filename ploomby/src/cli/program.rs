@@ -1,11 +1,15 @@
 //! What the program handles, and how much waits for it.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use clap::Args;
+use tokio::time::sleep;
 
-use super::{Fault, Found, message::no_key, screen::Screen};
-use crate::{app::App, ops::HandlerInfo};
+use super::{Fault, Found, arguments::duration, message::no_key, screen::Screen};
+use crate::{
+    app::App,
+    ops::{HandlerInfo, Ops, QueueDepths},
+};
 
 /// `run`.
 #[derive(Args, Clone, Debug, Default)]
@@ -28,6 +32,9 @@ pub struct Handlers {
 /// `queues`.
 #[derive(Args, Clone, Debug)]
 pub struct Queues {
+    /// Looks again and again, so often (default: every 2s)
+    #[arg(long, value_parser = duration, value_name = "TIME", num_args = 0..=1, default_missing_value = "2s")]
+    watch: Option<Duration>,
     /// A line of JSON each
     #[arg(long)]
     json: bool,
@@ -52,7 +59,25 @@ impl Handlers {
 
 impl Queues {
     pub(super) async fn execute(self, app: App, screen: &mut Screen) -> Result<Found, Fault> {
-        queues(app, self.json, screen).await
+        let ops = app.ops()?;
+        let ended = self.look(&ops, screen).await;
+        ops.close().await;
+        ended
+    }
+
+    async fn look(&self, ops: &Ops, screen: &mut Screen) -> Result<Found, Fault> {
+        loop {
+            let depths = ops.depths().await?;
+            if self.watch.is_some() && !self.json {
+                screen.begin_anew()?;
+            }
+            queues(depths, self.json, screen)?;
+            let Some(every) = self.watch else {
+                return Ok(Found::Nothing);
+            };
+            screen.flush()?;
+            sleep(every).await;
+        }
     }
 }
 
@@ -163,16 +188,12 @@ fn payload(handler: &HandlerInfo) -> String {
     }
 }
 
-async fn queues(app: App, is_json: bool, screen: &mut Screen) -> Result<Found, Fault> {
-    let ops = app.ops()?;
-    let depths = ops.depths().await;
-    ops.close().await;
-    let depths = depths?;
+fn queues(depths: Vec<QueueDepths>, is_json: bool, screen: &mut Screen) -> io::Result<()> {
     if is_json {
         for depths in depths {
             screen.json(&depths)?;
         }
-        return Ok(Found::Nothing);
+        return Ok(());
     }
     let rows = depths.into_iter().map(|depths| {
         let waiting: usize = depths.waiting.iter().map(|waiting| waiting.messages).sum();
@@ -197,6 +218,5 @@ async fn queues(app: App, is_json: bool, screen: &mut Screen) -> Result<Found, F
         "DEAD",
         "DEAD-LETTER QUEUE",
     ];
-    screen.table(&titles, &rows.collect::<Vec<_>>())?;
-    Ok(Found::Nothing)
+    screen.table(&titles, &rows.collect::<Vec<_>>())
 }

@@ -3,6 +3,7 @@
 use std::{
     fmt::Write as _,
     io::{self, BufWriter, IsTerminal, Stdout, Write},
+    mem,
 };
 
 use serde::Serialize;
@@ -11,7 +12,9 @@ use serde::Serialize;
 pub(super) struct Screen {
     out: BufWriter<Stdout>,
     width: usize,
+    is_terminal: bool,
     is_bold: bool,
+    is_empty: bool,
 }
 
 /// Where nothing says how wide the terminal is.
@@ -25,8 +28,19 @@ impl Screen {
         let columns = columns.and_then(|columns| columns.parse().ok());
         Self {
             width: columns.filter(|_| is_terminal).unwrap_or(WIDTH).max(40),
+            is_terminal,
             is_bold: is_terminal && std::env::var_os("NO_COLOR").is_none(),
+            is_empty: true,
             out: BufWriter::new(out),
+        }
+    }
+
+    /// What comes next takes the place of what there is on a terminal, and stands behind an empty line elsewhere.
+    pub(super) fn begin_anew(&mut self) -> io::Result<()> {
+        match (self.is_terminal, mem::replace(&mut self.is_empty, false)) {
+            (true, _) => write!(self.out, "\x1b[H\x1b[2J"),
+            (false, true) => Ok(()),
+            (false, false) => writeln!(self.out),
         }
     }
 

@@ -1,6 +1,9 @@
 //! What is known of the program without a broker.
 
-use crate::support::{ended, run};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::support::{WELL, ended, run, shop, with_queues};
 
 #[test]
 fn what_is_about_the_program_needs_neither_a_broker_nor_state() {
@@ -46,4 +49,36 @@ fn what_is_about_the_program_needs_neither_a_broker_nor_state() {
     ended(1, &run(nowhere, "gone", &["queues"]));
     // a program that runs needs both
     ended(1, &run(nowhere, "gone", &[]));
+}
+
+#[test]
+fn a_shell_completes_commands_and_options() {
+    let nowhere = "amqp://127.0.0.1:1";
+    for shell in ["bash", "zsh", "fish"] {
+        let script = ended(0, &run(nowhere, "gone", &["completions", shell]));
+        for word in ["shop", "replay", "canary", "completions"] {
+            assert!(script.contains(word), "{shell}: {word}\n{script}");
+        }
+    }
+    ended(2, &run(nowhere, "gone", &["completions", "ksh"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queues_are_watched_until_nobody_reads_on() {
+    with_queues(async |_bed, url| {
+        let mut child = shop(&url, WELL, &["queues", "--watch", "50ms"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut next = || lines.next().unwrap().unwrap();
+        let first = next();
+        assert!(first.starts_with("QUEUE"), "{first}");
+        // no terminal: the tables stand one behind the other
+        while !next().is_empty() {}
+        assert_eq!(next(), first);
+        drop(lines);
+        assert!(child.wait().unwrap().success());
+    })
+    .await;
 }

@@ -8,7 +8,7 @@ use std::{
 use clap::Args;
 use serde_json::json;
 
-use super::{Discard, Export, Import, ReplayOf, looking::each};
+use super::{Discard, Export, Import, ReplayOf, looking::each, progress::Progress};
 use crate::{
     cli::{
         Fault, Found,
@@ -117,8 +117,10 @@ impl ReplayOf {
         let queue = self.place.queue(ops.program())?;
         let filter = self.which.filter()?;
         let limit = self.limit.unwrap_or(usize::MAX);
+        let mut progress = None;
         if !self.dry_run {
             let count = count(ops, &self.place, &filter, limit).await?;
+            progress = Some(Progress::of(count));
             let to = self.to.as_deref().unwrap_or(&queue);
             let what = format!("replay {} of {queue} to {to}", letters(count));
             self.consent.asked(&what)?;
@@ -149,12 +151,16 @@ impl ReplayOf {
                 Ok(None) => break None,
                 Err(error) => break Some(error.into()),
                 Ok(Some(replayed)) => {
+                    if let Some(progress) = &mut progress {
+                        progress.step();
+                    }
                     if let Err(error) = self.tell(&replayed, screen) {
                         break Some(error.into());
                     }
                 }
             }
         };
+        drop(progress);
         let done = replaying.end().await?;
         let verb = if self.dry_run {
             "would be replayed"
@@ -196,6 +202,7 @@ impl Discard {
             )),
             None => None,
         };
+        let mut progress = Progress::of(count);
         let mut discarding = ops.discard(&queue, filter, limit).await?;
         let mut interrupted = std::pin::pin!(interrupted());
         let fault = loop {
@@ -206,6 +213,9 @@ impl Discard {
                 fault = &mut interrupted => break Some(fault),
                 next = discarding.next(sink) => next,
             };
+            if let Ok(Some(_)) = next {
+                progress.step();
+            }
             match next {
                 Ok(None) => break None,
                 Err(error) => break Some(error.into()),
@@ -218,6 +228,7 @@ impl Discard {
                 Ok(Some(_)) => {}
             }
         };
+        drop(progress);
         let done = discarding.end().await?;
         let act = ("discard", false);
         ended(act, "discarded", self.json, (done, fault), screen)
