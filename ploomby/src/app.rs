@@ -18,6 +18,7 @@ use crate::{
     handler::{HandlerRegistry, Queues},
     layer::Layers,
     memory::MemoryConsumerFactory,
+    metrics::Sent,
     publisher::{BrokerUrl, Destination, Publisher},
     rabbit::{Ask, Credentials, RabbitConsumerFactory, Reconnect},
     topology::Exchange,
@@ -353,7 +354,8 @@ impl App {
         let checks = Checks::new(std::mem::take(&mut self.checks));
         let checking = checks.start().await;
         let destination = Destination::new(url.clone(), "publisher");
-        let publisher = self.publisher_for(&handlers, destination.clone()).await?;
+        let sent = Sent::default();
+        let publisher = self.publisher_for(&handlers, &destination, &sent).await?;
         let consumers = match url {
             BrokerUrl::Rabbit(url) => {
                 let mut factory = RabbitConsumerFactory::from_url(url).reconnect(self.reconnect);
@@ -373,6 +375,7 @@ impl App {
             destination,
             publisher,
             self.name,
+            sent,
             checking,
         ))
     }
@@ -400,13 +403,18 @@ impl App {
     async fn publisher_for(
         &mut self,
         handlers: &HandlerRegistry,
-        destination: Destination,
+        destination: &Destination,
+        sent: &Sent,
     ) -> Result<Option<Publisher>, Error> {
-        if !handlers.takes::<Publisher>() || self.state.get::<Publisher>().is_some() {
+        if let Some(own) = self.state.remove::<Publisher>() {
+            self.state.insert(own.counted(sent));
             return Ok(None);
         }
-        let publisher = Publisher::to_destination(destination).await?;
-        let publisher = publisher.of_app(self.name.clone());
+        if !handlers.takes::<Publisher>() {
+            return Ok(None);
+        }
+        let publisher = Publisher::to_destination(destination.clone()).await?;
+        let publisher = publisher.of_app(self.name.clone()).counted(sent);
         self.state.insert(publisher.clone());
         Ok(Some(publisher))
     }

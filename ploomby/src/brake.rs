@@ -137,6 +137,10 @@ pub enum BrakeCause {
 }
 
 impl BrakeCause {
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Unavailable, Self::Failures, Self::Check, Self::Paused];
+
     /// As metrics and JSON have it: `unavailable`, `failures`, `check`, `paused`.
     #[must_use]
     pub fn as_str(self) -> &'static str {

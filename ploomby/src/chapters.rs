@@ -13,6 +13,9 @@ mod guarantees {}
 #[cfg(feature = "garde")]
 #[doc = include_str!("../../docs/handlers.md")]
 mod handlers {}
+#[cfg(feature = "metrics")]
+#[doc = include_str!("../../docs/metrics.md")]
+mod metrics {}
 #[doc = include_str!("../../docs/moving.md")]
 mod moving {}
 #[cfg(feature = "cli")]

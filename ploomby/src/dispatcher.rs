@@ -44,7 +44,8 @@ use crate::{
     handler::{Called, Entered, HandlerRegistry, MustWait, QueuePolicy, Route, Table},
     health::{Blocked, ConsumerHealth},
     layer::watch_panics,
-    settle::{Acknowledger, Settling, is_done},
+    metrics::{QueueMeter, Samples},
+    settle::{Acknowledger, Settling, done_by, note},
 };
 
 mod admission;
@@ -83,6 +84,7 @@ struct Queue {
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     memory: crate::delivery::Memory,
     settling: Settling,
+    meter: QueueMeter,
     /// Its handlers that keep their threads.
     blocked: Arc<Blocked>,
     /// Whether shutdown has begun, which `settling.stop` says as well, or a brake is on.
@@ -100,6 +102,7 @@ struct Consumer {
     /// The deadline is over: handlers are dropped.
     abort: CancellationToken,
     turn: Turn,
+    samples: Samples,
     health: Arc<ConsumerHealth>,
 }
 
@@ -122,7 +125,8 @@ impl Dispatcher {
         let lost = Arc::<LostReplies>::default();
         let mode = Arc::<Mode>::default();
         let brakes = Brakes::new(queue, &mode);
-        let handlers = handlers.table(queue, &policy, &brakes, &stop);
+        let meter = QueueMeter::new();
+        let handlers = handlers.table(queue, &policy, &brakes, &meter, &stop);
         let delays = handlers.retry_delays();
         let returns = policy.returns(queue, delays.contains(&Duration::ZERO));
         Self {
@@ -155,6 +159,7 @@ impl Dispatcher {
                     ..Settling::default()
                 },
                 policy,
+                meter,
                 blocked: Blocked::new(queue),
                 mode,
                 brakes,
@@ -284,11 +289,19 @@ impl Dispatcher {
         acknowledger: &Arc<A>,
         start: impl Fn() -> Option<T>,
     ) {
-        if self.consumer.turn.is_over() {
+        let clock = &self.consumer.turn;
+        let mut now = clock.now();
+        if clock.is_over(now) {
             // boxed, since each message would be as large
-            Box::pin(self.consumer.turn.pass()).await;
+            Box::pin(clock.pass()).await;
+            now = clock.now();
         }
         let admitted = self.queue.admit(delivery);
+        if self.consumer.samples.is_due(now) {
+            if let Ok(route) = &admitted {
+                route.meter.queue_time(delivery);
+            }
+        }
         #[cfg(any(feature = "gzip", feature = "zstd"))]
         if let Ok(route) = &admitted {
             if delivery.is_packed() && route.order.as_ref().is_some_and(|order| order.reads_body())
@@ -346,7 +359,11 @@ impl Dispatcher {
         let place = match room.try_enter() {
             Some(place) => place,
             // boxed, since each message would be as large
-            None => Box::pin(room.enter(delivery.body().len())).await,
+            None => {
+                let place = Box::pin(room.enter(delivery.body().len())).await;
+                now = clock.now();
+                place
+            }
         };
         let Some(_started) = start() else {
             let token = self.consumer.tasks.token();
@@ -392,10 +409,16 @@ impl Dispatcher {
         let deadline = route.deadline();
         let at_work = self.queue.blocked.handler(route.number);
         let timed = || delivery.timed(deadline.as_ref().and_then(Deadline::time));
+        route.meter.begins();
         let called = poll_fn(|cx| Poll::Ready(at_work.poll(|| route.call_at_once(timed(), cx))));
         let decided = match called.await {
             Called::Done(result) => {
-                if is_done(&result) {
+                route
+                    .meter
+                    .ends(|| clock.now() - now, result.as_ref().err());
+                if let Some(outcome) = done_by(&result) {
+                    let became = (outcome, None);
+                    note(became, route.name, &route.meter, delivery, || clock.at(now));
                     drop(slot);
                     drop(turn);
                     let mut telling = pin!(acknowledger.ack(tag));
@@ -409,7 +432,14 @@ impl Dispatcher {
                 // at once: the next message is not to fail as well before the brake is on
                 Either::Left(ready(Run::judged(route, result, delivery)))
             }
-            Called::Waits(work) => Either::Right(within(deadline, work).map(Run::Ended)),
+            Called::Waits(work) => {
+                let at_work = route.meter.still_at_work(|| clock.at(now));
+                let work = within(deadline, work);
+                Either::Right(work.map(|decision| {
+                    at_work.ends(decision.failure());
+                    Run::Ended(decision)
+                }))
+            }
         };
         let work = self.keep(place, delivery).with((turn, slot)).until(decided);
         self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -62,6 +65,7 @@ impl Health {
             consumers: consumers.len(),
             not_consuming: consumers.iter().filter_map(|one| one.trouble()).collect(),
             unwired: consumers.iter().find_map(|one| one.unwired_for()),
+            reconnects: consumers.iter().map(|one| one.returns.load(Relaxed)).sum(),
             copies: consumers.first().and_then(|one| one.copies.trouble()),
             lost_replies: consumers.first().map(|one| one.lost_replies.clone()),
             blocking: consumers
@@ -124,6 +128,7 @@ pub struct QueueHealth {
     consumers: usize,
     not_consuming: Vec<Trouble>,
     unwired: Option<Trouble>,
+    reconnects: u64,
     copies: Option<Trouble>,
     lost_replies: Option<Arc<LostReplies>>,
     blocking: Vec<Trouble>,
@@ -152,6 +157,11 @@ impl QueueHealth {
         &self.not_consuming
     }
 
+    /// How often a consumer came back that had not consumed: once for each consumer and outage.
+    pub fn reconnects(&self) -> u64 {
+        self.reconnects
+    }
+
     /// Since when and why an exchange or a binding is missing that leads to the queue: the broker refused it after a lost
     /// connection. It is tried again every 30 seconds, unless the broker closed the connection over it.
     pub fn unwired(&self) -> Option<&Trouble> {
@@ -169,6 +179,16 @@ impl QueueHealth {
     pub fn dropped_replies(&self) -> u64 {
         let lost = |by| self.lost_by(by);
         lost(Loss::Refused) + lost(Loss::TooLarge) + lost(Loss::Failed)
+    }
+
+    /// The same by why: `refused`, `too-large`, `failed`.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn dropped_replies_by(&self) -> [(&'static str, u64); 3] {
+        [
+            ("refused", self.lost_by(Loss::Refused)),
+            ("too-large", self.lost_by(Loss::TooLarge)),
+            ("failed", self.lost_by(Loss::Failed)),
+        ]
     }
 
     /// How many replies reached nobody since the start, for there was no such queue.
@@ -272,6 +292,8 @@ impl fmt::Display for Trouble {
 #[derive(Debug, Default)]
 pub(crate) struct ConsumerHealth {
     trouble: Mutex<Option<Trouble>>,
+    /// How often it consumed again.
+    returns: AtomicU64,
     unwired: Mutex<Option<Trouble>>,
     /// Those of its queue.
     copies: Arc<Copies>,
@@ -289,6 +311,7 @@ impl ConsumerHealth {
     ) -> Self {
         Self {
             trouble: Mutex::default(),
+            returns: AtomicU64::new(0),
             unwired: Mutex::default(),
             copies,
             lost_replies,
@@ -309,7 +332,11 @@ impl ConsumerHealth {
 
     /// Returns whether it did not consume before.
     pub(crate) fn consuming(&self) -> bool {
-        self.lock().take().is_some()
+        let is_back = self.lock().take().is_some();
+        if is_back {
+            self.returns.fetch_add(1, Relaxed);
+        }
+        is_back
     }
 
     /// Returns whether it consumed before.

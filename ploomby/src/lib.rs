@@ -19,6 +19,7 @@
 //! - `dedup`: which messages were handled already;
 //! - `layer`: what runs around handlers, and a handler at work;
 //! - `settle`: from the outcome to the acknowledgement, by way of another attempt or a copy;
+//! - `metrics`: how much there was of everything;
 //! - `health`: whether all of this works;
 //! - `brake`: which handlers wait for what they need;
 //! - `reply`: what handlers answer;
@@ -30,6 +31,8 @@
 //! What is still to come has its place, too: `schema` (what handlers take, for other programs to read) below
 //! `consumer`; `testing` and `admin` between `ops` and `cli`, in this order.
 
+#[cfg(feature = "metrics")]
+pub use self::metrics::{Distribution, HandlerMetrics, Metrics, QueueMetrics, SentMetrics};
 pub use self::{
     app::{App, Error, Queue, Running, run},
     brake::{Brake, BrakeCause, Braked, CheckHealth},
@@ -101,6 +104,8 @@ pub mod dedup;
 mod layer;
 
 mod settle;
+
+mod metrics;
 
 mod health;
 

@@ -68,3 +68,25 @@ pub enum Outcome {
     /// Acknowledge without having done the work.
     Discard,
 }
+
+impl Outcome {
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Ack,
+        Self::Retry,
+        Self::DeadLetter,
+        Self::Requeue,
+        Self::Discard,
+    ];
+
+    /// As metrics and the log have it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ack => "ack",
+            Self::DeadLetter => "dead_letter",
+            Self::Retry => "retry",
+            Self::Requeue => "requeue",
+            Self::Discard => "discard",
+        }
+    }
+}

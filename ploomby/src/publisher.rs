@@ -34,6 +34,7 @@ use crate::{
     handler::Receives,
     memory::MemoryBroker,
     message::{Addressed, Message},
+    metrics::{Sending, Sent},
     rabbit::{Declarations, Line, LineConnection},
 };
 
@@ -48,6 +49,9 @@ mod history;
 mod outgoing;
 mod recorder;
 mod replying;
+
+/// What is counted apart from calls.
+const SEND: &str = "send";
 
 /// How long a message may take, unless the program says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -174,6 +178,22 @@ impl Destination {
     }
 }
 
+#[cfg(feature = "metrics")]
+impl Destination {
+    /// Asks whether the broker takes no messages at the moment. It keeps no connection open.
+    pub(crate) fn watch_blocked(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let connection = match self {
+            Self::Rabbit(connection) => Arc::downgrade(connection),
+            Self::Memory(_) | Self::Recorded(_) => std::sync::Weak::new(),
+        };
+        move || {
+            connection
+                .upgrade()
+                .is_some_and(|connection| connection.is_blocked())
+        }
+    }
+}
+
 impl Publisher {
     /// Connects to the broker at `amqp://…`, `amqps://…` or `memory://name`.
     ///
@@ -204,6 +224,12 @@ impl Publisher {
     /// Says which program sends.
     pub(crate) fn of_app(mut self, app: Option<Arc<str>>) -> Self {
         Arc::make_mut(&mut self.settings).app = app;
+        self
+    }
+
+    /// Has what it sends counted there.
+    pub(crate) fn counted(mut self, sent: &Sent) -> Self {
+        Arc::make_mut(&mut self.settings).sent = sent.clone();
         self
     }
 
@@ -411,13 +437,18 @@ impl Publisher {
     /// No async block, here and below: it would hold what it awaits twice, and is moved about.
     fn deliver(&self, draft: Draft) -> impl Future<Output = Result<(), PublishError>> + Send {
         let delay = draft.delay();
-        match (draft.finish(), delay) {
+        let sending = draft.sending(SEND);
+        let delivering = match (draft.finish(), delay) {
             (Ok(message), None) => Either::Left(self.post(message, self.timeout)),
             (Ok(message), Some(delay)) => {
                 Either::Right(Either::Left(self.deliver_later(message, delay).boxed()))
             }
             (Err(error), _) => Either::Right(Either::Right(ready(Err(error)))),
-        }
+        };
+        delivering.map(|delivered| {
+            sending.end(|| delivered.as_ref().err().map(PublishError::kind));
+            delivered
+        })
     }
 
     async fn deliver_later(&self, message: Addressed, delay: Duration) -> Result<(), PublishError> {
@@ -469,15 +500,25 @@ impl Publisher {
     async fn prepare_outgoing(
         &self,
         outgoing: Outgoing<'_>,
-    ) -> Result<(Addressed, Option<Instant>), PublishError> {
+    ) -> Result<(Addressed, Sending, Option<Instant>), PublishError> {
         let draft = outgoing.into_draft();
-        let delay = draft.delay();
-        let message = draft.finish()?;
-        match delay {
-            None => Ok((message, None)),
-            Some(delay) => {
-                let (message, ready) = self.prepare(message, delay, self.timeout).await?;
-                Ok((message, Some(ready)))
+        let sending = draft.sending(SEND);
+        let prepared = async {
+            let delay = draft.delay();
+            let message = draft.finish()?;
+            match delay {
+                None => Ok((message, None)),
+                Some(delay) => {
+                    let (message, ready) = self.prepare(message, delay, self.timeout).await?;
+                    Ok((message, Some(ready)))
+                }
+            }
+        };
+        match prepared.await {
+            Ok((message, ready)) => Ok((message, sending, ready)),
+            Err(error) => {
+                sending.end(|| Some(PublishError::kind(&error)));
+                Err(error)
             }
         }
     }

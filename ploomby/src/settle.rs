@@ -8,14 +8,18 @@
 //! - `retry`: whether a failed message gets another attempt, and when;
 //! - `copy`: what the copy of a message says;
 //! - `pause`: how long a message is held whose copy was not kept;
-//! - `log`: which failures the log tells, and which it counts.
+//! - `log`: which failures the log tells, and which it counts;
+//! - `telling`: what the log and the metrics say of each message.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::BoxFuture;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::warn;
 
 pub(crate) use self::{
     acknowledger::NobodyThere,
@@ -23,6 +27,7 @@ pub(crate) use self::{
     foreseen::{Fate as ForeseenFate, Foreseen},
     pause::RequeuePause,
     retry::whole_milliseconds,
+    telling::note,
 };
 pub use self::{
     acknowledger::{Acknowledger, ConsumerError},
@@ -30,13 +35,15 @@ pub use self::{
 };
 use self::{
     keeping::Kept,
-    log::{FailureLog, Fate, Said},
+    log::{FailureLog, Fate},
+    telling::cut_key,
 };
 use crate::{
     delivery::{Delivery, DeliveryTag},
     health::Copies,
     message::{Message, NoRoom, PropertyError},
-    outcome::{ErrorReply, Failure, Outcome, Reason, cause, cut},
+    metrics::HandlerMeter,
+    outcome::{ErrorReply, Failure, Outcome, Reason, cause},
     reply::{self, Addressed, Answer},
 };
 
@@ -51,6 +58,7 @@ mod keeping;
 mod log;
 mod pause;
 mod retry;
+mod telling;
 
 /// Who puts a message that cannot be handled where it is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +96,16 @@ pub(crate) enum Decision {
     GiveBack,
 }
 
+impl Decision {
+    /// Why the message could not be handled.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Result(result) => result.as_ref().err(),
+            Self::Elsewhere | Self::GiveBack => None,
+        }
+    }
+}
+
 /// What holds for the messages of one handler once they have failed or are given back.
 #[derive(Default)]
 pub(crate) struct Trying {
@@ -96,14 +114,23 @@ pub(crate) struct Trying {
     pub(crate) most_requeues: Option<u32>,
 }
 
-/// Whether the source is told that the message is done, and nothing else: no copy has to be kept first, and no reply
-/// sent.
+/// Of which handler a message is, and what holds for it there.
+pub(crate) struct Handled<'h> {
+    pub(crate) handler: &'static str,
+    pub(crate) trying: &'h Trying,
+    pub(crate) meter: &'h HandlerMeter,
+    /// When it came here.
+    pub(crate) since: Instant,
+}
+
+/// The outcome by which the source is told that the message is done, and nothing else: no copy has to be kept first,
+/// and no reply sent.
 #[inline]
-pub(crate) fn is_done(result: &Result<Answer, Failure>) -> bool {
-    let Ok(answer) = result else {
-        return false;
-    };
-    !answer.has_reply() && matches!(answer.outcome(), Outcome::Ack | Outcome::Discard)
+pub(crate) fn done_by(result: &Result<Answer, Failure>) -> Option<Outcome> {
+    let answer = result.as_ref().ok()?;
+    let outcome = answer.outcome();
+    let is_done = !answer.has_reply() && matches!(outcome, Outcome::Ack | Outcome::Discard);
+    is_done.then_some(outcome)
 }
 
 impl Settling {
@@ -116,15 +143,14 @@ impl Settling {
         delivery: &Delivery,
         tag: DeliveryTag,
         decision: Decision,
-        (handler, trying): (&'static str, &Trying),
+        handled: &Handled<'_>,
         acknowledger: &A,
         slot: Option<impl Send>,
     ) {
         let settled = Settled {
             settling: self,
             delivery,
-            handler,
-            trying,
+            handled,
             acknowledger,
         };
         match decision {
@@ -134,15 +160,24 @@ impl Settling {
                     (Outcome::DeadLetter, _) => settled.fail(Failure::asked_for(), tag, slot).await,
                     (Outcome::Retry, _) => settled.fail(Failure::asked_to_retry(), tag, slot).await,
                     (_, Some(reply)) => Box::pin(settled.reply(reply, tag)).await,
-                    (_, None) => acknowledger.ack(tag).await,
+                    (outcome, None) => {
+                        settled.note(outcome, None);
+                        acknowledger.ack(tag).await;
+                    }
                 },
                 Err(failure) => match answer_in(&failure, delivery) {
                     Some(reply) => Box::pin(settled.reply(reply, tag)).await,
                     None => settled.fail(failure, tag, slot).await,
                 },
             },
-            Decision::Elsewhere => acknowledger.ack(tag).await,
-            Decision::GiveBack => acknowledger.give_back(tag).await,
+            Decision::Elsewhere => {
+                settled.note(Outcome::Requeue, None);
+                acknowledger.ack(tag).await;
+            }
+            Decision::GiveBack => {
+                settled.note(Outcome::Requeue, None);
+                acknowledger.give_back(tag).await;
+            }
         }
     }
 }
@@ -199,8 +234,7 @@ impl Settling {
 struct Settled<'s, A> {
     settling: &'s Settling,
     delivery: &'s Delivery,
-    handler: &'static str,
-    trying: &'s Trying,
+    handled: &'s Handled<'s>,
     acknowledger: &'s A,
 }
 
@@ -211,6 +245,7 @@ impl<A: Acknowledger> Settled<'_, A> {
             // who asked hears why there is no value
             self.tell(&failure).await;
         }
+        self.note(Outcome::Ack, None);
         self.acknowledger.ack(tag).await;
     }
 
@@ -221,17 +256,18 @@ impl<A: Acknowledger> Settled<'_, A> {
     async fn requeue(&self, tag: DeliveryTag, slot: Option<impl Send>) {
         let (delivery, acknowledger) = (self.delivery, self.acknowledger);
         if self.settling.stop.is_cancelled() {
+            self.note(Outcome::Requeue, None);
             return acknowledger.give_back(tag).await;
         }
         let requeues = delivery.requeues().saturating_add(1);
         let too_often = |text| Failure::new(Reason::TooManyDeliveries, text);
-        match self.trying.most_requeues {
-            None => acknowledger.requeue(tag).await,
+        match self.handled.trying.most_requeues {
+            None => self.put_back(tag).await,
             Some(most) if requeues >= most => {
                 let text = format!("its handler gave the message back {requeues} times");
                 self.fail(too_often(text), tag, slot).await;
             }
-            Some(_) if requeues == 1 => acknowledger.requeue(tag).await,
+            Some(_) if requeues == 1 => self.put_back(tag).await,
             Some(_) => {
                 let copy = copy::recounted(delivery, requeues);
                 let kept = self
@@ -245,6 +281,11 @@ impl<A: Acknowledger> Settled<'_, A> {
                 }
             }
         }
+    }
+
+    async fn put_back(&self, tag: DeliveryTag) {
+        self.note(Outcome::Requeue, None);
+        self.acknowledger.requeue(tag).await;
     }
 
     /// Has a message tried again, or gives it up. It is large, and so is boxed.
@@ -270,12 +311,13 @@ impl<A: Acknowledger> Settled<'_, A> {
                 self.requeue(tag, slot).await;
             } else {
                 self.debug(&failure, "discarded");
+                self.note(outcome, Some(&failure));
                 acknowledger.ack(tag).await;
                 self.tell(&failure).await;
             }
             return;
         }
-        if let Some(delay) = self.trying.retry.next(delivery.attempt(), &failure) {
+        if let Some(delay) = self.handled.trying.retry.next(delivery.attempt(), &failure) {
             let copy = copy::retry(delivery);
             let keep = |copy| acknowledger.retry(copy, delay);
             match self
@@ -283,6 +325,7 @@ impl<A: Acknowledger> Settled<'_, A> {
                 .await
             {
                 Kept::Safe => {
+                    self.note(Outcome::Retry, Some(&failure));
                     acknowledger.ack(tag).await;
                     self.log(
                         Fate::Retried,
@@ -291,7 +334,7 @@ impl<A: Acknowledger> Settled<'_, A> {
                     );
                     return;
                 }
-                Kept::GivenUp => return acknowledger.requeue(tag).await,
+                Kept::GivenUp => return self.put_back(tag).await,
                 Kept::Never(error) => {
                     failure = failure.without_copy(&match error.is::<NoRoom>() {
                         true => "its headers leave no room to count one more attempt".to_owned(),
@@ -302,24 +345,26 @@ impl<A: Acknowledger> Settled<'_, A> {
         }
         if self.settling.dead_lettering == DeadLettering::ByBroker {
             self.log(Fate::Rejected, &failure, format_args!("rejected"));
+            self.note(Outcome::DeadLetter, Some(&failure));
             acknowledger.reject(tag).await;
             self.tell(&failure).await;
         } else {
             let copy = copy::dead_letter(
                 delivery,
                 &failure,
-                (self.handler != NO_HANDLER).then_some(self.handler),
+                (self.handled.handler != NO_HANDLER).then_some(self.handled.handler),
                 self.settling.app.as_deref(),
             );
             let keep = |copy| acknowledger.dead_letter(copy);
             // there is nowhere else for it to go
             match self.keep_at_last(copy, keep, |_| false, &mut slot).await {
                 Kept::Safe => {
+                    self.note(Outcome::DeadLetter, Some(&failure));
                     acknowledger.ack(tag).await;
                     self.log(Fate::DeadLettered, &failure, format_args!("dead-lettered"));
                     self.tell(&failure).await;
                 }
-                Kept::GivenUp | Kept::Never(_) => acknowledger.requeue(tag).await,
+                Kept::GivenUp | Kept::Never(_) => self.put_back(tag).await,
             }
         }
     }
@@ -356,6 +401,7 @@ impl<A: Acknowledger> Settled<'_, A> {
         let settling = self.settling;
         let Err(error) = kept else {
             settling.pause.reset();
+            self.note(Outcome::Requeue, None);
             return self.acknowledger.ack(tag).await;
         };
         let (pause, _) = settling.pause.next();
@@ -364,45 +410,7 @@ impl<A: Acknowledger> Settled<'_, A> {
             .stop
             .run_until_cancelled(tokio::time::sleep(pause))
             .await;
-        self.acknowledger.requeue(tag).await;
-    }
-
-    fn log_not_kept(&self, error: &ConsumerError, then: fmt::Arguments<'_>) {
-        let (queue, key) = (self.delivery.queue(), cut_key(self.delivery));
-        let log = &self.settling.log;
-        match log.note_text(Fate::NotKept, self.handler, None, &error.to_string()) {
-            Said::Whole => error!(queue, key, %error, "{NOT_KEPT}, {then}"),
-            Said::Counted(count, time) => {
-                error!(queue, %error, "{NOT_KEPT}: {count} messages in {time:.0?}, {then}");
-            }
-            Said::Nothing => debug!(queue, key, %error, "{NOT_KEPT}, {then}"),
-        }
-    }
-
-    /// The first failure of its kind is a warning, the others are counted; at debug level each has its line.
-    fn log(&self, fate: Fate, failure: &Failure, what: fmt::Arguments<'_>) {
-        let (queue, handler, reason) = (self.delivery.queue(), self.handler, failure.reason);
-        match self.settling.log.note(fate, handler, failure) {
-            Said::Whole => {
-                let (key, attempt) = (cut_key(self.delivery), self.delivery.attempt());
-                let error = failure.log_text();
-                warn!(queue, handler, key, attempt, %reason, error, "{what}");
-            }
-            Said::Counted(count, time) => {
-                let error = failure.log_text();
-                warn!(queue, handler, %reason, error, "{what}: {count} messages in {time:.0?}");
-                self.debug(failure, what);
-            }
-            Said::Nothing => self.debug(failure, what),
-        }
-    }
-
-    fn debug(&self, failure: &Failure, what: impl fmt::Display) {
-        if tracing::enabled!(tracing::Level::DEBUG) {
-            let (queue, key) = (self.delivery.queue(), cut_key(self.delivery));
-            let (attempt, reason) = (self.delivery.attempt(), failure.reason);
-            debug!(queue, key, attempt, %reason, error = failure.log_text(), "{what}");
-        }
+        self.put_back(tag).await;
     }
 }
 
@@ -413,8 +421,6 @@ fn answer_in(failure: &Failure, delivery: &Delivery) -> Option<Addressed> {
         .then(|| reply::to_failure(failure, delivery).ok().flatten())
         .flatten()
 }
-
-const NOT_KEPT: &str = "the copy of a message was not kept";
 
 /// Whether no copy of this message is ever kept there: then it goes where nothing has to be counted.
 fn cannot_be_kept(kept: &Result<(), ConsumerError>) -> bool {
@@ -430,9 +436,3 @@ fn is_of_the_message(error: &ConsumerError) -> bool {
 #[derive(Debug, Error)]
 #[error("the broker refused the message: {0}")]
 pub(crate) struct NotTaken(pub(crate) String);
-
-fn cut_key(delivery: &Delivery) -> Option<String> {
-    delivery
-        .key()
-        .map(|key| cut(key.into_owned(), copy::MAX_KEY))
-}

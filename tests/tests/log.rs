@@ -91,3 +91,62 @@ async fn what_is_refused_is_not_quoted_in_the_log() {
     assert!(log.contains("the header `number` does not fit"), "{log}");
     assert!(!log.contains(SECRET), "{log}");
 }
+
+// one thread, of which the log is kept
+#[tokio::test]
+async fn each_message_has_a_line_at_debug_level() {
+    let (log, _guard) = Logged::down_to(tracing::Level::DEBUG);
+    Bed::memory()
+        .await
+        .run(async |bed: Arc<Bed>| {
+            let greet = async |name: String| {
+                tokio::task::yield_now().await;
+                anyhow::ensure!(name == "Ada", "only Ada");
+                anyhow::Ok(())
+            };
+            let queue = bed.queue_name();
+            let handlers = HandlerRegistry::new()
+                .register("greet", greet)
+                .register("nothing", async || {});
+            let app = bed.start(&queue, handlers).await;
+            for (key, name, id) in [
+                ("greet", "Ada", "1"),
+                ("greet", "Eve", "2"),
+                ("nothing", "", "3"),
+                ("unheard", "of", "4"),
+            ] {
+                let properties = Properties::new().with_message_id(id).unwrap();
+                let message = Message::new(format!("\"{name}\"")).with_properties(properties);
+                let message = message.with_header(KEY, key).unwrap();
+                bed.publish(&queue, message).await;
+            }
+            bed.dead_letter(&queue).await;
+            bed.dead_letter(&queue).await;
+            app.shut_down().await.unwrap();
+        })
+        .await;
+    let settled = log.lines_with("settled");
+    for (id, outcome) in [
+        ("1", "ack"),
+        ("2", "dead_letter"),
+        ("3", "ack"),
+        ("4", "dead_letter"),
+    ] {
+        let id = format!("message_id=\"{id}\"");
+        let mut lines = settled.iter().filter(|line| line.contains(&id));
+        let (Some(line), None) = (lines.next(), lines.next()) else {
+            panic!("not one line of {id} in {settled:#?}");
+        };
+        let outcome = format!("outcome=\"{outcome}\"");
+        for part in ["ploomby::message", "attempt=1", "duration=", &outcome] {
+            assert!(line.contains(part), "no {part} in {line}");
+        }
+    }
+    let warnings = log.lines_with(" WARN ");
+    let of_failure =
+        |line: &&String| line.contains("only Ada") && line.contains("message_id=\"2\"");
+    assert!(
+        warnings.iter().any(|line| of_failure(&line)),
+        "{warnings:#?}"
+    );
+}

@@ -8,6 +8,7 @@ use crate::{
     consumer::{MessageConsumerRegistry, RunError},
     health::Health,
     memory::MemoryConsumerFactory,
+    metrics::Sent,
     publisher::{Destination, PublishError, Publisher},
     rabbit::RabbitConsumerFactory,
 };
@@ -24,6 +25,8 @@ pub struct Running {
     publisher: OnceCell<Publisher>,
     /// Name and version of the program.
     name: Option<Arc<str>>,
+    /// What is counted of what it sends.
+    sent: Sent,
     /// The program's own checks: they end with it.
     checking: JoinSet<()>,
 }
@@ -39,6 +42,7 @@ impl Running {
         destination: Destination,
         publisher: Option<Publisher>,
         name: Option<Arc<str>>,
+        sent: Sent,
         checking: JoinSet<()>,
     ) -> Self {
         Self {
@@ -46,6 +50,7 @@ impl Running {
             destination,
             publisher: OnceCell::new_with(publisher),
             name,
+            sent,
             checking,
         }
     }
@@ -59,7 +64,8 @@ impl Running {
     pub async fn publisher(&self) -> Result<Publisher, PublishError> {
         let connect = async || {
             let publisher = Publisher::to_destination(self.destination.clone()).await?;
-            Ok::<_, PublishError>(publisher.of_app(self.name.clone()))
+            let publisher = publisher.of_app(self.name.clone());
+            Ok::<_, PublishError>(publisher.counted(&self.sent))
         };
         Ok(self.publisher.get_or_try_init(connect).await?.clone())
     }
@@ -83,6 +89,16 @@ impl Running {
         match &self.consumers {
             Consumers::Rabbit(consumers) => consumers.health(),
             Consumers::Memory(consumers) => consumers.health(),
+        }
+    }
+
+    /// What the program has done so far, now and later: for Prometheus, or whoever else asks. By the feature `metrics`.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(&self) -> crate::metrics::Metrics {
+        let (sent, is_blocked) = (self.sent.clone(), self.destination.watch_blocked());
+        match &self.consumers {
+            Consumers::Rabbit(consumers) => consumers.metrics_with(sent, is_blocked),
+            Consumers::Memory(consumers) => consumers.metrics_with(sent, is_blocked),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::{
     health::Health,
     layer::{HandlerLayer, Layers},
     message::PropertyError,
+    metrics::Meters,
     settle::ConsumerError,
 };
 
@@ -60,6 +61,7 @@ pub struct MessageConsumerRegistry<F: MessageConsumerFactory> {
     tasks: JoinSet<Result<(), RunError>>,
     deadline: Duration,
     health: Health,
+    meters: Meters,
     state: Arc<Extensions>,
     layers: Layers,
     checks: Checks,
@@ -79,6 +81,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             tasks: JoinSet::new(),
             deadline: DEFAULT_DEADLINE,
             health: Health::default(),
+            meters: Meters::default(),
             state: Arc::default(),
             layers: Layers::default(),
             checks: Checks::default(),
@@ -182,6 +185,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
                 self.tasks.spawn(run(consumer, dispatcher, self.deadline));
             }
             self.health.watch(&listen_for, health);
+            self.meters.watch(&listen_for, dispatcher.meter());
             info!(queue = listen_for, consumers_count, "consuming");
             self.queues.insert(listen_for, dispatcher);
         }
@@ -256,6 +260,22 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
     /// Whether the queues are consumed, now and later.
     pub fn health(&self) -> Health {
         self.health.clone()
+    }
+
+    /// What the consumers have done since the start, by the feature `metrics`. What was sent is not known here.
+    #[cfg(feature = "metrics")]
+    pub fn metrics(&self) -> crate::metrics::Metrics {
+        self.metrics_with(Default::default(), || false)
+    }
+
+    /// The same with what the program has sent, and whether the broker takes no messages.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn metrics_with(
+        &self,
+        sent: crate::metrics::Sent,
+        is_blocked: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> crate::metrics::Metrics {
+        crate::metrics::Metrics::new(self.meters.clone(), self.health(), sent, is_blocked)
     }
 
     /// Lets no message of a queue go to its handler until [`resume`](Self::resume) is called. Handlers that run go on,

@@ -25,7 +25,7 @@ use crate::{
     layer::guard,
     outcome::{Failure, Outcome},
     reply::Answer,
-    settle::{Acknowledger, Decision, NO_HANDLER, Trying},
+    settle::{Acknowledger, Decision, Handled, NO_HANDLER, Trying},
 };
 
 impl Dispatcher {
@@ -56,6 +56,7 @@ impl Dispatcher {
             Some(route) => (route.name, route.number),
             None => (NO_HANDLER, HandlerNumber::NONE),
         };
+        let since = std::time::Instant::now();
         let named = Named {
             id: self.consumer.in_flight.enter(handler, delivery.clone()),
             dispatcher: self.clone(),
@@ -67,7 +68,10 @@ impl Dispatcher {
             work: work.then(move |(run, mut holding)| async move {
                 let dispatcher = &named.dispatcher;
                 let unruled = Trying::default();
-                let trying = route.as_ref().map_or(&unruled, |route| &*route.trying);
+                let (trying, meter) = match &route {
+                    Some(route) => (&*route.trying, &route.meter),
+                    None => (&unruled, dispatcher.queue.meter.unknown()),
+                };
                 let decision = match (run, &route) {
                     (Run::Judged(decision), _) => decision,
                     (Run::Ended(decision), Some(route)) if !route.is_concerned(&decision) => {
@@ -78,17 +82,25 @@ impl Dispatcher {
                         let held = dispatcher.under_brake(route, &delivery, run, &*acknowledger);
                         Box::pin(held).await
                     }
-                    (Run::Ended(decision), None) => decision,
+                    (Run::Ended(decision), None) => {
+                        decision.failure().inspect(|failure| meter.refuses(failure));
+                        decision
+                    }
                     (Run::Braked, None) => give_back(),
                 };
                 if let Some(holding) = &mut holding {
                     // the next message of its lane, or of its handler, may begin
                     holding.held = (None, None);
                 }
-                let how = (handler, trying);
+                let handled = Handled {
+                    handler,
+                    trying,
+                    meter,
+                    since,
+                };
                 let settling = &dispatcher.queue.settling;
                 settling
-                    .settle(&delivery, tag, decision, how, &*acknowledger, holding)
+                    .settle(&delivery, tag, decision, &handled, &*acknowledger, holding)
                     .await;
             }),
         }
@@ -194,7 +206,10 @@ impl Dispatcher {
         }
         let deadline = route.deadline();
         let delivery = delivery.timed(deadline.as_ref().and_then(Deadline::time));
-        within(deadline, route.call(delivery)).await
+        let at_work = route.meter.at_work();
+        let decision = within(deadline, route.call(delivery)).await;
+        at_work.ends(decision.failure());
+        decision
     }
 
     pub(super) fn keep(&self, place: Place<'_>, delivery: &Delivery) -> KeptPlace {

@@ -5,11 +5,16 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Consumer, CutOff, Dispatcher};
-use crate::health::ConsumerHealth;
+use crate::{health::ConsumerHealth, metrics::QueueMeter};
 
 impl Dispatcher {
     pub(crate) fn health(&self) -> Arc<ConsumerHealth> {
         self.consumer.health.clone()
+    }
+
+    /// What is counted of the queue.
+    pub(crate) fn meter(&self) -> &QueueMeter {
+        &self.queue.meter
     }
 
     /// The handler that has held its message for the longest time, and how long.

@@ -36,10 +36,10 @@ impl Turn {
         self.began.store(self.now(), Relaxed);
     }
 
-    /// Whether it is for others now.
+    /// Whether it is for others at this moment.
     #[inline]
-    pub(super) fn is_over(&self) -> bool {
-        let nanos = self.now().saturating_sub(self.began.load(Relaxed));
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        let nanos = now.saturating_sub(self.began.load(Relaxed));
         nanos >= LONGEST.as_nanos() as u64
     }
 
@@ -49,9 +49,15 @@ impl Turn {
         self.begin();
     }
 
+    /// The moment, in nanoseconds from the first one.
     #[inline]
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         // five hundred years fit
         self.first.elapsed().as_nanos() as u64
+    }
+
+    /// When that was.
+    pub(super) fn at(&self, now: u64) -> Instant {
+        self.first + Duration::from_nanos(now)
     }
 }

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     brake::Brakes,
     extract::{Given, Requirements},
+    metrics::QueueMeter,
 };
 
 mod error;
@@ -308,6 +309,7 @@ impl HandlerRegistry {
         queue: &str,
         policy: &QueuePolicy,
         brakes: &Arc<Brakes>,
+        meter: &QueueMeter,
         stop: &CancellationToken,
     ) -> Table {
         let functions = |wanted: Option<&str>| {
@@ -318,7 +320,8 @@ impl HandlerRegistry {
         let shared = self
             .for_all_queues
             .get_or_init(|| Arc::new(functions(None)));
-        Table::new(shared.clone(), functions(Some(queue)), policy, brakes, stop)
+        let own = functions(Some(queue));
+        Table::new(shared.clone(), own, policy, brakes, meter, stop)
     }
 
     fn insert(&mut self, key: Option<&str>, entry: Entry) {

@@ -12,6 +12,7 @@ use crate::{
     delivery::{Delivery, FoundHandler},
     health::HandlerNumber,
     layer::{HandlerFuture, HandlerService},
+    metrics::HandlerMeter,
     outcome::Failure,
     reply::Answer,
     settle::Trying,
@@ -33,6 +34,7 @@ pub(crate) struct Route {
     pub(crate) limits: Option<Box<Limits>>,
     pub(crate) order: Option<Arc<Order>>,
     pub(crate) brake: Arc<HandlerBrake>,
+    pub(crate) meter: HandlerMeter,
     /// What it takes is decoded from the body.
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     pub(crate) takes_payload: bool,
@@ -117,6 +119,7 @@ impl Route {
         batcher: Option<Arc<Batcher>>,
         paced: Option<&Paced>,
         brake: Arc<HandlerBrake>,
+        meter: HandlerMeter,
         stop: &CancellationToken,
     ) -> Self {
         let options = &entry.options;
@@ -147,6 +150,7 @@ impl Route {
             limits,
             order: options.ordered_by.as_ref().and_then(Order::new),
             brake,
+            meter,
             #[cfg(any(feature = "gzip", feature = "zstd"))]
             takes_payload: entry.requirements.takes_payload(),
         }

@@ -18,6 +18,7 @@ use crate::{
     brake::{Brakes, HandlerBrake},
     delivery::FoundHandler,
     layer::HandlerService,
+    metrics::QueueMeter,
     settle::{Retry, Trying},
 };
 
@@ -45,6 +46,7 @@ struct Making {
     /// Of all handlers that have none of their own.
     pace: Option<Arc<Pace>>,
     brakes: Arc<Brakes>,
+    meter: QueueMeter,
     stop: CancellationToken,
 }
 
@@ -54,6 +56,7 @@ impl Table {
         own: Index,
         policy: &QueuePolicy,
         brakes: &Arc<Brakes>,
+        meter: &QueueMeter,
         stop: &CancellationToken,
     ) -> Self {
         let layers = &policy.layers;
@@ -66,6 +69,7 @@ impl Table {
                 pace: policy.rate.map(|rate| Arc::new(Pace::new(rate))),
                 policy: policy.clone(),
                 brakes: brakes.clone(),
+                meter: meter.clone(),
                 stop: stop.clone(),
             },
             rates: OnceLock::new(),
@@ -287,7 +291,8 @@ impl Making {
         });
         let settings = entry.options.braking.or(&policy.braking);
         let brake = HandlerBrake::new(entry.origin.name, settings, &self.brakes, stop);
-        let mut route = Route::new(entry, policy, batcher, paced.as_ref(), brake, stop);
+        let meter = self.meter.handler(entry.origin.name);
+        let mut route = Route::new(entry, policy, batcher, paced.as_ref(), brake, meter, stop);
         route.around = self.around.clone().map(|layers| Around {
             layers,
             handler: Arc::new(FoundHandler::new(route.handler.clone())),
@@ -330,6 +335,7 @@ mod tests {
             queue,
             &QueuePolicy::new(),
             &brakes,
+            &QueueMeter::new(),
             &CancellationToken::new(),
         )
     }

@@ -49,7 +49,11 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Self; 16] = [
+    /// How many there are.
+    #[cfg(feature = "metrics")]
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
+    pub(crate) const ALL: [Self; 16] = [
         Self::MissingKey,
         Self::InvalidKey,
         Self::UnknownKey,
@@ -67,6 +71,13 @@ impl Reason {
         Self::CrashesTheProcess,
         Self::Malformed,
     ];
+
+    /// Its place among all of them.
+    #[cfg(feature = "metrics")]
+    #[inline]
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
 
     /// The reason as it stands in the header.
     #[must_use]

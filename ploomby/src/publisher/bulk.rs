@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::{Broker, Outgoing, PublishAllError, PublishError, Publisher};
 use crate::{
     message::Addressed,
+    metrics::Sending,
     rabbit::{Confirm, Declarations, Line, RabbitPublishError},
 };
 
@@ -42,24 +43,25 @@ pub(super) async fn send_all<'p>(
             break;
         };
         let prepared = publisher.prepare_outgoing(outgoing).await;
-        let (message, ready) = prepared.map_err(|error| PublishAllError::at(at, error))?;
+        let prepared = prepared.map_err(|error| PublishAllError::at(at, error));
+        let (message, sending, ready) = prepared?;
         bytes += message.message.body().len();
         all_ready = all_ready.max(ready);
-        first.push((at, message));
+        first.push((at, message, sending));
     }
     if let Some(ready) = all_ready {
         sleep_until(ready).await;
     }
-    for (at, message) in first {
-        window.send(at, message).await;
+    for (at, message, sending) in first {
+        window.send(at, message, sending).await;
     }
     for (at, outgoing) in messages {
         match publisher.prepare_outgoing(outgoing).await {
-            Ok((message, ready)) => {
+            Ok((message, sending, ready)) => {
                 if let Some(ready) = ready {
                     sleep_until(ready).await;
                 }
-                window.send(at, message).await;
+                window.send(at, message, sending).await;
             }
             Err(error) => {
                 window.failed.push((at, error));
@@ -88,6 +90,7 @@ struct Waiting {
     /// None where the clock does not count as far.
     until: Option<Instant>,
     confirm: Confirm,
+    sending: Sending,
 }
 
 impl<'p> Window<'p> {
@@ -102,9 +105,21 @@ impl<'p> Window<'p> {
         }
     }
 
-    async fn send(&mut self, at: usize, message: Addressed) {
+    async fn send(&mut self, at: usize, message: Addressed, sending: Sending) {
         let sent = match self.broker {
-            Broker::Rabbit { line, delays } => self.send_by(line, delays, at, message).await,
+            Broker::Rabbit { line, delays } => match self.begin(line, delays, message).await {
+                Ok((len, until, confirm)) => {
+                    self.bytes += len;
+                    return self.waiting.push_back(Waiting {
+                        at,
+                        len,
+                        until,
+                        confirm,
+                        sending,
+                    });
+                }
+                Err(error) => Err(error),
+            },
             Broker::Memory(broker) => broker
                 .publish_addressed(message)
                 .map_err(PublishError::from),
@@ -113,19 +128,23 @@ impl<'p> Window<'p> {
                 Ok(())
             }
         };
+        self.end(at, sending, sent);
+    }
+
+    fn end(&mut self, at: usize, sending: Sending, sent: Result<(), PublishError>) {
+        sending.end(|| sent.as_ref().err().map(PublishError::kind));
         if let Err(error) = sent {
             self.failed.push((at, error));
         }
     }
 
     /// Sends it once there is room in the window.
-    async fn send_by(
+    async fn begin(
         &mut self,
         line: &Line,
         delays: &Declarations,
-        at: usize,
         message: Addressed,
-    ) -> Result<(), PublishError> {
+    ) -> Result<(usize, Option<Instant>, Confirm), PublishError> {
         let len = message.message.body().len();
         while self.waiting.len() >= MESSAGES
             || (self.bytes + len > BYTES && !self.waiting.is_empty())
@@ -136,21 +155,13 @@ impl<'p> Window<'p> {
             return Err(line.overdue(self.timeout).into());
         }
         let until = Instant::now().checked_add(self.timeout);
-        let confirm = match by(until, line.begin(message)).await {
-            Some(begun) => begun?,
+        match by(until, line.begin(message)).await {
+            Some(begun) => Ok((len, until, begun?)),
             None => {
                 self.is_over = true;
-                return Err(line.overdue(self.timeout).into());
+                Err(line.overdue(self.timeout).into())
             }
-        };
-        self.bytes += len;
-        self.waiting.push_back(Waiting {
-            at,
-            len,
-            until,
-            confirm,
-        });
-        Ok(())
+        }
     }
 
     async fn settle_first(&mut self, line: &Line, delays: &Declarations) {
@@ -159,6 +170,7 @@ impl<'p> Window<'p> {
             len,
             until,
             confirm,
+            sending,
         }) = self.waiting.pop_front()
         else {
             return;
@@ -171,12 +183,10 @@ impl<'p> Window<'p> {
                 Err(line.overdue(self.timeout))
             }
         };
-        if let Err(error) = confirmed {
-            if let RabbitPublishError::Unroutable(queue) = &error {
-                delays.forget(queue);
-            }
-            self.failed.push((at, error.into()));
+        if let Err(RabbitPublishError::Unroutable(queue)) = &confirmed {
+            delays.forget(queue);
         }
+        self.end(at, sending, confirmed.map_err(PublishError::from));
     }
 
     async fn finish(mut self) -> Result<(), PublishAllError> {

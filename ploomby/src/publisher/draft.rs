@@ -15,6 +15,7 @@ use crate::{
         Addressed, Message, Properties, PropertyError, Routing, Value, header_names as headers,
         milliseconds_since_1970, new_id, properties::check_short,
     },
+    metrics::{Sending, Sent},
     settle::whole_milliseconds,
 };
 
@@ -116,6 +117,8 @@ pub(crate) struct Settings {
     pub(crate) codec: Codec,
     /// Name and version of the program.
     pub(crate) app: Option<Arc<str>>,
+    /// Where it is counted.
+    pub(crate) sent: Sent,
 }
 
 impl Default for Settings {
@@ -124,6 +127,7 @@ impl Default for Settings {
             key: KeySource::MessageType,
             codec: Codec::default(),
             app: None,
+            sent: Sent::default(),
         }
     }
 }
@@ -272,6 +276,12 @@ impl Draft {
             Ok(properties) => self.properties = Some(properties),
             Err(error) => self.note(error.into()),
         }
+    }
+
+    /// Counts the message, from now on.
+    pub(crate) fn sending(&self, operation: &'static str) -> Sending {
+        let sent = &self.settings.sent;
+        sent.begin(operation, &self.exchange, &self.routing_key)
     }
 
     pub(crate) fn delay(&self) -> Option<Duration> {

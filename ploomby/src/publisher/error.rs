@@ -47,6 +47,22 @@ pub enum PublishError {
     Connect(Source),
 }
 
+impl PublishError {
+    /// As metrics have it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Url(_) => "url",
+            Self::Invalid(_) => "invalid",
+            Self::Unroutable(_) => "unroutable",
+            Self::Unbound { .. } => "unbound",
+            Self::Refused(_) => "refused",
+            Self::Declare(_) => "declare",
+            Self::Unconfirmed(_) => "unconfirmed",
+            Self::Connect(_) => "connect",
+        }
+    }
+}
+
 impl From<RabbitPublishError> for PublishError {
     fn from(error: RabbitPublishError) -> Self {
         match error {

@@ -8,11 +8,14 @@ use crate::{
     delivery::ReplyStyle,
     message::{Addressed, Message},
     publisher::{Draft, PublishError, draft_setters},
-    reply::{self, NO_CHANNEL, PendingCall, Tag},
+    reply::{self, NO_CHANNEL, NoValue, PendingCall, Tag},
 };
 
 /// Where RabbitMQ sends replies back over the channel that the request came over.
 const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+/// What is counted apart from messages.
+const CALL: &str = "call";
 
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
@@ -54,7 +57,7 @@ impl<'c> Call<'c> {
     /// Dropped before it is done, the handler may run or not.
     pub async fn call<R: DeserializeOwned>(self) -> Result<R, CallError> {
         let style = self.client.style;
-        Ok(reply::read(self.reply().await?, style)?)
+        self.counted(|reply| reply::read(reply, style)).await
     }
 
     /// Sends the request, and waits for the reply as it is, such as one in Protobuf. One that is an error is
@@ -69,7 +72,17 @@ impl<'c> Call<'c> {
     /// Dropped before it is done, the handler may run or not.
     pub async fn call_raw(self) -> Result<Message, CallError> {
         let style = self.client.style;
-        Ok(reply::check(self.reply().await?, style)?)
+        self.counted(|reply| reply::check(reply, style)).await
+    }
+
+    async fn counted<T>(
+        self,
+        read: impl FnOnce(Message) -> Result<T, NoValue>,
+    ) -> Result<T, CallError> {
+        let sending = self.draft.sending(CALL);
+        let called = self.reply().await.and_then(|reply| Ok(read(reply)?));
+        sending.end(|| called.as_ref().err().map(CallError::kind));
+        called
     }
 
     async fn reply(self) -> Result<Message, CallError> {

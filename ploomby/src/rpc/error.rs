@@ -30,6 +30,20 @@ pub enum CallError {
     Request(PublishError),
 }
 
+impl CallError {
+    /// As metrics have it.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Remote(_) => "remote",
+            Self::NobodyListens(_) => "nobody-listens",
+            Self::TimedOut(_) => "timed-out",
+            Self::Lost => "lost",
+            Self::Undecodable(_) => "undecodable",
+            Self::Request(error) => error.kind(),
+        }
+    }
+}
+
 impl From<PublishError> for CallError {
     fn from(error: PublishError) -> Self {
         match error {

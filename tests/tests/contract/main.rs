@@ -13,6 +13,7 @@ mod keys;
 mod layers;
 mod letters;
 mod limits;
+mod metrics;
 mod operations;
 mod ordering;
 mod payloads;
@@ -56,6 +57,14 @@ macro_rules! contract {
 }
 
 contract! {
+    metrics:
+        messages_are_counted_by_what_becomes_of_them,
+        a_message_is_in_flight_while_its_handler_is_at_work,
+        it_is_counted_how_long_messages_waited_that_say_when_they_were_sent,
+        what_handlers_send_and_programs_call_is_counted,
+        a_queue_tells_of_its_consumers_and_its_brakes,
+        prometheus_reads_all_of_it,
+        dashboard_and_alarms_name_what_there_is;
     exchanges:
         a_queue_gets_the_messages_that_it_is_bound_for,
         headers_bring_a_message_to_its_queue,

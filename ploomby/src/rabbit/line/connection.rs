@@ -26,6 +26,12 @@ impl LineConnection {
         &self.shared
     }
 
+    /// Whether the broker takes no messages over it at the moment.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.shared.blocked().is_some()
+    }
+
     /// One more line uses it.
     pub(super) fn join(&self) {
         self.lines.fetch_add(1, SeqCst);
