@@ -179,7 +179,7 @@ impl App {
             None => ("this program".to_owned(), "without a version".to_owned()),
         };
         let mut arguments = arguments.into_iter().peekable();
-        let called = arguments.peek().map(|path| file_name(path));
+        let called = arguments.peek().map(file_name);
         let called = called.unwrap_or_else(|| name.clone());
         let command = Arguments::command().name(name).version(version);
         let matches = command.try_get_matches_from(arguments);
