@@ -15,7 +15,10 @@ const OTHER: &str = "_other";
 
 /// What is counted of the messages that a program sends.
 #[derive(Clone, Default)]
-pub(crate) struct Sent(Arc<Mutex<HashMap<(&'static str, Box<str>), Arc<To>>>>);
+pub(crate) struct Sent(Arc<Mutex<Known>>);
+
+/// By operation and destination.
+type Known = HashMap<(&'static str, Box<str>), Arc<To>>;
 
 /// What was sent to one destination, by what came of it: nothing, or the kind of its error.
 #[derive(Default)]
@@ -73,7 +76,7 @@ impl Sent {
         numbers
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<(&'static str, Box<str>), Arc<To>>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
