@@ -1,4 +1,4 @@
-//! The `#[handler]` attribute of [ploomby](https://docs.rs/ploomby), which exports it.
+//! The attributes `#[handler]` and `#[test]` of [ploomby](https://docs.rs/ploomby), which exports them.
 //!
 //! # Layout
 //!
@@ -7,6 +7,7 @@
 //! - `valid`: what a function must be like to be a handler;
 //! - `expand`: the code that registers and calls it;
 //! - `passed_on`: the attributes beside it that hold for that code as well;
+//! - `testing`: tests;
 //! - `error`, `span`: mistakes are reported all at once, each where it is.
 
 use proc_macro::TokenStream;
@@ -17,6 +18,7 @@ mod expand;
 mod function;
 mod passed_on;
 mod span;
+mod testing;
 mod valid;
 
 /// Registers an async function as the handler of the messages with a key.
@@ -327,4 +329,38 @@ mod valid;
 #[proc_macro_attribute]
 pub fn handler(attribute: TokenStream, item: TokenStream) -> TokenStream {
     expand::handler(attribute.into(), &item.into()).into()
+}
+
+/// Makes a test of an async function that takes a [`TestApp`]: one with all handlers that are linked, on a broker, a
+/// clock and a runtime of its own. By ploomby's feature `testing`.
+///
+/// ```test_harness
+/// use ploomby::testing::TestApp;
+///
+/// #[ploomby::handler("charge", queue = "billing", retry = 3)]
+/// async fn charge(cents: u64) -> anyhow::Result<()> {
+///     anyhow::ensure!(cents > 0, "nothing to pay");
+///     Ok(())
+/// }
+///
+/// #[ploomby::test]
+/// async fn a_charge_of_nothing_is_given_up(app: TestApp) {
+///     let app = app.start().await;
+///     app.send("billing", "charge", &0).await.handled("charge").attempts(3);
+///     app.dead_letters("billing").once();
+/// }
+/// # fn main() {}
+/// ```
+///
+/// It may return what a test may return, and carry its attributes, such as `#[ignore]` and `#[should_panic]`. The runtime
+/// has one thread. Behind a facade, `#[ploomby::test(crate = facade::ploomby)]` says where ploomby is.
+///
+/// # Errors
+///
+/// It does not compile where the function is not `async`, is generic, or takes something else.
+///
+/// [`TestApp`]: https://docs.rs/ploomby/latest/ploomby/testing/struct.TestApp.html
+#[proc_macro_attribute]
+pub fn test(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    testing::test(attribute.into(), &item.into()).into()
 }

@@ -27,6 +27,8 @@ pub use crate::{
 
 #[cfg(feature = "garde")]
 pub use crate::extract::rules::{Check, Rules};
+#[cfg(feature = "testing")]
+pub use crate::testing::run_test;
 
 mod link;
 

@@ -21,6 +21,7 @@ use crate::{
     metrics::Sent,
     publisher::{BrokerUrl, Destination, Publisher},
     rabbit::{Ask, Credentials, RabbitConsumerFactory, Reconnect},
+    stage::Stage,
     topology::Exchange,
 };
 
@@ -30,6 +31,8 @@ mod parts;
 mod queue;
 mod running;
 mod signals;
+#[cfg(feature = "testing")]
+mod staged;
 mod topology;
 
 /// Handles the messages of one queue until the program is told to stop; `key_header` is the header
@@ -99,7 +102,9 @@ pub struct App {
     wait_for_broker: Option<Duration>,
     credentials: Option<Ask>,
     brake: Option<Brake>,
-    checks: Vec<Check>,
+    checks: Vec<Arc<Check>>,
+    /// Where its messages are handled.
+    stage: Stage,
 }
 
 impl App {
@@ -124,6 +129,7 @@ impl App {
             credentials: None,
             brake: None,
             checks: Vec::new(),
+            stage: Stage::default(),
         }
     }
 
@@ -234,7 +240,8 @@ impl App {
         Fut: Future<Output = Result<T, E>> + Send + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.checks.push(Check::new(name.into(), every, check));
+        let check = Check::new(name.into(), every, check);
+        self.checks.push(Arc::new(check));
         self
     }
 

@@ -27,6 +27,9 @@ mod performance {}
 mod running {}
 #[doc = include_str!("../../docs/sending.md")]
 mod sending {}
+#[cfg(feature = "testing")]
+#[doc = include_str!("../../docs/testing.md")]
+mod testing {}
 #[doc = include_str!("../../docs/topology.md")]
 mod topology {}
 #[doc = include_str!("../../docs/upstream.md")]

@@ -46,6 +46,7 @@ use crate::{
     layer::watch_panics,
     metrics::{QueueMeter, Samples},
     settle::{Acknowledger, Settling, done_by, note},
+    stage::Verdict,
 };
 
 mod admission;
@@ -155,6 +156,7 @@ impl Dispatcher {
                 settling: Settling {
                     dead_lettering: policy.dead_lettering,
                     app: policy.app.clone(),
+                    stage: policy.stage.clone(),
                     stop,
                     ..Settling::default()
                 },
@@ -419,6 +421,9 @@ impl Dispatcher {
                 if let Some(outcome) = done_by(&result) {
                     let became = (outcome, None);
                     note(became, route.name, &route.meter, delivery, || clock.at(now));
+                    if let Some(watch) = self.queue.settling.stage.watch() {
+                        watch.settled(delivery, route.name, Verdict::of(outcome));
+                    }
                     drop(slot);
                     drop(turn);
                     let mut telling = pin!(acknowledger.ack(tag));

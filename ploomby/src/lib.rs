@@ -6,6 +6,7 @@
 //! a delivery, from the settings of a program to the words that all of them speak:
 //!
 //! - `cli`: the command line of a program;
+//! - `testing`: tests of handlers, in a process and in no time;
 //! - `ops`: what a program handles, how much waits, and its dead letters;
 //! - `app`: `run` and `App`, from settings to a running program;
 //! - `rpc`: calling handlers;
@@ -23,13 +24,14 @@
 //! - `health`: whether all of this works;
 //! - `brake`: which handlers wait for what they need;
 //! - `reply`: what handlers answer;
+//! - `stage`: where messages are handled, in real time or in a test;
 //! - `delivery`: what is delivered, and the key that names its handler;
 //! - `codec`: from the bytes of a body to the payload;
 //! - `outcome`: what a handler decided, or why a message could not be handled;
 //! - `message`: the message as a program sees it.
 //!
 //! What is still to come has its place, too: `schema` (what handlers take, for other programs to read) below
-//! `consumer`; `testing` and `admin` between `ops` and `cli`, in this order.
+//! `consumer`; `admin` between `testing` and `cli`.
 
 #[cfg(feature = "metrics")]
 pub use self::metrics::{Distribution, HandlerMetrics, Metrics, QueueMetrics, SentMetrics};
@@ -61,6 +63,8 @@ pub use self::{
     topology::{Binding, Exchange},
 };
 pub use ploomby_macros::handler;
+#[cfg(feature = "testing")]
+pub use ploomby_macros::test;
 
 /// The `Debug` of an error that a `main` returns, or that is unwrapped, is what people read: its text.
 macro_rules! debug_is_text {
@@ -76,6 +80,9 @@ macro_rules! debug_is_text {
 // in the order of the floors: blank lines keep it
 #[cfg(feature = "cli")]
 pub mod cli;
+
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub mod ops;
 
@@ -112,6 +119,8 @@ mod health;
 mod brake;
 
 mod reply;
+
+mod stage;
 
 mod delivery;
 

@@ -90,11 +90,14 @@
 //! What expires is found by whoever uses the queue, and by one task, while messages that can expire
 //! wait at the head of a queue. The task runs on the Tokio runtime, with its time enabled, that
 //! published last or that a consumer connected on; a runtime's end leaves nothing stuck, since the
-//! next use of the broker starts the task anew. `tokio::time::pause` works.
+//! next use of the broker starts the task anew. `tokio::time::pause` works. The broker of a `testing::TestApp` has the
+//! clock of its test instead.
 //!
 //! [default of RabbitMQ 4]: https://www.rabbitmq.com/docs/limits
 
 pub(crate) use self::look::MemoryLook;
+#[cfg(feature = "testing")]
+pub(crate) use self::staged::Activity;
 pub use self::{
     broker::MemoryBroker, consumer::MemoryConsumer, error::MemoryError,
     factory::MemoryConsumerFactory, options::MemoryOptions,
@@ -112,6 +115,8 @@ mod matching;
 mod options;
 mod queue;
 mod replies;
+#[cfg(feature = "testing")]
+mod staged;
 mod state;
 mod stored;
 mod subscription;

@@ -45,6 +45,7 @@ use crate::{
     metrics::HandlerMeter,
     outcome::{ErrorReply, Failure, Outcome, Reason, cause},
     reply::{self, Addressed, Answer},
+    stage::{Stage, Verdict},
 };
 
 /// How long a message waits that a handler has given back more than once: nothing is tried in a hot loop.
@@ -81,6 +82,8 @@ pub(crate) struct Settling {
     pub(crate) app: Option<Arc<str>>,
     /// Shutdown has begun: it cuts the pause short.
     pub(crate) stop: CancellationToken,
+    /// Where the messages are handled.
+    pub(crate) stage: Stage,
 }
 
 /// In place of the name of a handler, where there is none.
@@ -156,22 +159,24 @@ impl Settling {
         match decision {
             Decision::Result(result) => match result {
                 Ok(answer) => match (answer.outcome(), answer.into_reply()) {
-                    (Outcome::Requeue, _) => Box::pin(settled.requeue(tag, slot)).await,
+                    (Outcome::Requeue, _) => Box::pin(settled.requeue(None, tag, slot)).await,
                     (Outcome::DeadLetter, _) => settled.fail(Failure::asked_for(), tag, slot).await,
                     (Outcome::Retry, _) => settled.fail(Failure::asked_to_retry(), tag, slot).await,
-                    (_, Some(reply)) => Box::pin(settled.reply(reply, tag)).await,
+                    (_, Some(reply)) => Box::pin(settled.reply(reply, None, tag)).await,
                     (outcome, None) => {
                         settled.note(outcome, None);
+                        settled.witness(Verdict::of(outcome));
                         acknowledger.ack(tag).await;
                     }
                 },
                 Err(failure) => match answer_in(&failure, delivery) {
-                    Some(reply) => Box::pin(settled.reply(reply, tag)).await,
+                    Some(reply) => Box::pin(settled.reply(reply, Some(&failure), tag)).await,
                     None => settled.fail(failure, tag, slot).await,
                 },
             },
             Decision::Elsewhere => {
                 settled.note(Outcome::Requeue, None);
+                settled.witness(Verdict::held());
                 acknowledger.ack(tag).await;
             }
             Decision::GiveBack => {
@@ -240,12 +245,16 @@ struct Settled<'s, A> {
 
 impl<A: Acknowledger> Settled<'_, A> {
     /// Acknowledges a message once its reply is sent, or was tried: a reply is worth less than the message.
-    async fn reply(&self, reply: Addressed, tag: DeliveryTag) {
+    async fn reply(&self, reply: Addressed, error: Option<&Failure>, tag: DeliveryTag) {
         if let Err(failure) = answering::send(reply, self.delivery, self.acknowledger).await {
             // who asked hears why there is no value
             self.tell(&failure).await;
         }
         self.note(Outcome::Ack, None);
+        self.witness(Verdict {
+            failure: error,
+            ..Verdict::of(Outcome::Ack)
+        });
         self.acknowledger.ack(tag).await;
     }
 
@@ -253,7 +262,7 @@ impl<A: Acknowledger> Settled<'_, A> {
     ///
     /// The first time it goes back to its place. From the second time on a copy counts, and waits for a moment: a
     /// broker counts what no handler has begun as well, or nothing.
-    async fn requeue(&self, tag: DeliveryTag, slot: Option<impl Send>) {
+    async fn requeue(&self, error: Option<&Failure>, tag: DeliveryTag, slot: Option<impl Send>) {
         let (delivery, acknowledger) = (self.delivery, self.acknowledger);
         if self.settling.stop.is_cancelled() {
             self.note(Outcome::Requeue, None);
@@ -261,13 +270,23 @@ impl<A: Acknowledger> Settled<'_, A> {
         }
         let requeues = delivery.requeues().saturating_add(1);
         let too_often = |text| Failure::new(Reason::TooManyDeliveries, text);
+        let verdict = Verdict {
+            failure: error,
+            ..Verdict::of(Outcome::Requeue)
+        };
         match self.handled.trying.most_requeues {
-            None => self.put_back(tag).await,
+            None => {
+                self.witness(verdict);
+                self.put_back(tag).await;
+            }
             Some(most) if requeues >= most => {
                 let text = format!("its handler gave the message back {requeues} times");
                 self.fail(too_often(text), tag, slot).await;
             }
-            Some(_) if requeues == 1 => self.put_back(tag).await,
+            Some(_) if requeues == 1 => {
+                self.witness(verdict);
+                self.put_back(tag).await;
+            }
             Some(_) => {
                 let copy = copy::recounted(delivery, requeues);
                 let kept = self
@@ -277,6 +296,10 @@ impl<A: Acknowledger> Settled<'_, A> {
                     let text = "its headers leave no room to count how often it was given back";
                     self.fail(too_often(text.to_owned()), tag, slot).await;
                 } else {
+                    self.witness(Verdict {
+                        after: Some(RECOUNT_DELAY),
+                        ..verdict
+                    });
                     self.finish(kept, tag).await;
                 }
             }
@@ -308,10 +331,11 @@ impl<A: Acknowledger> Settled<'_, A> {
         if let Some(outcome @ (Outcome::Requeue | Outcome::Discard)) = failure.outcome() {
             if outcome == Outcome::Requeue {
                 self.debug(&failure, "requeued");
-                self.requeue(tag, slot).await;
+                self.requeue(Some(&failure), tag, slot).await;
             } else {
                 self.debug(&failure, "discarded");
                 self.note(outcome, Some(&failure));
+                self.witness_failed(Outcome::Discard, None, &failure);
                 acknowledger.ack(tag).await;
                 self.tell(&failure).await;
             }
@@ -326,6 +350,7 @@ impl<A: Acknowledger> Settled<'_, A> {
             {
                 Kept::Safe => {
                     self.note(Outcome::Retry, Some(&failure));
+                    self.witness_failed(Outcome::Retry, Some(delay), &failure);
                     acknowledger.ack(tag).await;
                     self.log(
                         Fate::Retried,
@@ -346,6 +371,7 @@ impl<A: Acknowledger> Settled<'_, A> {
         if self.settling.dead_lettering == DeadLettering::ByBroker {
             self.log(Fate::Rejected, &failure, format_args!("rejected"));
             self.note(Outcome::DeadLetter, Some(&failure));
+            self.witness_failed(Outcome::DeadLetter, None, &failure);
             acknowledger.reject(tag).await;
             self.tell(&failure).await;
         } else {
@@ -360,6 +386,7 @@ impl<A: Acknowledger> Settled<'_, A> {
             match self.keep_at_last(copy, keep, |_| false, &mut slot).await {
                 Kept::Safe => {
                     self.note(Outcome::DeadLetter, Some(&failure));
+                    self.witness_failed(Outcome::DeadLetter, None, &failure);
                     acknowledger.ack(tag).await;
                     self.log(Fate::DeadLettered, &failure, format_args!("dead-lettered"));
                     self.tell(&failure).await;
@@ -367,6 +394,21 @@ impl<A: Acknowledger> Settled<'_, A> {
                 Kept::GivenUp | Kept::Never(_) => self.put_back(tag).await,
             }
         }
+    }
+
+    /// Lets a test see what becomes of the message, before its source is told.
+    fn witness(&self, verdict: Verdict<'_>) {
+        if let Some(watch) = self.settling.stage.watch() {
+            watch.settled(self.delivery, self.handled.handler, verdict);
+        }
+    }
+
+    fn witness_failed(&self, outcome: Outcome, after: Option<Duration>, failure: &Failure) {
+        self.witness(Verdict {
+            after,
+            failure: Some(failure),
+            ..Verdict::of(outcome)
+        });
     }
 
     /// Tells who asked that the message was given up, which is settled by now.

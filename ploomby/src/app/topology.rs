@@ -72,6 +72,7 @@ impl App {
             let options = &mut queue.options;
             options.declare.get_or_insert(self.declare);
             options.policy.app.clone_from(&self.name);
+            options.policy.stage = self.stage.clone();
             options.exchanges.extend_from_slice(&self.exchanges);
         }
     }

@@ -162,17 +162,17 @@ impl Check {
 
 impl Checks {
     /// All of a program. Of two with one name the later one is made.
-    pub(crate) fn new(checks: Vec<Check>) -> Self {
-        let named = checks
-            .into_iter()
-            .map(|check| (check.name.clone(), Arc::new(check)));
+    pub(crate) fn new(checks: Vec<Arc<Check>>) -> Self {
+        let checks = checks.into_iter();
+        let named = checks.map(|check| (check.name.clone(), check));
         Self(Arc::new(named.collect()))
     }
 
     /// Those of these names, which are never made.
-    pub(crate) fn named<'n>(names: impl Iterator<Item = &'n Check>) -> Self {
+    pub(crate) fn named<'n>(names: impl Iterator<Item = &'n Arc<Check>>) -> Self {
         let never = || std::future::pending::<Result<(), std::io::Error>>();
-        let checks = names.map(|check| Check::new(check.name.clone(), check.every, never));
+        let checks =
+            names.map(|check| Arc::new(Check::new(check.name.clone(), check.every, never)));
         Self::new(checks.collect())
     }
 

@@ -57,6 +57,9 @@ impl Dispatcher {
             None => (NO_HANDLER, HandlerNumber::NONE),
         };
         let since = std::time::Instant::now();
+        if let Some(watch) = self.queue.settling.stage.watch() {
+            watch.entered();
+        }
         let named = Named {
             id: self.consumer.in_flight.enter(handler, delivery.clone()),
             dispatcher: self.clone(),
@@ -414,6 +417,9 @@ struct Named {
 impl Drop for Named {
     fn drop(&mut self) {
         self.dispatcher.consumer.in_flight.leave(self.id);
+        if let Some(watch) = self.dispatcher.queue.settling.stage.watch() {
+            watch.left();
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 use tokio::{
     sync::{Semaphore, SemaphorePermit, oneshot},
     task::AbortHandle,
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +20,7 @@ use crate::{
     layer::{HandlerFuture, guard, start},
     outcome::{Failure, Outcome},
     reply::Answer,
+    stage::{Parked, Stage},
 };
 
 /// As many fit twice into the prefetch where nothing is said of either: one batch comes together
@@ -43,6 +44,7 @@ pub(crate) struct Batcher {
     stop: CancellationToken,
     taking: Mutex<Taking>,
     crowd: Arc<Crowd>,
+    stage: Stage,
 }
 
 /// The messages of a queue that wait in batches, of all its handlers together.
@@ -79,6 +81,8 @@ struct Item {
     delivery: Delivery,
     /// Who waits for what becomes of it.
     told: oneshot::Sender<Result<Answer, Failure>>,
+    /// As long as its batch is open.
+    parked: Option<Parked>,
     _waiting: Waiting,
 }
 
@@ -159,6 +163,7 @@ impl Batcher {
             stop: stop.clone(),
             taking: Mutex::default(),
             crowd,
+            stage: policy.stage.clone(),
         }
     }
 
@@ -178,6 +183,7 @@ impl Batcher {
                 let _running = batcher.add(Item {
                     delivery,
                     told,
+                    parked: None,
                     _waiting: batcher.crowd.enter(),
                 });
                 batcher.crowd.begin_if_all_wait();
@@ -189,7 +195,7 @@ impl Batcher {
         })
     }
 
-    fn add(self: &Arc<Self>, item: Item) -> Arc<Running> {
+    fn add(self: &Arc<Self>, mut item: Item) -> Arc<Running> {
         let mut taking = self.lock();
         let open = taking.open.take();
         let open = open.and_then(|open| Some((open.task.upgrade()?, open)));
@@ -197,12 +203,14 @@ impl Batcher {
             taking.batches += 1;
             self.begin(taking.batches)
         });
-        open.items.push(item);
-        if open.items.len() < self.size {
+        if open.items.len() + 1 < self.size {
+            item.parked = Some(self.stage.park());
+            open.items.push(item);
             taking.open = Some(open);
         } else {
+            open.items.push(item);
             // the task is there as long as it is held
-            let _ = open.full.send(open.items);
+            let _ = open.full.send(on_their_way(open.items));
         }
         running
     }
@@ -212,7 +220,7 @@ impl Batcher {
         let open = self.lock().open.take();
         if let Some(open) = open {
             // where the task is gone, so are all that waited for it
-            let _ = open.full.send(open.items);
+            let _ = open.full.send(on_their_way(open.items));
         }
     }
 
@@ -231,12 +239,16 @@ impl Batcher {
 
     /// The life of a batch.
     async fn collect(self: Arc<Self>, number: u64, mut full: oneshot::Receiver<Vec<Item>>) {
+        let mut awake = None;
         // cancel safety: what a dropped branch would have brought is still to come
         let items = tokio::select! {
             biased;
             Ok(items) = &mut full => Some(items),
             () = self.stop.cancelled() => None,
-            () = sleep(self.wait) => None,
+            over = self.stage.sleep(self.wait) => {
+                awake = Some(over);
+                None
+            }
         };
         let slot = self.slot_and_turn().await;
         // it takes messages as long as it waits for its slot and its turn
@@ -247,6 +259,7 @@ impl Batcher {
                 None => full.await.unwrap_or_default(),
             },
         };
+        drop(awake);
         items.retain(|item| !item.told.is_closed());
         // what waited as its channel ended comes again, or has come again to this very batch
         items = leave_out_lost(items);
@@ -293,7 +306,7 @@ impl Batcher {
     fn close(&self, number: u64) -> Option<Vec<Item>> {
         let open = &mut self.lock().open;
         let open = open.take_if(|open| open.number == number);
-        open.map(|open| open.items)
+        open.map(|open| on_their_way(open.items))
     }
 
     async fn run(&self, items: Vec<Item>) {
@@ -328,6 +341,14 @@ impl Batcher {
     fn lock(&self) -> MutexGuard<'_, Taking> {
         self.taking.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The messages of a batch that is closed.
+fn on_their_way(mut items: Vec<Item>) -> Vec<Item> {
+    for item in &mut items {
+        item.parked = None;
+    }
+    items
 }
 
 /// The messages that are still here, without those that the source has taken back.

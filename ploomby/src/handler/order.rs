@@ -11,6 +11,7 @@ use crate::{
     codec::Format,
     delivery::{Delivery, plain_body},
     message::{PropertyError, Value, wire::header_name},
+    stage::Stage,
 };
 
 mod field;
@@ -152,11 +153,11 @@ impl Order {
     }
 
     /// None where there is nothing to order by.
-    pub(crate) fn new(by: &OrderBy) -> Option<Arc<Self>> {
+    pub(crate) fn new(by: &OrderBy, stage: &Stage) -> Option<Arc<Self>> {
         (by.0 != Place::Nothing).then(|| {
             Arc::new(Self {
                 by: by.clone(),
-                lanes: Arc::default(),
+                lanes: Arc::new(Lanes::on(stage)),
             })
         })
     }

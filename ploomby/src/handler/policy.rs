@@ -9,6 +9,7 @@ use crate::{
     delivery::{ReplyRules, ReplyStyle, Returns},
     layer::Layers,
     settle::{DeadLettering, Retry},
+    stage::Stage,
 };
 
 /// The setters of a type that has a [`QueuePolicy`] at `$policy`.
@@ -305,6 +306,8 @@ pub struct QueuePolicy {
     pub(crate) app: Option<Arc<str>>,
     /// Messages are decoded to see whether they fit, and no handler has them.
     pub(crate) is_trial: bool,
+    /// Where its messages are handled.
+    pub(crate) stage: Stage,
 }
 
 /// How often a handler may give a message back.

@@ -25,6 +25,8 @@ use crate::{
 
 mod error;
 mod functions;
+#[cfg(feature = "testing")]
+mod staged;
 
 /// Which function handles which key.
 ///

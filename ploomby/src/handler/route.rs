@@ -148,7 +148,10 @@ impl Route {
             trying: Arc::default(),
             timeout,
             limits,
-            order: options.ordered_by.as_ref().and_then(Order::new),
+            order: options
+                .ordered_by
+                .as_ref()
+                .and_then(|by| Order::new(by, &policy.stage)),
             brake,
             meter,
             #[cfg(any(feature = "gzip", feature = "zstd"))]

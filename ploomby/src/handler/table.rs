@@ -64,7 +64,10 @@ impl Table {
             routes: Routes::new(shared.entries().len() + own.entries().len()),
             making: Making {
                 around: (!layers.is_empty()).then(|| layers.around(HandlerService::found(), stop)),
-                order: policy.ordered_by.as_ref().and_then(Order::new),
+                order: policy
+                    .ordered_by
+                    .as_ref()
+                    .and_then(|by| Order::new(by, &policy.stage)),
                 crowd: Crowd::new(policy.most_in_flight()),
                 pace: policy.rate.map(|rate| Arc::new(Pace::new(rate))),
                 policy: policy.clone(),
@@ -182,7 +185,7 @@ impl Table {
     /// In which orders messages are to be handled.
     pub(crate) fn orders(&self) -> impl Iterator<Item = Arc<Order>> {
         let by = move |entry: &Entry| match &entry.options.ordered_by {
-            Some(by) => Order::new(by),
+            Some(by) => Order::new(by, &self.making.policy.stage),
             None => self.making.order.clone(),
         };
         self.entries().filter_map(by)

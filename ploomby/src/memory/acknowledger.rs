@@ -61,8 +61,10 @@ impl MemoryAcknowledger {
             state.pump(self.queue);
         }
         // a message is taken apart without the others waiting
+        let stage = state.stage.clone();
         drop(state);
         drop(done);
+        stage.changed();
     }
 
     fn dead_letter_by_queue(&self, tag: u64) {
@@ -74,6 +76,7 @@ impl MemoryAcknowledger {
             state.dead_letter(self.queue, dead.rejected());
         }
         state.pump(self.queue);
+        state.stage.changed();
     }
 
     /// The delivery of this tag, where it is not settled yet, and its queue.

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     consumer::companions::Declared,
     message::{Addressed, Message, Routing, Value},
+    stage::Stage,
 };
 
 /// A handle on the broker of a name: all handles of one name in a process are on the same broker.
@@ -33,11 +34,11 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct MemoryBroker {
-    name: Arc<str>,
+    pub(super) name: Arc<str>,
     pub(super) shared: Arc<Shared>,
 }
 
-static BROKERS: Mutex<BTreeMap<Arc<str>, MemoryBroker>> = Mutex::new(BTreeMap::new());
+pub(super) static BROKERS: Mutex<BTreeMap<Arc<str>, MemoryBroker>> = Mutex::new(BTreeMap::new());
 
 impl MemoryBroker {
     /// The broker that `memory://name` means.
@@ -50,7 +51,7 @@ impl MemoryBroker {
         }
         let broker = Self {
             name: name.into(),
-            shared: Shared::new(),
+            shared: Shared::new(Stage::default()),
         };
         brokers.insert(broker.name.clone(), broker.clone());
         broker
@@ -135,7 +136,7 @@ impl MemoryBroker {
             message,
         } = addressed;
         let stored = Stored::through(&exchange, &routing_key, message)?;
-        match self.shared.lock().publish(stored) {
+        match self.publish_watched(stored) {
             Err(MemoryError::Unroutable(_) | MemoryError::Unbound { .. })
                 if routing == Routing::Optional =>
             {
@@ -143,6 +144,19 @@ impl MemoryBroker {
             }
             published => published,
         }
+    }
+
+    fn publish_watched(&self, stored: Stored) -> Result<(), MemoryError> {
+        let mut state = self.shared.lock();
+        let watched = state.stage.watch().is_some();
+        let watched = watched.then(|| (stored.published.clone(), state.queues_of(&stored)));
+        let result = state.publish(stored);
+        if let (Some(watch), Some((published, queues))) = (state.stage.watch(), watched) {
+            if result.is_ok() || queues.is_empty() {
+                watch.sent(&published, &queues);
+            }
+        }
+        result
     }
 
     /// Makes the queue that a message for `queue` waits in.
@@ -157,6 +171,9 @@ impl MemoryBroker {
             return Err(MemoryError::Unroutable(queue.to_owned()));
         }
         state.declare(&waiting.name, &arguments)?;
+        if let Some(watch) = state.stage.watch() {
+            watch.waits(&waiting.name, queue);
+        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use super::{
     stored::{Death, Stored},
     unacked::Unacked,
 };
+use crate::stage::Stage;
 
 /// A queue: what is ready, and who consumes it.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(super) struct Queue {
     pub(super) kept: VecDeque<Stored>,
     /// When the head expires, as the timer knows it.
     pub(super) timed: Option<Instant>,
+    stage: Stage,
 }
 
 /// A message in one queue.
@@ -61,7 +63,7 @@ enum Attention {
 }
 
 impl Queue {
-    pub(super) fn new(name: &str, arguments: QueueArguments) -> Self {
+    pub(super) fn new(name: &str, arguments: QueueArguments, stage: &Stage) -> Self {
         Self {
             name: name.into(),
             policy: arguments.policy(),
@@ -72,6 +74,7 @@ impl Queue {
             turn: 0,
             kept: VecDeque::new(),
             timed: None,
+            stage: stage.clone(),
         }
     }
 
@@ -94,7 +97,7 @@ impl Queue {
             (Some(queue), Some(message)) => Some(queue.min(message)),
             (queue, message) => queue.or(message),
         };
-        let expires_at = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
+        let expires_at = ttl.and_then(|ttl| self.stage.now().checked_add(ttl));
         let entry = Entry::new(self.sequence, expires_at, stored);
         self.sequence += 1;
         // a message that would expire at once still reaches a consumer that has room
@@ -108,7 +111,7 @@ impl Queue {
     pub(super) fn pump(&mut self) -> Vec<Stored> {
         let mut dead = Vec::new();
         while let Some(head) = self.ready.front() {
-            if head.is_due() {
+            if head.is_due(&self.stage) {
                 self.drop_head(Death::Expired, &mut dead);
             } else if let Some(consumer) = self.consumer_with_room() {
                 let entry = self.ready.pop_front().expect("the head is there");
@@ -189,6 +192,12 @@ impl Queue {
         self.ready.len()
     }
 
+    /// What is ready, in its order.
+    #[cfg(feature = "testing")]
+    pub(super) fn ready(&self) -> impl Iterator<Item = &Stored> {
+        self.ready.iter().map(|entry| &*entry.stored)
+    }
+
     pub(super) fn unacked_count(&self) -> usize {
         self.consumers
             .iter()
@@ -241,8 +250,8 @@ impl Entry {
         }
     }
 
-    fn is_due(&self) -> bool {
-        self.expires_at.is_some_and(|at| at <= Instant::now())
+    fn is_due(&self, stage: &Stage) -> bool {
+        self.expires_at.is_some_and(|at| at <= stage.now())
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     stored::Stored,
     timer::Timer,
 };
-use crate::{consumer::Declare, topology::Wiring};
+use crate::{consumer::Declare, stage::Stage, topology::Wiring};
 
 /// What the handles on a broker share.
 #[derive(Debug)]
@@ -51,10 +51,11 @@ pub(super) struct State {
     pub(super) exchanges: Exchanges,
     pub(super) replies: Replies,
     pub(super) timer: Timer,
+    pub(super) stage: Stage,
 }
 
 impl Shared {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(stage: Stage) -> Arc<Self> {
         Arc::new_cyclic(|shared| {
             Self(Mutex::new(State {
                 queues: Vec::new(),
@@ -63,7 +64,8 @@ impl Shared {
                 keepers: BTreeSet::new(),
                 exchanges: Exchanges::default(),
                 replies: Replies::default(),
-                timer: Timer::new(shared.clone()),
+                timer: Timer::new(shared.clone(), &stage),
+                stage,
             }))
         })
     }
@@ -90,7 +92,7 @@ impl State {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let queue = Queue::new(name, arguments.clone());
+        let queue = Queue::new(name, arguments.clone(), &self.stage);
         let id = match self.queues.iter().position(Option::is_none) {
             Some(free) => free,
             None => {
@@ -182,6 +184,16 @@ impl State {
         }
     }
 
+    /// The queues that a message is for.
+    pub(super) fn queues_of(&self, stored: &Stored) -> Vec<Arc<str>> {
+        let ids = match stored.exchange() {
+            "" => stored.routes().filter_map(|key| self.find(key)).collect(),
+            _ => self.routed(stored).unwrap_or_default(),
+        };
+        let names = ids.into_iter().map(|id| self.queue(id).name.clone());
+        names.collect()
+    }
+
     /// Puts a message into a queue, if there is room.
     fn offer(&mut self, id: QueueId, stored: &Arc<Stored>, told: &mut Offered) {
         told.is_routed = true;
@@ -215,7 +227,7 @@ impl State {
 
     /// Expires what is due in any queue, for those who look before the timer's task has.
     pub(super) fn expire(&mut self) {
-        if self.first_due().is_some_and(|due| due <= Instant::now()) {
+        if self.first_due().is_some_and(|due| due <= self.stage.now()) {
             self.pump_all();
         }
     }
@@ -291,6 +303,10 @@ impl State {
         }
     }
 
+    pub(super) fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.queues.iter().flatten()
+    }
+
     pub(super) fn pump_all(&mut self) {
         for id in 0..self.queues.len() {
             if self.queues[id].is_some() {
@@ -301,7 +317,7 @@ impl State {
 
     /// When the first of the heads of all queues expires.
     pub(super) fn first_due(&self) -> Option<Instant> {
-        self.queues.iter().flatten().filter_map(Queue::due).min()
+        self.queues().filter_map(Queue::due).min()
     }
 
     /// The queue that a consumer had, which may be gone.

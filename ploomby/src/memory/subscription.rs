@@ -99,6 +99,7 @@ impl Drop for Subscription {
             queue.detach(self.consumer);
             state.pump(self.queue);
         }
+        state.stage.changed();
     }
 }
 

@@ -8,12 +8,20 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use crate::stage::{Parked, Stage};
+
 /// The value that the messages of a lane share; none for those without.
 pub(super) type Lane = Option<Box<[u8]>>;
 
 /// Lanes in which a message is at work, each with those that wait behind it.
 #[derive(Default)]
-pub(super) struct Lanes(Mutex<HashMap<Lane, VecDeque<oneshot::Sender<Turn>>>>);
+pub(super) struct Lanes {
+    busy: Mutex<HashMap<Lane, VecDeque<Next>>>,
+    stage: Stage,
+}
+
+/// One that waits. It may be for one that waits for the clock.
+type Next = (Parked, oneshot::Sender<Turn>);
 
 /// How a message comes into its lane.
 pub(crate) enum Entered {
@@ -29,11 +37,18 @@ pub(crate) struct Turn(Option<(Arc<Lanes>, Lane)>);
 pub(crate) struct Waiting(oneshot::Receiver<Turn>);
 
 impl Lanes {
+    pub(super) fn on(stage: &Stage) -> Self {
+        Self {
+            stage: stage.clone(),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn enter(self: &Arc<Self>, lane: Lane) -> Entered {
         match self.lock().entry(lane) {
             Entry::Occupied(mut busy) => {
                 let (sender, receiver) = oneshot::channel();
-                busy.get_mut().push_back(sender);
+                busy.get_mut().push_back((self.stage.park(), sender));
                 Entered::Behind(Waiting(receiver))
             }
             Entry::Vacant(free) => {
@@ -48,7 +63,7 @@ impl Lanes {
     fn pass_on(self: Arc<Self>, mut lane: Lane) {
         let mut lanes = self;
         loop {
-            let next = {
+            let (parked, next) = {
                 let mut busy = lanes.lock();
                 match busy.get_mut(&lane).and_then(VecDeque::pop_front) {
                     Some(next) => next,
@@ -58,6 +73,7 @@ impl Lanes {
                     }
                 }
             };
+            drop(parked);
             // in a loop, since one that left would pass it on by being dropped, and so would all
             match next.send(Turn(Some((lanes, lane)))) {
                 Ok(()) => return,
@@ -70,8 +86,8 @@ impl Lanes {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Lane, VecDeque<oneshot::Sender<Turn>>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Lane, VecDeque<Next>>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,0 +1,77 @@
+//! A broker of a test: its clock is the test's, and the test looks into it.
+
+use std::sync::{Arc, PoisonError};
+
+use tokio::time::Instant;
+
+use super::{
+    broker::{BROKERS, MemoryBroker},
+    queue::Queue,
+    state::Shared,
+};
+use crate::{message::Message, stage::Stage};
+
+/// What goes on in a broker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Activity {
+    /// How many deliveries are not settled.
+    pub(crate) unacked: usize,
+    /// How many consumers there are.
+    pub(crate) consumers: usize,
+    /// When the next message expires in any queue.
+    pub(crate) due: Option<Instant>,
+    /// When the next one has waited for as long as it should, for another attempt or by its delay.
+    pub(crate) waiting_due: Option<Instant>,
+}
+
+impl MemoryBroker {
+    /// A broker of a test, under a name that no other has. It is there until it is [forgotten](Self::forget).
+    pub(crate) fn staged(name: &str, stage: Stage) -> Self {
+        let broker = Self {
+            name: name.into(),
+            shared: Shared::new(stage),
+        };
+        let mut brokers = BROKERS.lock().unwrap_or_else(PoisonError::into_inner);
+        brokers.insert(broker.name.clone(), broker.clone());
+        broker
+    }
+
+    /// The name means nothing any more.
+    pub(crate) fn forget(&self) {
+        let mut brokers = BROKERS.lock().unwrap_or_else(PoisonError::into_inner);
+        let forgotten = brokers.remove(&self.name);
+        drop(brokers);
+        drop(forgotten);
+    }
+
+    pub(crate) fn activity(&self) -> Activity {
+        let state = self.shared.lock();
+        let waiting = state.queues().filter(|queue| queue.keeps());
+        Activity {
+            unacked: state.queues().map(Queue::unacked_count).sum(),
+            consumers: state.queues().map(Queue::consumer_count).sum(),
+            due: state.first_due(),
+            waiting_due: waiting.filter_map(Queue::due).min(),
+        }
+    }
+
+    /// Expires and delivers what is due.
+    pub(crate) fn catch_up(&self) {
+        self.shared.lock().pump_all();
+    }
+
+    /// What is ready in a queue; None if there is no such queue.
+    pub(crate) fn ready(&self, queue: &str) -> Option<Vec<Message>> {
+        let state = self.shared.lock();
+        let queue = state.queue(state.find(queue)?);
+        let messages = queue.ready().map(|stored| stored.published.message.clone());
+        Some(messages.collect())
+    }
+
+    /// The queues whose names are so.
+    pub(crate) fn queue_names(&self, is_wanted: impl Fn(&str) -> bool) -> Vec<Arc<str>> {
+        let state = self.shared.lock();
+        let names = state.queues().map(|queue| queue.name.clone());
+        names.filter(|name| is_wanted(name)).collect()
+    }
+}

@@ -1,0 +1,89 @@
+//! Tests of handlers: the whole service in one process, with all its queues, in no time.
+//!
+//! ```
+//! use std::time::Duration;
+//! use ploomby::{HandlerRegistry, Outcome, Publisher, Queue, Retry, testing::TestApp};
+//!
+//! async fn charge(cents: u64, publisher: Publisher) -> anyhow::Result<()> {
+//!     anyhow::ensure!(cents > 0, "nothing to pay");
+//!     publisher.send("mail", "receipt", &cents).await?;
+//!     Ok(())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let app = TestApp::with(HandlerRegistry::new().register("charge", charge))
+//!     .queue(Queue::new("billing").retry(Retry::fixed(3, Duration::from_secs(60 * 60))))
+//!     .foreign_queue(Queue::new("mail"))
+//!     .start()
+//!     .await;
+//! let run = app.send("billing", "charge", &100).await;
+//! run.handled("charge").once().outcome(Outcome::Ack);
+//! run.sent::<u64>("mail").once().with(&100);
+//!
+//! // three attempts, an hour apart
+//! let run = app.send("billing", "charge", &0).await;
+//! run.handled("charge").attempts(3).outcome(Outcome::DeadLetter).error("nothing to pay");
+//! app.dead_letters("billing").once();
+//! # }
+//! ```
+//!
+//! # Layout
+//!
+//! - `app`: what is tested;
+//! - `running`: what a test does with it;
+//! - `run`, `letters`: what a test asks afterwards;
+//! - `journal`: what happened;
+//! - `director`, `clock`: what goes on, and time;
+//! - `scope`: which handler sends what;
+//! - `runtime`: the test's own.
+//!
+//! # When a run ends
+//!
+//! [`send`](TestRunning::send) and its like return when all that follows from the message is done: no message is with a
+//! handler, none is on its way to one, and none waits for another attempt or by a delay. That is known, not guessed: deliveries
+//! and their tasks are counted, and no time is waited. What waits for later comes at once, as the clock of the test is moved to
+//! where it is due, up to the [horizon](TestApp::horizon). A message that waits in a queue that the app does not consume is no
+//! longer the app's.
+//!
+//! A run that does not end within ten seconds of real time, or what [`limit`](TestApp::limit) says, fails the test, with the
+//! names of the handlers that are still at work.
+//!
+//! A run does not know of tasks that a handler spawns and does not wait for.
+//!
+//! # Time
+//!
+//! Each test has a clock, which stands still but for [`advance`](TestRunning::advance) and the waits that a run works off. It
+//! counts for all that waits in the broker: another attempt ([`Retry`](crate::Retry)), a delay
+//! ([`Outgoing::delay`](crate::Outgoing::delay)), the time to live of messages and queues; and for how long a
+//! [`Batch`](crate::extract::Batch) waits for more.
+//!
+//! All else keeps real time, so that sockets, pools and timers of other crates work as ever: in particular a handler's
+//! `timeout`, since the time that a handler takes is real, a [`Rate`](crate::Rate), a [`Brake`](crate::Brake) and the pauses
+//! of a handler that is [`Unavailable`](crate::Unavailable), an [`App::check`](crate::App::check), the timeouts of
+//! publishers and calls, and what [`Dedup`](crate::dedup::Dedup) remembers.
+//!
+//! # What it runs on
+//!
+//! Each test has an [embedded broker](crate::memory) of its own. It does what RabbitMQ does, or refuses: what it does not model
+//! is an error at the start.
+
+#[doc(hidden)]
+pub use self::runtime::run_test;
+pub use self::{
+    app::TestApp,
+    journal::Journal,
+    letters::Letters,
+    run::{Handled, Run, Sent},
+    running::TestRunning,
+};
+
+mod app;
+mod clock;
+mod director;
+mod journal;
+mod letters;
+mod run;
+mod running;
+mod runtime;
+mod scope;

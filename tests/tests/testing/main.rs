@@ -1,0 +1,8 @@
+//! The kit for tests of handlers, by tests as users write them.
+
+mod assertions;
+mod chains;
+mod ends;
+mod macros;
+mod shop;
+mod time;
