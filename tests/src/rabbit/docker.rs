@@ -1,12 +1,12 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use testcontainers::core::{IntoContainerPort, WaitFor};
+use testcontainers::core::IntoContainerPort;
 use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, GenericImage, ImageExt};
 use tokio::{process, runtime};
 
-use super::site::{ERL_ARGS, MOVES_SOON, STARTED};
+use super::site::{ERL_ARGS, MOVES_SOON};
 use super::watchdog::Watchdog;
 use super::{Rabbit, START, handshake};
 use crate::unique_name;
@@ -32,6 +32,16 @@ pub(super) fn start() -> Result<Rabbit> {
     let (container, host, port) = start_container(&name)
         .with_context(|| format!("the image {IMAGE}:{TAG} does not start"))?;
     handshake::wait(&host, port, START, || Ok(()))?;
+    // it listens a moment before it is started, see `Node::wait`
+    let awaited = Command::new("docker")
+        .args(["exec", &name, "rabbitmqctl", "await_startup"])
+        .args(["--timeout", &START.as_secs().to_string()])
+        .output()?;
+    ensure!(
+        awaited.status.success(),
+        "the broker in the container does not start: {}",
+        String::from_utf8_lossy(&awaited.stderr)
+    );
 
     let rabbitmqctl = move || {
         let mut command = process::Command::new("docker");
@@ -59,7 +69,6 @@ fn daemon_answers() -> bool {
 fn start_container(name: &str) -> Result<(ContainerAsync<GenericImage>, String, u16)> {
     let image = GenericImage::new(IMAGE, TAG)
         .with_exposed_port(PORT.tcp())
-        .with_wait_for(WaitFor::message_on_stdout(STARTED))
         .with_container_name(name)
         .with_env_var(ERL_ARGS, MOVES_SOON)
         .with_startup_timeout(START);

@@ -56,7 +56,7 @@ const ENABLED_PLUGINS: &str = "enabled_plugins";
 const LOG: &str = "server.log";
 
 /// What a server logs once it is started.
-pub(super) const STARTED: &str = "Server startup complete";
+const STARTED: &str = "Server startup complete";
 
 const INTERVAL: Duration = Duration::from_millis(20);
 
