@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     journal::Journal,
-    run::{decode, was},
+    run::{check, decode, was},
 };
 use crate::{
     message::{Message, header_names as headers},
@@ -107,13 +107,8 @@ impl Letters {
 
     #[track_caller]
     fn assert(self, holds: bool, problem: impl FnOnce() -> String) -> Self {
-        assert!(
-            holds,
-            "dead letters of `{}`: {}\nwhat happened:\n{}",
-            self.queue,
-            problem(),
-            self.journal
-        );
+        let problem = || format!("dead letters of `{}`: {}", self.queue, problem());
+        check(holds, problem, &self.journal);
         self
     }
 }

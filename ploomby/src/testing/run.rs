@@ -258,12 +258,10 @@ impl<'r> Handled<'r> {
 
     #[track_caller]
     fn assert(self, holds: bool, problem: impl FnOnce() -> String) -> Self {
-        assert!(
+        check(
             holds,
-            "{} was {}\nwhat happened:\n{}",
-            self.what,
-            problem(),
-            self.journal
+            || format!("{} was {}", self.what, problem()),
+            self.journal,
         );
         self
     }
@@ -316,12 +314,10 @@ impl<T> Sent<'_, T> {
 
     #[track_caller]
     fn assert(self, holds: bool, problem: impl FnOnce() -> String) -> Self {
-        assert!(
+        check(
             holds,
-            "{}: {}\nwhat happened:\n{}",
-            self.what,
-            problem(),
-            self.journal
+            || format!("{}: {}", self.what, problem()),
+            self.journal,
         );
         self
     }
@@ -364,6 +360,12 @@ impl<T> fmt::Debug for Sent<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(&self.messages).finish()
     }
+}
+
+/// Fails a test with what is wrong and what happened, if something is.
+#[track_caller]
+pub(super) fn check(holds: bool, problem: impl FnOnce() -> String, journal: &Journal) {
+    assert!(holds, "{}\nwhat happened:\n{journal}", problem());
 }
 
 /// The payload of a message.

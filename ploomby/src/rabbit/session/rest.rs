@@ -7,7 +7,6 @@ use tokio::{
     sync::mpsc::UnboundedReceiver,
     time::{Instant, timeout},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{
@@ -46,7 +45,6 @@ impl Session {
         }
         self.consumer_tag = consumer_tag;
         self.acknowledger.may_not_return();
-        self.cancelled = CancellationToken::new();
         self.drained = false;
         self.renew_at = Some(Instant::now() + RENEW_AFTER);
         let reopened = self.inbox.reopen(standby, deliveries);
