@@ -6,12 +6,12 @@ use http::Extensions;
 use tracing::{error, info, warn};
 
 pub use self::{error::Error, queue::Queue, running::Running};
-use self::{given::LazyState, running::Consumers, signals::Signals};
+use self::{given::LazyState, running::Consumers};
 use crate::{
     brake::{Brake, Check, Checks},
     consumer::{
         Declare, MessageConsumerFactory, MessageConsumerRegistry, RegisterError, Registration,
-        options::QueueOptions,
+        Signals, options::QueueOptions,
     },
     delivery::KeySource,
     extract::Given,
@@ -30,7 +30,6 @@ mod given;
 mod parts;
 mod queue;
 mod running;
-mod signals;
 #[cfg(feature = "testing")]
 mod staged;
 mod topology;
@@ -259,8 +258,10 @@ impl App {
         self
     }
 
-    /// How long running handlers may take to finish once the program is told to stop (default:
-    /// 25 s, which is below the 30 s that a container usually has before it is killed).
+    /// How long the program may take to end once it is told to stop (default: 28 s, which is below the 30 s that a
+    /// container usually has before it is killed). Its last 3 s, or its last quarter if that is less, are for closing:
+    /// handlers that still run then are cut off. A shorter one than 2 s counts for
+    /// handlers alone.
     pub fn shutdown_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
@@ -280,7 +281,7 @@ impl App {
     /// What keeps it from starting, at once; what it cannot recover from; handlers that were cut
     /// off by the deadline of the shutdown.
     pub async fn run(self) -> Result<(), Error> {
-        let mut signals = Signals::listen().map_err(Error::Signals)?;
+        let mut signals = Signals::listen()?;
         // cancel safety: nothing is consumed before the start is done
         let running = tokio::select! {
             biased;

@@ -6,6 +6,7 @@ use std::future::Future;
 use crate::{dispatcher::Dispatcher, handler::QueuePolicy, settle::ConsumerError};
 
 pub(crate) use self::registry::{Registration, check_dispatcher};
+pub(crate) use self::signals::Signals;
 pub use self::{
     companions::DeadLetters,
     declare::Declare,
@@ -14,8 +15,10 @@ pub use self::{
 
 pub(crate) mod companions;
 mod declare;
+mod life;
 pub(crate) mod options;
 mod registry;
+mod signals;
 
 /// Makes consumers of one kind, that share what they can, such as a connection.
 pub trait MessageConsumerFactory: Send + Sync + 'static {

@@ -105,6 +105,10 @@ struct Consumer {
     turn: Turn,
     samples: Samples,
     health: Arc<ConsumerHealth>,
+    /// A message of this handler can never be settled: what settles it has panicked.
+    cannot_settle: OnceLock<&'static str>,
+    /// That there is one.
+    is_broken: CancellationToken,
 }
 
 impl Drop for Queue {

@@ -13,7 +13,7 @@ use tower::{BoxError, ServiceExt, timeout::error::Elapsed, util::BoxService};
 use tower_layer::Layer;
 use tower_service::Service;
 
-pub(crate) use self::panics::watch as watch_panics;
+pub(crate) use self::panics::{watch as watch_panics, words as panic_words};
 pub use self::work::HandlerFuture;
 pub(crate) use self::work::start;
 pub(crate) use self::work::{guard, guard_one};

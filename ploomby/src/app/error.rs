@@ -37,13 +37,6 @@ pub enum Error {
     /// Consuming ended.
     #[error(transparent)]
     Run(#[from] RunError),
-    /// The process cannot listen for signals.
-    #[error("cannot listen for SIGINT and SIGTERM: {0}")]
-    Signals(std::io::Error),
-    /// A second signal came before the shutdown was done. The broker delivers again what was not
-    /// settled.
-    #[error("interrupted by a second signal before all handlers were done")]
-    Interrupted,
 }
 
 impl From<BrokerUrlError> for Error {

@@ -1,11 +1,15 @@
 use std::{fmt, sync::Arc};
 
-use tokio::{sync::OnceCell, task::JoinSet};
-use tracing::{error, info};
+use tokio::{
+    sync::OnceCell,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+use tracing::info;
 
-use super::{error::Error, signals::Signals};
+use super::error::Error;
 use crate::{
-    consumer::{MessageConsumerRegistry, RunError},
+    consumer::{MessageConsumerRegistry, RunError, Signals},
     health::Health,
     memory::MemoryConsumerFactory,
     metrics::Sent,
@@ -187,10 +191,12 @@ impl Running {
     }
 
     async fn disconnect(&mut self) -> Result<(), RunError> {
+        let end = self.consumers.end_of_a_shutdown();
         let disconnected = self.consumers.disconnect().await;
         self.checking.shutdown().await;
         if let Some(publisher) = self.publisher.take() {
-            publisher.close().await;
+            // a connection may be frozen
+            let _ = timeout_at(end, publisher.close()).await;
         }
         disconnected
     }
@@ -202,35 +208,15 @@ impl Running {
     ///
     /// What the app cannot recover from, handlers that were cut off, or the second signal.
     pub async fn until_signal(self) -> Result<(), Error> {
-        let signals = Signals::listen().map_err(Error::Signals)?;
-        self.until(signals).await
+        self.until(Signals::listen()?).await
     }
 
     pub(super) async fn until(mut self, mut signals: Signals) -> Result<(), Error> {
-        let mut first = None;
-        // cancel safety: `wait` can be dropped, and is not needed after a signal
-        let ended = tokio::select! {
-            ended = self.consumers.wait() => ended,
-            kind = signals.next() => {
-                info!("told to stop, waiting for running handlers");
-                first = Some(kind);
-                Ok(())
-            }
+        let (ended, told) = match signals.unless_told(self.consumers.wait()).await {
+            Ok(ended) => (ended, None),
+            Err(told) => (Ok(()), Some(told)),
         };
-        let again = async {
-            match first {
-                Some(first) => signals.again(first).await,
-                None => _ = signals.next().await,
-            }
-        };
-        // cancel safety: the consumers are dropped, and with them what they hold
-        let disconnected = tokio::select! {
-            disconnected = self.disconnect() => disconnected,
-            () = again => {
-                error!("told to stop again, ending at once");
-                return Err(Error::Interrupted);
-            }
-        };
+        let disconnected = signals.unless_told_again(told, self.disconnect()).await?;
         ended.and(disconnected)?;
         info!("stopped");
         Ok(())
@@ -242,6 +228,14 @@ impl Consumers {
         match self {
             Self::Rabbit(consumers) => consumers.wait().await,
             Self::Memory(consumers) => consumers.wait().await,
+        }
+    }
+
+    /// When one that begins now must be over.
+    fn end_of_a_shutdown(&self) -> Instant {
+        match self {
+            Self::Rabbit(consumers) => consumers.end_of_a_shutdown(),
+            Self::Memory(consumers) => consumers.end_of_a_shutdown(),
         }
     }
 

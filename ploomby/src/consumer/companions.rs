@@ -254,7 +254,7 @@ impl Companions {
     /// The queue of this delay, under whatever name.
     fn retry_queue(&self, delay: Duration) -> Declared {
         Declared {
-            name: format!("{}_retry_{}ms", self.queue, delay.as_millis()),
+            name: format!("{}_retry_{}ms", self.queue, milliseconds(delay)),
             purpose: Purpose::Waiting,
             arguments: waiting_arguments(&self.queue, delay),
         }
@@ -264,7 +264,7 @@ impl Companions {
 /// The queue that a message waits in until its delay is over.
 pub(crate) fn delay_queue(queue: &str, delay: Duration) -> Declared {
     Declared {
-        name: format!("{queue}_delay_{}ms", delay.as_millis()),
+        name: format!("{queue}_delay_{}ms", milliseconds(delay)),
         purpose: Purpose::Waiting,
         arguments: waiting_arguments(queue, delay),
     }
@@ -329,9 +329,10 @@ fn dead_letter_arguments(dead_letters: &DeadLetters, is_quorum: bool) -> Vec<(St
 /// The longest that a message may wait in a queue, which is all that RabbitMQ counts: ten years.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(315_360_000_000);
 
-/// As the arguments of queues count.
-fn milliseconds(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+/// As the arguments of queues count. A part of one is a whole one: nothing comes before its time.
+pub(crate) fn milliseconds(duration: Duration) -> i64 {
+    let milliseconds = duration.as_nanos().div_ceil(1_000_000);
+    i64::try_from(milliseconds).unwrap_or(i64::MAX)
 }
 
 fn argument(name: &str, value: impl Into<Value>) -> (String, Value) {
@@ -341,6 +342,16 @@ fn argument(name: &str, value: impl Into<Value>) -> (String, Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_millisecond_is_waited_for_as_a_whole_one() {
+        for (microseconds, milliseconds) in [(1, 1), (1_000, 1), (1_900, 2)] {
+            let queue = delay_queue("q", Duration::from_micros(microseconds));
+            assert_eq!(queue.name, format!("q_delay_{milliseconds}ms"));
+            let ttl = argument("x-message-ttl", milliseconds);
+            assert!(queue.arguments.contains(&ttl), "{:?}", queue.arguments);
+        }
+    }
 
     #[test]
     fn a_quorum_queue_gives_up_at_least_once_unless_it_is_limited() {

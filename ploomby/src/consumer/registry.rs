@@ -5,11 +5,15 @@ use http::Extensions;
 use thiserror::Error;
 use tokio::{
     task::{JoinError, JoinSet},
-    time::Instant,
+    time::{Instant, timeout_at},
 };
-use tracing::{debug, error, info};
+use tracing::{info, warn};
 
-use super::{MessageConsumer, MessageConsumerFactory};
+use super::{
+    MessageConsumer, MessageConsumerFactory,
+    life::{ShutDown, run},
+    signals::Signals,
+};
 use crate::{
     brake::{Brake, Checks},
     delivery::{KeySource, OwnQueues},
@@ -23,9 +27,8 @@ use crate::{
     settle::ConsumerError,
 };
 
-/// How long handlers in flight may take to finish once shutdown has begun: less than the 30 s of grace that a
-/// container has before it is killed.
-const DEFAULT_DEADLINE: Duration = Duration::from_secs(25);
+/// How long a shutdown may take: less than the 30 s of grace that a container has before it is killed.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(28);
 
 /// The consumers of a program: each queue is registered once and consumed from then on.
 ///
@@ -124,8 +127,9 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
         self
     }
 
-    /// How long handlers in flight may take to finish after
-    /// [`disconnect_consumers`](Self::disconnect_consumers) (default: 25 s).
+    /// How long [`disconnect_consumers`](Self::disconnect_consumers) may take (default: 28 s). Its last 3 s, or its last
+    /// quarter if that is less, are for closing: handlers that still run then are cut off. A shorter one than 2 s counts for
+    /// handlers alone.
     #[must_use]
     pub fn shutdown_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -336,6 +340,7 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
     /// Dropped before it is done, the consumers go on shutting down; call it again to wait for
     /// them.
     pub async fn disconnect_consumers(&mut self) -> Result<(), RunError> {
+        let end = self.end_of_a_shutdown();
         for dispatcher in self.queues.values() {
             dispatcher.stop();
         }
@@ -348,12 +353,35 @@ impl<F: MessageConsumerFactory> MessageConsumerRegistry<F> {
             }
         }
         self.queues.clear();
-        self.factory.close().await;
+        if timeout_at(end, self.factory.close()).await.is_err() {
+            warn!("what the consumers shared did not close within the deadline of the shutdown");
+        }
         if cut_off.is_empty() {
             result
         } else {
             Err(RunError::DeadlineExceeded { handlers: cut_off })
         }
+    }
+
+    /// When a shutdown that begins now must be over.
+    pub(crate) fn end_of_a_shutdown(&self) -> Instant {
+        ShutDown::begins(self.deadline).end
+    }
+
+    /// Waits for SIGINT or SIGTERM, then [disconnects](Self::disconnect_consumers). A second signal ends it at once, unless
+    /// it is the same within a second, as a wrapper sends it.
+    ///
+    /// # Errors
+    ///
+    /// The first failure of a consumer, handlers that were cut off, or the second signal.
+    pub async fn until_signal(mut self) -> Result<(), RunError> {
+        let mut signals = Signals::listen()?;
+        let (ended, told) = match signals.unless_told(self.wait()).await {
+            Ok(ended) => (ended, None),
+            Err(told) => (Ok(()), Some(told)),
+        };
+        let disconnecting = self.disconnect_consumers();
+        ended.and(signals.unless_told_again(told, disconnecting).await?)
     }
 }
 
@@ -384,63 +412,6 @@ fn cannot_consume(queue: &str, error: ConsumerError) -> RegisterError {
     RegisterError::Connect {
         queue: queue.to_owned(),
         error,
-    }
-}
-
-/// The life of one consumer, from the first delivery to the last acknowledgement.
-async fn run(
-    mut consumer: impl MessageConsumer,
-    dispatcher: Dispatcher,
-    deadline: Duration,
-) -> Result<(), RunError> {
-    let queue = dispatcher.listen_for().to_owned();
-    let ended = Ended(dispatcher.clone());
-    // cancel safety: `consume` is only dropped once nothing it started is in flight
-    let consumed = tokio::select! {
-        consumed = dispatcher.taking_turns(consumer.consume(dispatcher.clone())) => consumed,
-        cut_off = shut_down(&dispatcher, deadline) => {
-            drop(ended);
-            consumer.disconnect().await;
-            return cut_off;
-        }
-    };
-    let result = match consumed {
-        Err(error) if !dispatcher.is_stopped() => {
-            dispatcher.not_consuming(&error);
-            error!(queue, %error, "the consumer failed");
-            Err(RunError::Consumer { queue, error })
-        }
-        _ => {
-            debug!(queue, "the consumer came to its end");
-            Ok(())
-        }
-    };
-    drop(ended);
-    let drained = drain(&dispatcher, deadline).await;
-    consumer.disconnect().await;
-    result.and(drained)
-}
-
-/// A consumer that is over does not consume, also when it has panicked.
-struct Ended(Dispatcher);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.ended();
-    }
-}
-
-async fn shut_down(dispatcher: &Dispatcher, deadline: Duration) -> Result<(), RunError> {
-    dispatcher.stopped().await;
-    drain(dispatcher, deadline).await
-}
-
-async fn drain(dispatcher: &Dispatcher, deadline: Duration) -> Result<(), RunError> {
-    // so that the sum does not overflow
-    let deadline = deadline.min(Duration::from_secs(365 * 24 * 60 * 60));
-    match dispatcher.drain(Instant::now() + deadline).await {
-        handlers if handlers.is_empty() => Ok(()),
-        handlers => Err(RunError::DeadlineExceeded { handlers }),
     }
 }
 
@@ -584,9 +555,16 @@ pub enum RunError {
         /// The functions and their keys, one for each message.
         handlers: Vec<CutOff>,
     },
-    /// A consumer panicked, which is a defect.
+    /// A consumer panicked, or what it does to settle a message did, which is a defect. Its messages went back.
     #[error("a consumer panicked: {0}")]
     Panicked(String),
+    /// The process cannot listen for signals.
+    #[error("cannot listen for SIGINT and SIGTERM: {0}")]
+    Signals(std::io::Error),
+    /// A second signal came before the shutdown was done. The broker delivers again what was not
+    /// settled.
+    #[error("interrupted by a second signal before all handlers were done")]
+    Interrupted,
 }
 
 debug_is_text!(RegisterError, RunError);

@@ -40,6 +40,8 @@ impl MessageConsumer for OwnConsumer {
     async fn disconnect(&mut self) {}
 }
 
+mod broken;
+
 #[tokio::test]
 async fn a_policy_of_zero_is_refused_whatever_the_source() {
     async fn all_at_once(_: Batch<u32>) {}

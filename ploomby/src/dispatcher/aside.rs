@@ -18,7 +18,7 @@ use crate::{
     delivery::{Delivery, DeliveryTag},
     handler::Route,
     outcome::Failure,
-    settle::{Acknowledger, Decision},
+    settle::{Acknowledger, Decision, NO_HANDLER},
 };
 
 impl Dispatcher {
@@ -72,8 +72,9 @@ impl Dispatcher {
         tag: DeliveryTag,
         acknowledger: Arc<A>,
     ) {
-        let dispatcher = self.clone();
+        let watched = self.watched(NO_HANDLER);
         self.consumer.tasks.spawn(async move {
+            let dispatcher = &watched.dispatcher;
             let settling = &dispatcher.queue.settling;
             if settling.set_aside(&delivery, &*acknowledger).await {
                 return acknowledger.ack(tag).await;

@@ -5,6 +5,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll},
+    thread,
     time::Duration,
 };
 
@@ -62,14 +63,14 @@ impl Dispatcher {
         }
         let named = Named {
             id: self.consumer.in_flight.enter(handler, delivery.clone()),
-            dispatcher: self.clone(),
+            watched: self.watched(handler),
         };
         // no async block around what waits: that would hold it once more
         UntilCancelled {
             cancelled: self.consumer.abort.clone().cancelled_owned(),
             at_work: self.queue.blocked.handler(number),
             work: work.then(move |(run, mut holding)| async move {
-                let dispatcher = &named.dispatcher;
+                let dispatcher = &named.watched.dispatcher;
                 let unruled = Trying::default();
                 let (trying, meter) = match &route {
                     Some(route) => (&*route.trying, &route.meter),
@@ -411,14 +412,38 @@ impl Route {
 /// A delivery that is named when the deadline cuts it off, until this is dropped.
 struct Named {
     id: u64,
-    dispatcher: Dispatcher,
+    watched: Watched,
 }
 
 impl Drop for Named {
     fn drop(&mut self) {
-        self.dispatcher.consumer.in_flight.leave(self.id);
-        if let Some(watch) = self.dispatcher.queue.settling.stage.watch() {
+        let dispatcher = &self.watched.dispatcher;
+        dispatcher.consumer.in_flight.leave(self.id);
+        if let Some(watch) = dispatcher.queue.settling.stage.watch() {
             watch.left();
+        }
+    }
+}
+
+impl Dispatcher {
+    pub(super) fn watched(&self, handler: &'static str) -> Watched {
+        Watched {
+            handler,
+            dispatcher: self.clone(),
+        }
+    }
+}
+
+/// A task that settles a message of this handler, and tells if it panics.
+pub(super) struct Watched {
+    handler: &'static str,
+    pub(super) dispatcher: Dispatcher,
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.dispatcher.settling_panicked(self.handler);
         }
     }
 }

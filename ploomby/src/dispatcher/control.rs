@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Consumer, CutOff, Dispatcher};
-use crate::{health::ConsumerHealth, metrics::QueueMeter};
+use crate::{health::ConsumerHealth, metrics::QueueMeter, settle::NO_HANDLER};
 
 impl Dispatcher {
     pub(crate) fn health(&self) -> Arc<ConsumerHealth> {
@@ -54,6 +54,23 @@ impl Dispatcher {
     pub(crate) fn abandon(&self) {
         self.stop();
         self.queue.abandoned.cancel();
+    }
+
+    /// Says that settling a message of this handler has panicked: the source has it for as long as it is open.
+    pub(super) fn settling_panicked(&self, handler: &'static str) {
+        // the first is enough
+        let _ = self.consumer.cannot_settle.set(handler);
+        self.consumer.is_broken.cancel();
+    }
+
+    /// Resolves when a message of this consumer's cannot be settled any more, to the handler that it was for.
+    pub(crate) async fn cannot_settle(&self) -> &'static str {
+        self.consumer.is_broken.cancelled().await;
+        self.consumer
+            .cannot_settle
+            .get()
+            .copied()
+            .unwrap_or(NO_HANDLER)
     }
 
     /// Waits for this consumer's handlers in flight; drops those that are not done within the

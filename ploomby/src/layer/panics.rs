@@ -30,7 +30,7 @@ pub(crate) fn watch() {
 }
 
 /// What it says, where that is text.
-pub(super) fn words(panic: &(dyn Any + Send)) -> Option<&str> {
+pub(crate) fn words(panic: &(dyn Any + Send)) -> Option<&str> {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
 }

@@ -169,10 +169,11 @@ impl Properties {
         self.message_id().filter(|_| !self.is_received)
     }
 
-    /// How long the message may wait in a queue; RabbitMQ counts in milliseconds.
+    /// How long the message may wait in a queue; RabbitMQ counts in milliseconds, and a part of one is a whole one.
     #[must_use]
     pub fn with_expiration(mut self, after: std::time::Duration) -> Self {
-        self.wire.with_expiration(&after.as_millis().to_string());
+        self.wire
+            .with_expiration(&after.as_nanos().div_ceil(1_000_000).to_string());
         self
     }
 
