@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_part_of_a_millisecond_is_waited_for_as_a_whole_one() {
-        for (microseconds, milliseconds) in [(1, 1), (1_000, 1), (1_900, 2)] {
+        for (microseconds, milliseconds) in [(1, 1_i64), (1_000, 1), (1_900, 2)] {
             let queue = delay_queue("q", Duration::from_micros(microseconds));
             assert_eq!(queue.name, format!("q_delay_{milliseconds}ms"));
             let ttl = argument("x-message-ttl", milliseconds);
