@@ -2,12 +2,12 @@ use proc_macro2::{Delimiter, Group, Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{ReturnType, ext::IdentExt};
 
-use self::argument::{arguments, make, pass, require};
+use self::argument::{arguments, make, pass, require, typed};
 use crate::{
     attr::{Attr, Key, Opt, OptValue, Rate},
     error::Errors,
     function::{self, Function},
-    passed_on::conditions_and_lints,
+    passed_on::{conditions_and_lints, docs},
     span::{CratePath, Spans, ours},
     valid,
 };
@@ -43,6 +43,7 @@ pub(crate) fn handler(attribute: TokenStream, item: &TokenStream) -> TokenStream
 fn register(attr: &Attr, function: &Function) -> TokenStream {
     let krate = CratePath::new(attr.krate.clone());
     let passed_on = conditions_and_lints(&function.attrs);
+    let docs = docs(&function.attrs);
     let name = &function.sig.ident;
     let text = name.unraw().to_string();
     let keys = keys(attr, &text, &krate);
@@ -54,6 +55,7 @@ fn register(attr: &Attr, function: &Function) -> TokenStream {
         .map(|argument| require(argument, &about, &room));
     let makes = make(&arguments, &krate, &delivery);
     let passes = arguments.iter().map(pass);
+    let typed = arguments.iter().map(typed);
     let at_name = |inner: TokenStream| {
         let mut call = Group::new(Delimiter::Parenthesis, inner);
         call.set_span(name.span());
@@ -73,7 +75,7 @@ fn register(attr: &Attr, function: &Function) -> TokenStream {
     let into_answer = spans.private(&krate, &["Return", "into_answer"]);
     quote! {
         #krate::__private::link! {
-            [#passed_on] #name #text [#keys]
+            [#passed_on] #name #text [#keys] [#docs] [#(#typed),*]
             #about #room #delivery
             { #options #(#requires)* }
             { #makes }

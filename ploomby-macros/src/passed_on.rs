@@ -2,7 +2,7 @@
 
 use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote};
-use syn::{Attribute, Meta};
+use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta};
 
 /// What is compiled on a condition is registered on the same one.
 pub(crate) fn conditions(attributes: &[Attribute]) -> TokenStream {
@@ -21,6 +21,39 @@ pub(crate) fn conditions_and_lints(attributes: &[Attribute]) -> TokenStream {
             None
         }
     })
+}
+
+/// The lines of the doc comment, as the elements of a list.
+pub(crate) fn docs(attributes: &[Attribute]) -> TokenStream {
+    let metas = attributes.iter().map(|attribute| attribute.meta.clone());
+    metas
+        .flat_map(|meta| docs_of(meta, &TokenStream::new()))
+        .collect()
+}
+
+/// Those of one attribute, which are there on these conditions.
+fn docs_of(meta: Meta, conditions: &TokenStream) -> Vec<TokenStream> {
+    match meta {
+        Meta::NameValue(doc) if doc.path.is_ident("doc") => {
+            let text = match doc.value {
+                // no lint is to find in it what it finds in a text of the program's
+                Expr::Lit(ExprLit {
+                    lit: Lit::Str(text),
+                    ..
+                }) => LitStr::new(&text.value(), Span::mixed_site()).into_token_stream(),
+                other => other.into_token_stream(),
+            };
+            vec![quote!(#conditions #text,)]
+        }
+        Meta::List(list) if list.path.is_ident("cfg_attr") => {
+            let mut parts = at_commas(list.tokens).into_iter();
+            let condition = parts.next().unwrap_or_default();
+            let conditions = quote!(#conditions #[cfg(#condition)]);
+            let metas = parts.filter_map(|part| syn::parse2(part).ok());
+            metas.flat_map(|meta| docs_of(meta, &conditions)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn keep(attributes: &[Attribute], kept_as: impl Fn(&Ident) -> Option<Ident> + Copy) -> TokenStream {

@@ -91,9 +91,10 @@ pub enum Command {
     Run(Run),
     /// Lists the handlers of the program, without a broker
     Handlers(Handlers),
-    /// Says what would keep the program from working; ends with 4 where anything would
+    /// Says what would keep the program from working
+    #[command(after_help = "Ends with 4 if anything would.")]
     Check(CheckAll),
-    /// Lists the queues that the program declares
+    /// Lists what the program declares: queues, exchanges and bindings
     Topology(Topology),
     /// Says how much waits in the queues of the program
     Queues(Queues),
@@ -108,20 +109,22 @@ pub enum Command {
     Dlq(Box<Dlq>),
 }
 
+/// A service that handles messages. Without a command it runs.
 #[derive(Parser)]
+#[command(after_help = EXIT_CODES)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Whole>,
 }
 
-/// All that a program without a command line of its own can be told to do.
+// what a program without a command line of its own can be told to do; a doc comment would be the help's first line
 #[derive(Subcommand)]
 enum Whole {
     #[command(flatten)]
     Command(Command),
     /// Writes a script that has a shell complete commands and options
     Completions {
-        /// The shell that is to read it
+        /// Your shell
         shell: Shell,
     },
 }
@@ -219,6 +222,9 @@ fn completions(shell: Shell, called: &str) -> ExitCode {
     }
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong command line, or --yes is missing;\n\
+                          3 partly done; 4 found what was looked for (check, dlq check)";
+
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const PARTLY: u8 = 3;
@@ -288,5 +294,35 @@ impl From<io::Error> for Fault {
             io::ErrorKind::BrokenPipe => Self::Closed,
             _ => Self::Failed(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of the command and those below it.
+    fn helps(command: &mut clap::Command, found: &mut Vec<String>) {
+        found.push(command.render_help().to_string());
+        found.push(command.render_long_help().to_string());
+        for inner in command.get_subcommands_mut() {
+            helps(inner, found);
+        }
+    }
+
+    #[test]
+    fn the_help_of_each_command_fits_a_terminal() {
+        let mut found = Vec::new();
+        let mut command = Arguments::command();
+        command.build();
+        helps(&mut command, &mut found);
+        assert!(found.len() > 36, "{}", found.len());
+        let lines = found.iter().flat_map(|help| help.lines());
+        let too_long: Vec<_> = lines.filter(|line| line.chars().count() > 80).collect();
+        assert!(too_long.is_empty(), "{too_long:#?}");
+        assert!(
+            found[0].starts_with("A service that handles messages. Without a command it runs.")
+        );
+        assert!(found[0].contains("4 found"));
     }
 }

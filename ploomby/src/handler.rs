@@ -33,6 +33,7 @@ use crate::{
 };
 
 mod batcher;
+mod docs;
 mod function;
 mod limits;
 mod linked;
@@ -54,6 +55,10 @@ pub(crate) struct Entry {
     pub(crate) options: Arc<HandlerOptions>,
     pub(crate) requirements: Arc<Requirements>,
     pub(crate) origin: Origin,
+    /// The type of what goes back to who asked.
+    reply: Option<&'static str>,
+    /// The lines of the doc comment, as the attribute finds them.
+    docs: &'static [&'static str],
 }
 
 impl Entry {

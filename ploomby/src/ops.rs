@@ -42,7 +42,8 @@
 //!
 //! # What a look changes
 //!
-//! Nothing: letters that were looked at go back to their places. They count as delivered once more, in a quorum queue by
+//! Nothing: letters that were looked at go back to their places, but for a quorum queue without a limit that somebody else
+//! declared: RabbitMQ 3 puts them behind the others there. They count as delivered once more, in a quorum queue by
 //! its `x-delivery-count`, which matters in a dead-letter queue to nothing up to its `x-delivery-limit` (a thousand million,
 //! where ploomby declared the queue). A look that is killed changes no more than that.
 //!

@@ -228,6 +228,14 @@ pub(super) fn pass(argument: &Argument<'_>) -> TokenStream {
     }
 }
 
+/// What has the argument's type, where the function is never called.
+pub(super) fn typed(argument: &Argument<'_>) -> TokenStream {
+    let Argument {
+        krate, conditions, ..
+    } = argument;
+    quote_spanned!(Span::mixed_site()=> #conditions #krate::__private::never())
+}
+
 /// The type with `'_` in place of each lifetime of the signature's own; others, as in `for<'a> Fn(&'a str)`, are
 /// the type's.
 fn without_names(ty: TokenStream, generics: &Generics) -> TokenStream {

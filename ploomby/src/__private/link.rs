@@ -2,13 +2,13 @@
 ///
 /// It is here, and not in the attribute, for what is copied by a `macro_rules` is not the user's: no lint and no
 /// line of coverage is about it, and it knows its own crate by any name. The attribute gives what differs:
-/// attributes, the function, its name, its keys, three variables, and statements with the places in
+/// attributes, the function, its name, its keys, its doc comment, what stands for its arguments, three variables, and statements with the places in
 /// the user's code.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __ploomby_link {
     (
-        [$($passed_on:tt)*] $function:ident $name:literal [$($key:tt)*]
+        [$($passed_on:tt)*] $function:ident $name:literal [$($key:tt)*] [$($doc:tt)*] [$($typed:tt)*]
         $about:ident $room:ident $delivery:ident
         { $($require:tt)* }
         { $($make:tt)* }
@@ -25,6 +25,7 @@ macro_rules! __ploomby_link {
                     name: ::core::concat!(::core::module_path!(), "::", $name),
                     file: ::core::file!(),
                     line: ::core::line!(),
+                    docs: &[$($doc)*],
                     describe: __ploomby_describe,
                 }
             }
@@ -34,6 +35,8 @@ macro_rules! __ploomby_link {
 
             fn __ploomby_describe($about: &mut $crate::__private::Description) {
                 $about.type_name = ::core::any::type_name_of_val(&$function);
+                $about.reply = (&&&&$crate::__private::ReturnType::of(|| $function($($typed)*)))
+                    .__ploomby_reply();
                 let $room = $crate::__private::Free;
                 $($require)*
                 let _ = $room;

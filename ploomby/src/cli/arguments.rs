@@ -13,10 +13,10 @@ use crate::{
 /// Which queue's letters are meant.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Where {
-    /// The letters of this queue (default: of all queues of the program)
+    /// This queue (default: all queues of the program)
     #[arg(long, value_name = "QUEUE")]
     queue: Option<String>,
-    /// Looks at so many letters of a queue at most
+    /// Looks at so many letters of each queue at most
     #[arg(long, value_name = "N")]
     scan: Option<usize>,
 }
@@ -30,7 +30,7 @@ pub(super) struct Which {
     /// Those with this key
     #[arg(long)]
     key: Option<String>,
-    /// Those that failed for this reason, such as `undecodable`
+    /// Those with this reason, such as `undecodable`
     #[arg(long)]
     reason: Option<String>,
     /// Those with this text in their error
@@ -39,10 +39,10 @@ pub(super) struct Which {
     /// Those with this header
     #[arg(long, value_name = "NAME=VALUE")]
     header: Vec<String>,
-    /// Those that failed since then, such as `2h` ago or `2026-11-29T22:43:29Z`
+    /// Those that failed since 2h, or 2026-11-29T22:43:29Z
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
-    /// Those that failed before then
+    /// Those that failed before then, in the same forms
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
 }

@@ -35,7 +35,7 @@ pub enum Dlq {
     Show(Show),
     /// Sends letters back to where they failed
     Replay(ReplayOf),
-    /// Changes a letter in an editor, and sends it back once this build would take it
+    /// Changes a letter in an editor, and sends it if this build takes it
     Edit(EditOf),
     /// Takes letters out of their queue for good
     Discard(Discard),
@@ -43,7 +43,8 @@ pub enum Dlq {
     Export(Export),
     /// Puts letters that were exported into a dead-letter queue
     Import(Import),
-    /// Says which letters this build would take; ends with 4 where there are any
+    /// Says which letters this build would take
+    #[command(after_help = "Ends with 4 if this build would take any.")]
     Check(Check),
 }
 
@@ -69,8 +70,8 @@ pub struct GroupsOf {
     place: Where,
     #[command(flatten)]
     which: Which,
-    /// What letters of a group have in common
-    #[arg(long, value_enum, default_value_t = By::Error)]
+    /// error (the default), key, reason, handler or build
+    #[arg(long, value_enum, default_value_t = By::Error, hide_default_value = true, hide_possible_values = true)]
     by: By,
     /// A line of JSON each
     #[arg(long)]
@@ -115,10 +116,10 @@ pub struct ReplayOf {
     /// Moves nothing, and says what would be
     #[arg(long)]
     dry_run: bool,
-    /// Replays so many first, and no other if one of them fails again
+    /// Replays so many first: if one comes back, no more
     #[arg(long, value_name = "N")]
     canary: Option<usize>,
-    /// How long to wait for what becomes of the canaries
+    /// How long to wait for the canaries
     #[arg(long, default_value = "10s", value_parser = duration, value_name = "TIME")]
     canary_wait: Duration,
     /// How fast, such as 200/s
@@ -127,7 +128,7 @@ pub struct ReplayOf {
     /// Replays so many at most
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
-    /// To this queue, in place of the one where they failed
+    /// To this queue, not to the one where they failed
     #[arg(long, value_name = "QUEUE")]
     to: Option<String>,
     #[command(flatten)]
@@ -144,7 +145,7 @@ pub struct Discard {
     place: Where,
     #[command(flatten)]
     which: Which,
-    /// Writes each letter to this file before it is discarded
+    /// Writes each letter to this file first
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
     /// Discards so many at most

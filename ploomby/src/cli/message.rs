@@ -43,7 +43,7 @@ pub struct Publish {
     queue: String,
     /// The key that names the handler
     key: String,
-    /// The payload in JSON; `@file` is that of a file, `-` the standard input
+    /// The payload in JSON, or `@file`, or `-` for the standard input
     #[arg(allow_negative_numbers = true)]
     payload: String,
     #[command(flatten)]
@@ -66,7 +66,7 @@ pub struct Call {
     queue: String,
     /// The key that names the handler
     key: String,
-    /// The payload in JSON; `@file` is that of a file, `-` the standard input
+    /// The payload in JSON, or `@file`, or `-` for the standard input
     #[arg(allow_negative_numbers = true)]
     payload: String,
     #[command(flatten)]
@@ -82,10 +82,10 @@ pub struct Try {
     /// The key that names the handler
     #[arg(required_unless_present = "dead")]
     key: Option<String>,
-    /// The payload in JSON; `@file` is that of a file, `-` the standard input
+    /// The payload in JSON, or `@file`, or `-` for the standard input
     #[arg(required_unless_present = "dead", allow_negative_numbers = true)]
     payload: Option<String>,
-    /// The message of this dead letter, which stays where it is
+    /// The message of this letter, which stays there
     #[arg(long, value_name = "ID", conflicts_with_all = ["key", "payload", "header", "id"])]
     dead: Option<String>,
     /// A header, as text

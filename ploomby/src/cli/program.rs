@@ -14,7 +14,7 @@ use crate::{
 /// `run`.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Run {
-    /// Consumes this of its queues alone, beside others that are named so
+    /// Consumes only this queue; may be given several times
     #[arg(long, value_name = "QUEUE")]
     queue: Vec<String>,
 }
@@ -109,11 +109,12 @@ fn handlers(
             keys(handler),
             handler.queue.clone().unwrap_or_else(|| "all".to_owned()),
             payload(handler),
+            reply(handler),
             format!("{} {}:{}", handler.function, handler.file, handler.line),
         ]
     });
     screen.table(
-        &["KEY", "QUEUE", "PAYLOAD", "HANDLER"],
+        &["KEY", "QUEUE", "PAYLOAD", "REPLY", "HANDLER"],
         &rows.collect::<Vec<_>>(),
     )?;
     Ok(Found::Nothing)
@@ -128,6 +129,7 @@ fn one(handler: &HandlerInfo, screen: &mut Screen) -> Result<Found, Fault> {
             handler.queue.clone().unwrap_or_else(|| "all".to_owned()),
         ),
         ("payload", payload(handler)),
+        ("reply", reply(handler)),
         (
             "attempts",
             handler
@@ -154,7 +156,12 @@ fn one(handler: &HandlerInfo, screen: &mut Screen) -> Result<Found, Fault> {
         ("place", format!("{}:{}", handler.file, handler.line)),
     ];
     for (name, value) in lines {
-        screen.line(&format!("{name:<12}{value}"))?;
+        screen.wrapped(&format!("{name:<12}"), &value)?;
+    }
+    let docs = handler.doc.iter().flat_map(|doc| doc.lines());
+    for (number, line) in docs.enumerate() {
+        let name = if number == 0 { "doc" } else { "" };
+        screen.wrapped(&format!("{name:<12}"), line)?;
     }
     Ok(Found::Nothing)
 }
@@ -165,15 +172,25 @@ fn keys(handler: &HandlerInfo) -> String {
     keys.join(", ")
 }
 
-/// Types by their last names: paths are long.
 fn payload(handler: &HandlerInfo) -> String {
-    let Some(payload) = &handler.payload else {
-        return "none".to_owned();
-    };
+    match &handler.payload {
+        None => "none".to_owned(),
+        Some(payload) if handler.is_batch => format!("Batch<{}>", short(payload)),
+        Some(payload) => short(payload),
+    }
+}
+
+fn reply(handler: &HandlerInfo) -> String {
+    let reply = handler.reply.as_deref();
+    reply.map_or_else(|| "none".to_owned(), short)
+}
+
+/// A type by its last names: paths are long.
+fn short(ty: &str) -> String {
     let is_of_path =
         |character: char| character.is_alphanumeric() || matches!(character, '_' | ':');
     let mut short = String::new();
-    let mut rest = payload.as_str();
+    let mut rest = ty;
     while let Some(first) = rest.chars().next() {
         let end = rest
             .find(|character| !is_of_path(character))
@@ -182,10 +199,7 @@ fn payload(handler: &HandlerInfo) -> String {
         short.push_str(path.rsplit_once("::").map_or(path, |(_, name)| name));
         rest = after;
     }
-    match handler.is_batch {
-        true => format!("Batch<{short}>"),
-        false => short,
-    }
+    short
 }
 
 fn queues(depths: Vec<QueueDepths>, is_json: bool, screen: &mut Screen) -> io::Result<()> {

@@ -19,13 +19,13 @@ use crate::{
 /// `check`.
 #[derive(Args, Clone, Debug)]
 pub struct CheckAll {
-    /// Checks what needs no broker alone
+    /// Checks only what needs no broker
     #[arg(long, conflicts_with = "sample")]
     offline: bool,
-    /// Decodes so many messages that wait in each queue, and puts them back
+    /// Decodes so many waiting messages, and puts them back
     #[arg(long, value_name = "N")]
     sample: Option<usize>,
-    /// Finds what breaks this contract, a document of AsyncAPI 3 in JSON
+    /// Finds what breaks this AsyncAPI 3 document in JSON
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// A line of JSON each
@@ -39,7 +39,7 @@ pub struct Topology {
     /// Declares what is missing
     #[arg(long)]
     apply: bool,
-    /// Lists queues of retries and delays that no policy of this build uses
+    /// Lists retry and delay queues that no policy uses
     #[arg(long, conflicts_with = "apply")]
     leftovers: bool,
     /// Deletes those of them that are empty

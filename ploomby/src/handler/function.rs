@@ -26,6 +26,10 @@ pub trait HandlerFunction<M>: Send + Sync + 'static {
     /// What the arguments need from the program.
     #[doc(hidden)]
     fn require(requirements: &mut Requirements);
+
+    /// The type of what goes back to who asked.
+    #[doc(hidden)]
+    fn reply_type() -> Option<&'static str>;
 }
 
 /// For each argument its type, its kind, and whether the payload was seen before and after it.
@@ -60,6 +64,10 @@ macro_rules! function {
 
             fn require(requirements: &mut Requirements) {
                 $(<$argument as Argument<'_, $kind>>::require(PhantomData, PhantomData, requirements);)*
+            }
+
+            fn reply_type() -> Option<&'static str> {
+                <Fut::Output as IntoOutcome>::reply_type()
             }
         }
     };

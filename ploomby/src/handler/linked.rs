@@ -22,6 +22,8 @@ pub struct LinkedHandler {
     pub file: &'static str,
     /// The line of the attribute.
     pub line: u32,
+    /// The lines of the doc comment.
+    pub docs: &'static [&'static str],
     /// Says what else there is to say.
     pub describe: fn(&mut Description),
 }
@@ -35,6 +37,8 @@ pub struct Description {
     pub options: HandlerOptions,
     /// What the arguments need from the program.
     pub requirements: Requirements,
+    /// The type of what goes back to who asked.
+    pub reply: Option<&'static str>,
     call: Option<Arc<Bare>>,
 }
 
@@ -90,6 +94,8 @@ impl LinkedHandler {
                 .expect("the attribute says how it is called"),
             options: Arc::new(description.options),
             requirements: Arc::new(description.requirements),
+            reply: description.reply,
+            docs: self.docs,
             origin: Origin {
                 name: self.name,
                 file: self.file,
@@ -119,6 +125,7 @@ impl fmt::Debug for Description {
             .field("type_name", &self.type_name)
             .field("options", &self.options)
             .field("requirements", &self.requirements)
+            .field("reply", &self.reply)
             .finish_non_exhaustive()
     }
 }

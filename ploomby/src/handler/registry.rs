@@ -362,6 +362,8 @@ where
     Entry {
         call: Arc::new(move |delivery| handler.call(delivery)),
         requirements: Arc::new(requirements),
+        reply: H::reply_type(),
+        docs: &[],
         options: Arc::new(options),
         origin: Origin {
             name: std::any::type_name::<H>(),

@@ -6,7 +6,10 @@
 
 use serde::Serialize;
 
-pub use self::hidden::HidesKind;
+pub use self::{
+    hidden::HidesKind,
+    reply_type::{DecidesReply, RepliesReply, ReturnType, TriesReply, TriesTwiceReply, never},
+};
 use crate::{
     delivery::Delivery,
     outcome::Failure,
@@ -14,6 +17,7 @@ use crate::{
 };
 
 mod hidden;
+mod reply_type;
 
 /// A value that a handler returned.
 #[derive(Debug)]

@@ -113,6 +113,10 @@ impl Ops {
     /// Decodes so many messages of each queue that wait for their handlers, with this build, and puts them back. They count
     /// as redelivered then. No handler and no extractor of yours runs.
     ///
+    /// For at most some seconds they are kept from the consumers of the queue. A consumer that has room meanwhile gets what
+    /// is behind them first, which matters to a queue that is [handled in order](crate::OrderBy). A quorum queue
+    /// that has no large `x-delivery-limit` is left alone, since what comes back loses its place there, or is given up.
+    ///
     /// # Errors
     ///
     /// A broker that is not there, or does not let the program look.

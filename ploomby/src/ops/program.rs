@@ -58,6 +58,8 @@ pub struct HandlerInfo {
     pub payload: Option<String>,
     /// Whether it takes several messages at once.
     pub is_batch: bool,
+    /// The type of what goes back to who asked; None where nothing does.
+    pub reply: Option<String>,
     /// How many attempts it makes, where it says so itself.
     pub attempts: Option<u32>,
     /// How long it may take, in milliseconds, where it says so itself.
@@ -72,6 +74,8 @@ pub struct HandlerInfo {
     pub file: String,
     /// The line of its attribute, or of the call that registers it.
     pub line: u32,
+    /// Its doc comment, if it carries the attribute.
+    pub doc: Option<String>,
 }
 
 impl App {
@@ -155,6 +159,7 @@ fn handler_info(handler: Registered<'_>) -> HandlerInfo {
         queue: options.queue.clone(),
         payload: handler.payload.map(str::to_owned),
         is_batch: handler.is_batch,
+        reply: handler.reply.map(str::to_owned),
         attempts: options.retry.as_ref().map(|retry| retry.attempts()),
         timeout_ms: options.timeout.map(|timeout| timeout.as_millis()),
         concurrency: options.concurrency,
@@ -162,5 +167,6 @@ fn handler_info(handler: Registered<'_>) -> HandlerInfo {
         function: handler.function.to_owned(),
         file: handler.file.to_owned(),
         line: handler.line,
+        doc: handler.doc,
     }
 }

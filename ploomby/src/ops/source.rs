@@ -87,6 +87,21 @@ impl Source {
         }
     }
 
+    /// The same of so many messages at most, for a moment: others may consume the queue.
+    pub(super) async fn sample(
+        &self,
+        queue: &str,
+        most: usize,
+    ) -> Result<Option<(Held, usize)>, OpsError> {
+        match self {
+            Self::Rabbit(looker) => {
+                let look = looker.sample(queue, most).await.map_err(OpsError::broker)?;
+                Ok(look.map(|(look, ready)| (Held::Rabbit(Box::new(look)), ready as usize)))
+            }
+            Self::Memory(_) => self.hold(queue).await,
+        }
+    }
+
     /// Makes sure that a queue is there, which is another one or beside it.
     pub(super) async fn declare(&self, queue: &str, declared: &Declared) -> Result<(), OpsError> {
         match self {

@@ -41,6 +41,9 @@ const GIVING_BACK: Duration = Duration::from_secs(120);
 /// How long messages may not come that are said to be there.
 const MOST_IDLE: u32 = 20;
 
+/// The same of a sample: who shares a queue with its consumers does not keep its messages from them.
+const MOST_IDLE_OF_A_SAMPLE: u32 = 4;
+
 /// A connection to look over. It is opened by the first look, and apart from where messages are published: a broker that
 /// is short of memory reads nothing from a connection that publishes.
 #[derive(Debug)]
@@ -162,10 +165,26 @@ impl RabbitLooker {
             queue: queue.to_owned(),
             left: depth.ready,
             batch: FIRST_BATCH,
+            most_idle: MOST_IDLE,
             at_hand: VecDeque::new(),
             held: 0,
         };
         Ok(Some((look, depth.ready)))
+    }
+
+    /// Begins to look at so many messages at most of a queue that others may consume meanwhile.
+    pub(crate) async fn sample(
+        &self,
+        queue: &str,
+        most: usize,
+    ) -> Result<Option<(RabbitLook, u32)>, LookError> {
+        let Some((mut look, ready)) = self.look(queue).await? else {
+            return Ok(None);
+        };
+        look.left = u32::try_from(most).map_or(look.left, |most| look.left.min(most));
+        look.batch = 1;
+        look.most_idle = MOST_IDLE_OF_A_SAMPLE;
+        Ok(Some((look, ready)))
     }
 
     pub(crate) async fn close(&self) {
@@ -185,6 +204,8 @@ pub(crate) struct RabbitLook {
     /// How many messages are not asked for yet.
     left: u32,
     batch: u16,
+    /// How often no message may come for a while.
+    most_idle: u32,
     at_hand: VecDeque<(u64, Message)>,
     /// How many messages the broker holds for this.
     held: u32,
@@ -295,7 +316,7 @@ impl RabbitLook {
         deliveries: &mut UnboundedReceiver<ConsumerMessage>,
         looker: &RabbitLooker,
     ) -> Result<Option<ConsumerMessage>, LookError> {
-        for _ in 0..MOST_IDLE {
+        for _ in 0..self.most_idle {
             // cancel safety: what is not received stays where it is
             let received = tokio::select! {
                 biased;

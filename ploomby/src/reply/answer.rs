@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{any::type_name, fmt};
 
 use serde::Serialize;
 
@@ -109,6 +109,10 @@ impl<T: Serialize> IntoOutcome for Reply<T> {
     fn into_answer(self, delivery: &Delivery) -> Result<Answer, Failure> {
         self.check().map_err(Failure::handler)?;
         Answer::reply(&self.0, delivery).map_err(Failure::handler)
+    }
+
+    fn reply_type() -> Option<&'static str> {
+        Some(type_name::<T>())
     }
 }
 

@@ -1,3 +1,5 @@
+use std::any::type_name;
+
 use super::Answer;
 use crate::{
     delivery::Delivery,
@@ -38,6 +40,15 @@ pub trait IntoOutcome {
             .map(Answer::from)
             .map_err(Failure::handler)
     }
+
+    /// The type of what goes back to who asked, if anything does. There is no need to implement it.
+    #[doc(hidden)]
+    fn reply_type() -> Option<&'static str>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -50,6 +61,10 @@ impl IntoOutcome for () {
     #[inline]
     fn into_answer(self, delivery: &Delivery) -> Result<Answer, Failure> {
         Answer::reply(&(), delivery).map_err(Failure::handler)
+    }
+
+    fn reply_type() -> Option<&'static str> {
+        Some(type_name::<Self>())
     }
 }
 
@@ -72,5 +87,9 @@ where
 
     fn into_answer(self, delivery: &Delivery) -> Result<Answer, Failure> {
         self.map_err(Failure::of)?.into_answer(delivery)
+    }
+
+    fn reply_type() -> Option<&'static str> {
+        T::reply_type()
     }
 }

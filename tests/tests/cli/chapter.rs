@@ -84,6 +84,13 @@ fn words(command: &str) -> Vec<String> {
     words
 }
 
+/// JSON with another place in the file.
+fn without_line(json: &str) -> String {
+    let (before, after) = json.split_once("\"line\":").unwrap();
+    let after = after.trim_start_matches(|character: char| character.is_ascii_digit());
+    format!("{before}\"line\":#{after}")
+}
+
 /// What is the same each time: without names, times and numbers of lines.
 fn told(output: &str) -> Vec<String> {
     let word = |word: &str| {
@@ -102,6 +109,7 @@ fn told(output: &str) -> Vec<String> {
         match word.split_once(".rs:") {
             _ if is_id || is_time || is_duration || is_address => "#".to_owned(),
             Some((file, _)) => format!("{file}.rs:#"),
+            None if word.contains("\"line\":") => without_line(word),
             None => word.to_owned(),
         }
     };

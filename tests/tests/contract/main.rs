@@ -26,6 +26,7 @@ mod replies;
 mod retries;
 mod rpc;
 mod running;
+mod samples;
 mod sending_on;
 mod settlement;
 mod shutdown;
@@ -57,6 +58,10 @@ macro_rules! contract {
 }
 
 contract! {
+    samples:
+        a_sample_keeps_the_order_behind_a_consumer_that_is_full,
+        a_sample_beside_a_consumer_keeps_no_message_from_it,
+        a_quorum_queue_is_sampled_if_what_comes_back_keeps_its_place;
     metrics:
         messages_are_counted_by_what_becomes_of_them,
         a_message_is_in_flight_while_its_handler_is_at_work,

@@ -33,16 +33,16 @@ pub struct EditOf {
     id: String,
     #[command(flatten)]
     pub(super) place: Where,
-    /// This body in place of an editor; `@file` is that of a file, `-` the standard input
+    /// This body (or `@file`, or `-`), without an editor
     #[arg(long, value_name = "BODY", allow_negative_numbers = true)]
     body: Option<String>,
-    /// This header, as text, in place of an editor
+    /// This header, as text, without an editor
     #[arg(long, value_name = "NAME=VALUE")]
     header: Vec<String>,
-    /// This key, in place of an editor
+    /// This key, without an editor
     #[arg(long)]
     key: Option<String>,
-    /// What was written in an editor before, in place of an editor
+    /// Goes on with what an editor wrote before
     #[arg(long, value_name = "FILE", conflicts_with_all = ["body", "header"])]
     file: Option<PathBuf>,
     /// Sends nothing, and says whether it would be taken

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::HandlerRegistry;
-use crate::handler::HandlerOptions;
+use crate::handler::{HandlerOptions, docs::doc_text};
 
 /// A function of a registry, with all keys that it has.
 pub(crate) struct Registered<'r> {
@@ -10,6 +10,9 @@ pub(crate) struct Registered<'r> {
     pub(crate) options: &'r HandlerOptions,
     pub(crate) payload: Option<&'static str>,
     pub(crate) is_batch: bool,
+    /// The type of what goes back to who asked.
+    pub(crate) reply: Option<&'static str>,
+    pub(crate) doc: Option<String>,
     pub(crate) function: &'static str,
     pub(crate) file: &'static str,
     pub(crate) line: u32,
@@ -28,6 +31,8 @@ impl HandlerRegistry {
                 options: &entry.options,
                 payload: entry.requirements.payload_type(),
                 is_batch: entry.requirements.is_batch(),
+                reply: entry.reply,
+                doc: doc_text(entry.docs),
                 function: entry.origin.name,
                 file: entry.origin.file,
                 line: entry.origin.line,

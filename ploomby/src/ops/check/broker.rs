@@ -244,6 +244,7 @@ async fn dead_letters(
         Compared::Different {
             differences,
             is_harmless,
+            ..
         } => kept_otherwise(about, &differences, is_harmless),
     }))
 }
@@ -262,7 +263,7 @@ fn kept_otherwise(about: String, differences: &[String], is_harmless: bool) -> F
     match has_no_limit {
         true => Finding::doubtful(
             about,
-            format!("is as an earlier ploomby or somebody else made it: {told}. RabbitMQ 4.0 to 4.2 drop a letter that was looked at 20 times"),
+            format!("is as an earlier ploomby or somebody else made it: {told}. RabbitMQ 4.0 to 4.2 drop a letter that was looked at 20 times, and RabbitMQ 3 puts letters that were looked at behind the others"),
         )
         .remedy("set a policy with a large `delivery-limit` for it, or export its letters, delete it, and import them again"),
         false => Finding::doubtful(about, format!("keeps dead letters, and is not as ploomby would make it: {told}")),

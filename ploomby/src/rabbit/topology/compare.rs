@@ -10,6 +10,8 @@ pub(crate) enum Compared {
     Different {
         differences: Vec<String>,
         is_harmless: bool,
+        /// All that it has, as far as the broker shows it.
+        arguments: Vec<(String, Value)>,
     },
     /// The user may not declare it, and so nothing shows.
     NoRight,
@@ -45,6 +47,7 @@ pub(in crate::rabbit) async fn compare(
         false => Compared::Different {
             differences,
             is_harmless,
+            arguments,
         },
     })
 }
