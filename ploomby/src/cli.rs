@@ -288,6 +288,13 @@ impl From<OpsError> for Fault {
     }
 }
 
+impl Fault {
+    /// What was to be done with a file.
+    fn of_file(what: &str, file: &Path, error: &io::Error) -> Self {
+        Self::Failed(format!("cannot {what} `{}`: {error}", file.display()))
+    }
+}
+
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         match error.kind() {
@@ -320,9 +327,7 @@ mod tests {
         let lines = found.iter().flat_map(|help| help.lines());
         let too_long: Vec<_> = lines.filter(|line| line.chars().count() > 80).collect();
         assert!(too_long.is_empty(), "{too_long:#?}");
-        assert!(
-            found[0].starts_with("A service that handles messages. Without a command it runs.")
-        );
+        assert!(found[0].starts_with("A service that handles messages. Without a command it runs"));
         assert!(found[0].contains("4 found"));
     }
 }

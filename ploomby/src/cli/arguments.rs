@@ -184,25 +184,29 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     found.ok_or_else(|| "write 500ms, 10s or 2m".to_owned())
 }
 
-/// The operations of an app, whose queues are checked to be there.
+/// The queue that letters are looked for in is one of the program's.
 pub(super) fn known(app: &App, place: &Where) -> Result<(), Fault> {
-    let program = app.program();
-    let is_known = |queue: &String| program.queues.iter().any(|known| known.name == *queue);
     match &place.queue {
-        Some(queue) if !is_known(queue) => {
-            let queues = program.queues.iter();
-            let names: Vec<_> = queues.map(|queue| queue.name.as_str()).collect();
-            let near = did_you_mean(queue, names.iter().copied());
-            let near = match near.is_empty() {
-                true => format!(": it has {}", names.join(", ")),
-                false => near,
-            };
-            Err(Fault::Usage(format!(
-                "the program has no queue `{queue}`{near}"
-            )))
-        }
-        _ => Ok(()),
+        Some(queue) => known_queue(app, queue),
+        None => Ok(()),
     }
+}
+
+/// A queue is one of the program's.
+pub(super) fn known_queue(app: &App, queue: &str) -> Result<(), Fault> {
+    let program = app.program();
+    let names = || program.queues.iter().map(|known| known.name.as_str());
+    if names().any(|known| known == queue) {
+        return Ok(());
+    }
+    let near = did_you_mean(queue, names());
+    let near = match near.is_empty() {
+        true => format!(": it has {}", names().collect::<Vec<_>>().join(", ")),
+        false => near,
+    };
+    Err(Fault::Usage(format!(
+        "the program has no queue `{queue}`{near}"
+    )))
 }
 
 #[cfg(test)]

@@ -350,7 +350,7 @@ fn show(rehearsed: &Rehearsed, screen: &mut Screen) -> io::Result<()> {
     ];
     for (name, value) in lines {
         if let Some(value) = value {
-            screen.line(&format!("{name:<12}{value}"))?;
+            screen.wrapped(&format!("{name:<12}"), &value)?;
         }
     }
     for send in &rehearsed.sends {
@@ -363,7 +363,7 @@ fn show(rehearsed: &Rehearsed, screen: &mut Screen) -> io::Result<()> {
         let key = send.message.properties().message_type();
         let key = key.map(|key| format!(" {key}")).unwrap_or_default();
         let delay = delay.unwrap_or_default();
-        screen.line(&format!("would send  to {to}{delay}:{key} {body}"))?;
+        screen.wrapped("would send  ", &format!("to {to}{delay}:{key} {body}"))?;
     }
     screen.line(&format!("{:<12}{:.1?}", "took", rehearsed.took))
 }

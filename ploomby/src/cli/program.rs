@@ -5,7 +5,12 @@ use std::{io, time::Duration};
 use clap::Args;
 use tokio::time::sleep;
 
-use super::{Fault, Found, arguments::duration, message::no_key, screen::Screen};
+use super::{
+    Fault, Found,
+    arguments::{duration, known_queue},
+    message::no_key,
+    screen::Screen,
+};
 use crate::{
     app::App,
     ops::{HandlerInfo, Ops, QueueDepths},
@@ -44,7 +49,12 @@ impl Run {
     pub(super) async fn execute(self, app: App) -> Result<Found, Fault> {
         let app = match self.queue.is_empty() {
             true => app,
-            false => app.only(self.queue),
+            false => {
+                for queue in &self.queue {
+                    known_queue(&app, queue)?;
+                }
+                app.only(self.queue)
+            }
         };
         app.run().await?;
         Ok(Found::Nothing)

@@ -56,9 +56,8 @@ impl CheckAll {
     pub(super) async fn execute(self, mut app: App, screen: &mut Screen) -> Result<Found, Fault> {
         let mut findings = app.check_offline();
         if let Some(file) = &self.against {
-            let text = std::fs::read(file).map_err(|error| {
-                Fault::Failed(format!("cannot read `{}`: {error}", file.display()))
-            })?;
+            let text = std::fs::read(file);
+            let text = text.map_err(|error| Fault::of_file("read", file, &error))?;
             let document = serde_json::from_slice(&text).map_err(|error| {
                 Fault::Usage(format!("`{}` is no JSON: {error}", file.display()))
             })?;

@@ -23,7 +23,9 @@ pub enum OpsError {
     )]
     NotThere(String),
     /// There is no letter of this name.
-    #[error("there is no letter `{0}`, or more letters have to be looked at")]
+    #[error(
+        "no letter of those that were looked at is named `{0}`: a name is that of `list`, or at least its last eight characters"
+    )]
     NoLetter(String),
     /// A message was not taken.
     #[error("letter {id} stays where it is: {error}")]

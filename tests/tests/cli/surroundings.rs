@@ -123,7 +123,7 @@ async fn the_broker_and_its_queues_are_checked() {
         assert!(!out.contains("not-this"), "{out}");
 
         ended(0, &run(&url, WELL, &["publish", QUEUE, "charge", right]));
-        told(0, &check(&["--sample", "9"]), &["takes each of 1", "! queue billing: 1 messages wait"]);
+        told(0, &check(&["--sample", "9"]), &["takes each of 1", "! queue billing: 1 message waits"]);
         ended(0, &run(&url, WELL, &["publish", QUEUE, "charge", "{}", "--no-check"]));
         told(4, &check(&["--sample", "9"]), &["takes 1 of 2", "1 undecodable"]);
         assert_eq!(bed.ready_count(QUEUE).await, 2);
@@ -165,7 +165,7 @@ async fn queues_that_are_left_of_retries_are_found_and_deleted_if_empty() {
         told(
             0,
             &check,
-            &["no handler of this build uses billing_retry_2000ms (1 messages)"],
+            &["no handler of this build uses billing_retry_2000ms (1 message)"],
         );
         let refused = topology(&["--delete-empty"]);
         ended(2, &refused);

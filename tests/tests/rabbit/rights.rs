@@ -7,7 +7,7 @@ use ploomby::{
     App, Declare, Exchange, HandlerOptions, HandlerRegistry, KeySource, Publisher, Queue, Rate,
     Retry, Value,
 };
-use ploomby_tests::{Bed, DEADLINE, KEY, eventually, rabbit, seen, unique_name};
+use ploomby_tests::{Bed, KEY, rabbit, seen, unique_name};
 
 /// `rabbitmqctl`, which succeeds.
 async fn ctl(arguments: &[&str]) {
@@ -67,36 +67,6 @@ async fn a_user_who_may_not_configure_starts_if_all_queues_are_there() {
             let letter = bed.dead_letter(&queue).await;
             assert_eq!(letter.text("ploomby-reason"), "unknown-key");
             app.shut_down().await.unwrap();
-        })
-        .await;
-}
-
-/// RabbitMQ 4 gives up what came back 20 times, and whether it does, only who may declare the queue can see.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_that_shows_nothing_is_sampled_until_a_message_came_back_often() {
-    Bed::rabbit()
-        .await
-        .run(async |bed| {
-            let url = user(["", ".*", ".*"]).await;
-            let queue = bed.queue_name();
-            bed.declare(&queue, &[("x-queue-type", "quorum".into())])
-                .await;
-            bed.send(&queue, "greet", r#""Ada""#).await;
-            let handlers = HandlerRegistry::new().register("greet", async |_: String| {});
-            let set_up = Queue::new(&queue).key(KeySource::header(KEY));
-            let ops = App::new(&url).handlers(handlers).queue(set_up).ops();
-            let ops = ops.unwrap();
-            for looks in 0..12 {
-                eventually(DEADLINE, async || bed.ready_count(&queue).await == 1).await;
-                let found = ops.sample(5).await.unwrap();
-                let text = match looks {
-                    0..10 => "takes each of 1",
-                    10 => "came back 10 times",
-                    _ => "came back 11 times",
-                };
-                assert!(found[0].text.contains(text), "{looks}: {found:?}");
-            }
-            ops.close().await;
         })
         .await;
 }

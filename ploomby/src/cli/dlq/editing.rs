@@ -69,7 +69,8 @@ impl EditOf {
         let form = Form::of(ops, &queue, &letter);
         let mut written = None;
         let mut edit = if let Some(file) = &self.file {
-            let text = fs::read_to_string(file)?;
+            let text = fs::read_to_string(file);
+            let text = text.map_err(|error| Fault::of_file("read", file, &error))?;
             form.edit(ops, &queue, &letter, &text)?
         } else if self.body.is_some() || self.key.is_some() || !self.header.is_empty() {
             self.edit(&form)?

@@ -53,8 +53,10 @@ async fn look<'o>(ops: &'o Ops, queue: &str) -> Result<Option<Look<'o>>, Fault> 
 }
 
 /// Says on the standard error that there may be more.
-fn tell_rest(not_looked_at: usize) -> Result<(), Fault> {
+fn tell_rest(not_looked_at: usize, screen: &mut Screen) -> Result<(), Fault> {
     if not_looked_at > 0 {
+        // what was found stands before it
+        screen.flush()?;
         tell(&format!("{not_looked_at} letters were not looked at"))?;
     }
     Ok(())
@@ -80,9 +82,9 @@ impl List {
         match (self.json, rows.is_empty()) {
             (true, _) => {}
             (false, true) => screen.line("no letters")?,
-            (false, false) => screen.table(&["ID", "FAILED", "KEY", "ERROR"], &rows)?,
+            (false, false) => screen.table(&["ID", "FAILED (UTC)", "KEY", "ERROR"], &rows)?,
         }
-        tell_rest(not_looked_at)?;
+        tell_rest(not_looked_at, screen)?;
         Ok(Found::Nothing)
     }
 }
@@ -138,7 +140,7 @@ impl GroupsOf {
                 &rows.collect::<Vec<_>>(),
             )?;
         }
-        tell_rest(not_looked_at)?;
+        tell_rest(not_looked_at, screen)?;
         Ok(Found::Nothing)
     }
 }
@@ -196,7 +198,7 @@ impl Check {
             }
             screen.table(&["COUNT", "THIS BUILD", "THE FIRST OF THEM"], &rows)?;
         }
-        tell_rest(not_looked_at)?;
+        tell_rest(not_looked_at, screen)?;
         Ok(match fits {
             0 => Found::Nothing,
             _ => Found::WhatWasLookedFor,

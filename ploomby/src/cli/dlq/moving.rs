@@ -198,7 +198,11 @@ impl Discard {
         let mut file = match &self.to {
             // what was discarded before stays
             Some(path) => Some(BufWriter::new(
-                OpenOptions::new().create(true).append(true).open(path)?,
+                OpenOptions::new()
+                    .create(true)
+                    .append(true)
+                    .open(path)
+                    .map_err(|error| Fault::of_file("write", path, &error))?,
             )),
             None => None,
         };
@@ -239,7 +243,9 @@ impl Export {
     pub(super) async fn execute(self, ops: &Ops, screen: &mut Screen) -> Result<Found, Fault> {
         let filter = self.which.filter()?;
         let mut file = match &self.output {
-            Some(path) => Some(BufWriter::new(File::create(path)?)),
+            Some(path) => Some(BufWriter::new(
+                File::create(path).map_err(|error| Fault::of_file("write", path, &error))?,
+            )),
             None => None,
         };
         let mut exported = 0;
@@ -269,8 +275,9 @@ impl Import {
         let imported = match self.file.as_os_str() == "-" {
             true => ops.import(&queue, &mut BufReader::new(io::stdin())).await,
             false => {
-                ops.import(&queue, &mut BufReader::new(File::open(&self.file)?))
-                    .await
+                let file = File::open(&self.file);
+                let file = file.map_err(|error| Fault::of_file("read", &self.file, &error))?;
+                ops.import(&queue, &mut BufReader::new(file)).await
             }
         };
         tell(&format!("{} imported", letters(imported?.done)))?;

@@ -74,7 +74,7 @@ impl Shown<'_> {
         ];
         for (name, value) in lines {
             if let Some(value) = value {
-                screen.line(&format!("{name:<12}{value}"))?;
+                screen.wrapped(&format!("{name:<12}"), &value)?;
             }
         }
         Ok(())
@@ -101,7 +101,7 @@ impl Shown<'_> {
             MOST_HEADERS
         };
         for (name, value) in headers.iter().take(most) {
-            screen.line(&format!("header      {name}: {}", shown(value)))?;
+            screen.wrapped("header      ", &format!("{name}: {}", shown(value)))?;
         }
         if headers.len() > most {
             screen.line(&format!(

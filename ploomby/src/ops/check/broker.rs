@@ -200,7 +200,10 @@ async fn depth(ops: &Ops, info: &QueueInfo) -> Result<Vec<Finding>, OpsError> {
     let mut findings = Vec::new();
     if let Some(Some(depth)) = depths.first() {
         if depth.consumers == 0 && depth.ready > 0 {
-            let text = format!("{} messages wait, and nobody consumes", depth.ready);
+            let text = match depth.ready {
+                1 => "1 message waits, and nobody consumes".to_owned(),
+                ready => format!("{ready} messages wait, and nobody consumes"),
+            };
             findings
                 .push(Finding::doubtful(of_queue(&info.name), text).remedy("start the program"));
         }
@@ -209,7 +212,10 @@ async fn depth(ops: &Ops, info: &QueueInfo) -> Result<Vec<Finding>, OpsError> {
         .get(1)
         .filter(|depth| depth.is_some_and(|depth| depth.ready > 0))
     {
-        let text = format!("{} letters are there", depth.ready);
+        let text = match depth.ready {
+            1 => "1 letter is there".to_owned(),
+            ready => format!("{ready} letters are there"),
+        };
         findings.push(
             Finding::doubtful(of_queue(names[1]), text)
                 .remedy("`dlq groups` says why, `dlq check` which of them this build takes"),
@@ -361,7 +367,10 @@ async fn leftovers(ops: &Ops, info: &QueueInfo) -> Result<Option<Finding>, OpsEr
         .into_iter()
         .filter(|(name, _)| name.contains("_retry_"));
     let left: Vec<_> = left
-        .map(|(name, ready)| format!("{name} ({ready} messages)"))
+        .map(|(name, ready)| match ready {
+            1 => format!("{name} (1 message)"),
+            ready => format!("{name} ({ready} messages)"),
+        })
         .collect();
     Ok((!left.is_empty()).then(|| {
         Finding::doubtful(
