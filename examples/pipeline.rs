@@ -19,7 +19,7 @@ struct Parcel {
 
 static SENT: Semaphore = Semaphore::const_new(0);
 
-#[handler("order", queue = "orders")]
+#[handler("order", queue = "orders", retry = 5)]
 async fn take(order: Order, publisher: Publisher) -> anyhow::Result<()> {
     println!("order {}: {} items", order.number, order.items.len());
     // in order, and in one round trip to the broker
@@ -34,7 +34,7 @@ async fn take(order: Order, publisher: Publisher) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[handler("parcel", queue = "parcels", retry = 3)]
+#[handler("parcel", queue = "parcels", retry = 5)]
 async fn pack(parcel: Parcel, publisher: Publisher) -> anyhow::Result<()> {
     println!("  packed {} of order {}", parcel.item, parcel.order);
     publisher.send("letters", "letter", &parcel.item).await?;
@@ -68,4 +68,42 @@ async fn main() -> anyhow::Result<()> {
     SENT.acquire_many(2).await?.forget();
     app.shut_down().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ploomby::testing::{Run, TestApp, simulate};
+
+    use super::*;
+
+    const ITEMS: [&str; 3] = ["tea", "milk", "sugar"];
+
+    async fn order(app: TestApp) -> Run {
+        let app = app.start().await;
+        let order = Order {
+            number: 7,
+            items: ITEMS.map(str::to_owned).to_vec(),
+        };
+        app.send("orders", "order", &order).await
+    }
+
+    #[ploomby::test]
+    async fn each_item_of_an_order_is_packed_and_told(app: TestApp) {
+        let run = order(app).await;
+        run.handled("order").once();
+        run.handled("parcel").times(3);
+        run.handled("letter").times(3);
+        assert_eq!(run.sent::<String>("letters").payloads(), ITEMS);
+    }
+
+    #[test]
+    fn no_item_is_forgotten_whatever_goes_wrong() {
+        simulate(0..50, async || {
+            let run = order(TestApp::new()).await;
+            // some may be told twice
+            for item in ITEMS {
+                let _ = run.sent::<String>("letters").with(&item.to_owned());
+            }
+        });
+    }
 }

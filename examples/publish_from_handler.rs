@@ -77,3 +77,30 @@ async fn main() -> anyhow::Result<()> {
     app.shut_down().await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use ploomby::testing::TestApp;
+
+    use super::*;
+
+    #[ploomby::test]
+    async fn a_user_is_welcome_at_once_and_reminded_later(app: TestApp) {
+        let app = app.horizon(Duration::ZERO).start().await;
+        let user = SignUp {
+            name: "Ada".to_owned(),
+            mail: "ada@example.org".to_owned(),
+        };
+        let run = app.send("users", "sign_up", &user).await;
+        run.handled("mail").once();
+        let mails = run.sent::<Mail>("mails").times(2);
+        let texts: Vec<_> = mails.payloads().into_iter().map(|mail| mail.text).collect();
+        assert_eq!(texts, ["Welcome, Ada!", "How do you like it?"]);
+
+        // the test moves the clock, and waits for nothing
+        app.advance(Duration::from_secs(1))
+            .await
+            .handled("mail")
+            .once();
+    }
+}

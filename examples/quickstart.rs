@@ -37,6 +37,11 @@ async fn send_mail(mail: SendMail<'_>) {
     println!("send_mail: {:?} to {}", mail.subject, mail.to);
 }
 
+/// The header `task_name` of each message names the handler.
+fn queue() -> Queue {
+    Queue::new("quickstart").key(KeySource::header("task_name"))
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
@@ -44,11 +49,7 @@ async fn main() -> anyhow::Result<()> {
         .init();
     let url = std::env::var("PLOOMBY_URL").unwrap_or_else(|_| "memory://quickstart".to_owned());
 
-    // the header `task_name` of each message on `quickstart` names the handler
-    let app = App::new(&url)
-        .queue(Queue::new("quickstart").key(KeySource::header("task_name")))
-        .start()
-        .await?;
+    let app = App::new(&url).queue(queue()).start().await?;
 
     publish(&url).await?;
     show_dead_letter(&url).await?;
@@ -100,4 +101,37 @@ async fn show_dead_letter(url: &str) -> anyhow::Result<()> {
     SHOWN.notified().await;
     dead_letters.shut_down().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use ploomby::{Outcome, testing::TestApp};
+    use serde_json::json;
+
+    use super::*;
+
+    #[ploomby::test]
+    async fn a_user_and_a_mail_are_handled(app: TestApp) {
+        let app = app.queue(queue()).start().await;
+        let run = app
+            .send("quickstart", "create_user", &json!({"name": "Ada"}))
+            .await;
+        run.handled("create_user").once().outcome(Outcome::Ack);
+
+        let mail = json!({"to": "ada@example.org", "subject": "welcome"});
+        let run = app.send("quickstart", "send_mail", &mail).await;
+        run.handled("send_mail").once().outcome(Outcome::Ack);
+        app.dead_letters("quickstart").none();
+    }
+
+    #[ploomby::test]
+    async fn a_user_whose_name_is_no_text_is_a_dead_letter(app: TestApp) {
+        let app = app.queue(queue()).start().await;
+        let run = app
+            .send("quickstart", "create_user", &json!({"name": 42}))
+            .await;
+        run.handled("create_user").attempts(1);
+        let letters = app.dead_letters("quickstart").once();
+        letters.reason(Reason::Undecodable).error("name");
+    }
 }

@@ -46,7 +46,7 @@ use crate::{
     layer::watch_panics,
     metrics::{QueueMeter, Samples},
     settle::{Acknowledger, Settling, done_by, note},
-    stage::Verdict,
+    stage::{Stage, Verdict},
 };
 
 mod admission;
@@ -187,9 +187,15 @@ impl Dispatcher {
                     self.queue.blocked.clone(),
                     self.queue.brakes.clone(),
                 )),
+                turn: Turn::on(self.stage()),
                 ..Consumer::default()
             }),
         }
+    }
+
+    /// Where its messages are handled.
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.queue.settling.stage
     }
 
     /// The queue that is consumed.

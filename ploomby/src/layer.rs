@@ -13,6 +13,8 @@ use tower::{BoxError, ServiceExt, timeout::error::Elapsed, util::BoxService};
 use tower_layer::Layer;
 use tower_service::Service;
 
+#[cfg(feature = "testing")]
+pub(crate) use self::panics::quietly;
 pub(crate) use self::panics::{watch as watch_panics, words as panic_words};
 pub use self::work::HandlerFuture;
 pub(crate) use self::work::start;

@@ -480,12 +480,7 @@ impl Publisher {
                 let confirmed = line.publish(message, within);
                 Either::Left(confirmed.map_err(PublishError::from))
             }
-            Broker::Memory(broker) => {
-                // when it is awaited, as everywhere
-                let broker = broker.clone();
-                let publishing = lazy(move |_| Ok(broker.publish_addressed(message)?));
-                Either::Right(Either::Left(publishing))
-            }
+            Broker::Memory(broker) => Either::Right(Either::Left(broker.send(message).err_into())),
             Broker::Recorded(recorder) => {
                 let recorder = recorder.clone();
                 Either::Right(Either::Right(lazy(move |_| {

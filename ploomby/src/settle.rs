@@ -235,6 +235,26 @@ impl Settling {
     }
 }
 
+impl Settling {
+    fn next_pause(&self) -> Duration {
+        let (pause, _) = self.pause.next(self.stage.now());
+        pause
+    }
+
+    /// Waits for so long; None if shutdown begins first.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and called again.
+    async fn wait(&self, pause: Duration) -> Option<()> {
+        let parked = self.stage.park();
+        let waited = self.stop.run_until_cancelled(self.stage.sleep(pause)).await;
+        // before the wait counts as over: something goes on all the time
+        drop(parked);
+        waited.map(drop)
+    }
+}
+
 /// A delivery whose settlement takes more than a verdict.
 struct Settled<'s, A> {
     settling: &'s Settling,
@@ -446,12 +466,9 @@ impl<A: Acknowledger> Settled<'_, A> {
             self.note(Outcome::Requeue, None);
             return self.acknowledger.ack(tag).await;
         };
-        let (pause, _) = settling.pause.next();
+        let pause = settling.next_pause();
         self.log_not_kept(&error, format_args!("requeueing the message in {pause:?}"));
-        settling
-            .stop
-            .run_until_cancelled(tokio::time::sleep(pause))
-            .await;
+        settling.wait(pause).await;
         self.put_back(tag).await;
     }
 }

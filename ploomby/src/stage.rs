@@ -4,7 +4,11 @@
 //! know when nothing goes on any more. So what goes on is counted: each delivery that is not settled (by the broker), each
 //! task of a delivery, and of these the ones that wait for the clock, or for another delivery that does.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
@@ -36,6 +40,21 @@ pub(crate) trait Watch: Send + Sync {
     /// The broker has heard of a delivery, or lost a consumer.
     fn changed(&self);
 
+    /// A consumer is there.
+    fn came(&self);
+
+    /// It is gone, with all that it held.
+    fn gone(&self);
+
+    /// Something goes on, until what is returned is dropped.
+    fn goes_on(&self) -> Box<dyn Send>;
+
+    /// What becomes of something that the program asks of the broker, for this queue.
+    fn fate(&self, asked: Asked, queue: &str) -> Fate;
+
+    /// A delivery is in line behind others of the same value. Each order has a number.
+    fn lined_up(&self, delivery: &Delivery, order: usize, value: Option<&[u8]>);
+
     /// What becomes of a delivery, just before the source is told.
     fn settled(&self, delivery: &Delivery, handler: &'static str, verdict: Verdict<'_>);
 
@@ -44,6 +63,36 @@ pub(crate) trait Watch: Send + Sync {
 
     /// What is sent to the first of these queues waits there for the second.
     fn waits(&self, waiting: &str, queue: &str);
+}
+
+/// What the program asks of the broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Publish,
+    /// To keep the copy of a message.
+    Copy,
+    /// To take note of what became of a delivery.
+    Settle,
+}
+
+/// What becomes of it. Only in a simulation anything goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "testing"),
+    allow(dead_code, reason = "in tests alone anything goes wrong")
+)]
+pub(crate) enum Fate {
+    Done,
+    /// The program ends before it is done.
+    Crash,
+    /// The confirm does not come, whether the message arrives or not.
+    Unconfirmed {
+        arrives: bool,
+    },
+    /// The message comes twice.
+    Twice,
+    /// The connection is lost before it is done.
+    Cut,
 }
 
 /// What becomes of a delivery.
@@ -85,6 +134,17 @@ pub(crate) struct Stage(Option<Arc<dyn Watch>>);
 
 /// A delivery that waits for the clock, until this is dropped.
 pub(crate) struct Parked(Stage);
+
+/// The same for one that waits for its turn in a line: it is over for whoever waits and for the line.
+#[derive(Clone)]
+pub(crate) struct ParkedInLine(Option<Arc<Mutex<Option<Parked>>>>);
+
+/// A consumer that is there, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Present(Stage);
+
+/// A task that has deliveries, until this is dropped.
+pub(crate) struct AtWork(Stage);
 
 /// A wait that is over. What comes of it has begun once this is dropped.
 pub(crate) struct Awake {
@@ -129,9 +189,52 @@ impl Stage {
         Parked(self.clone())
     }
 
+    pub(crate) fn park_in_line(&self) -> ParkedInLine {
+        let parked = || Arc::new(Mutex::new(Some(self.park())));
+        ParkedInLine(self.watch().map(|_| parked()))
+    }
+
+    /// A consumer is there.
+    pub(crate) fn present(&self) -> Present {
+        if let Some(watch) = self.watch() {
+            watch.came();
+        }
+        Present(self.clone())
+    }
+
+    /// A consumer gives out deliveries.
+    pub(crate) fn at_work(&self) -> AtWork {
+        if let Some(watch) = self.watch() {
+            watch.entered();
+        }
+        AtWork(self.clone())
+    }
+
+    /// Something goes on that nothing else tells of.
+    pub(crate) fn goes_on(&self) -> Awake {
+        Awake {
+            _goes_on: self.watch().map(Watch::goes_on),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn fate(&self, asked: Asked, queue: &str) -> Fate {
+        self.watch()
+            .map_or(Fate::Done, |watch| watch.fate(asked, queue))
+    }
+
     pub(crate) fn changed(&self) {
         if let Some(watch) = self.watch() {
             watch.changed();
+        }
+    }
+}
+
+impl ParkedInLine {
+    /// It waits no longer.
+    pub(crate) fn over(&self) {
+        if let Some(parked) = &self.0 {
+            drop(parked.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 }
@@ -141,6 +244,28 @@ impl Drop for Parked {
         if let Some(watch) = self.0.watch() {
             watch.unparked();
         }
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        if let Some(watch) = self.0.watch() {
+            watch.gone();
+        }
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        if let Some(watch) = self.0.watch() {
+            watch.left();
+        }
+    }
+}
+
+impl fmt::Debug for Awake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Awake")
     }
 }
 

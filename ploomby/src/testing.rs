@@ -36,6 +36,7 @@
 //! - `journal`: what happened;
 //! - `director`, `clock`: what goes on, and time;
 //! - `scope`: which handler sends what;
+//! - `simulation`: what goes wrong, and when;
 //! - `runtime`: the test's own.
 //!
 //! # When a run ends
@@ -58,10 +59,14 @@
 //! ([`Outgoing::delay`](crate::Outgoing::delay)), the time to live of messages and queues; and for how long a
 //! [`Batch`](crate::extract::Batch) waits for more.
 //!
-//! All else keeps real time, so that sockets, pools and timers of other crates work as ever: in particular a handler's
+//! So does the pause before ploomby tries again to keep a copy that was not kept. All else keeps real time, so that sockets, pools and timers of other crates work as ever: in particular a handler's
 //! `timeout`, since the time that a handler takes is real, a [`Rate`](crate::Rate), a [`Brake`](crate::Brake) and the pauses
 //! of a handler that is [`Unavailable`](crate::Unavailable), an [`App::check`](crate::App::check), the timeouts of
 //! publishers and calls, and what [`Dedup`](crate::dedup::Dedup) remembers.
+//!
+//! # While things go wrong
+//!
+//! [`simulate`] runs a test again and again, while the app crashes and connections are lost.
 //!
 //! # What it runs on
 //!
@@ -76,6 +81,7 @@ pub use self::{
     letters::Letters,
     run::{Handled, Run, Sent},
     running::TestRunning,
+    simulation::{Fault, Simulation, simulate},
 };
 
 mod app;
@@ -87,3 +93,4 @@ mod run;
 mod running;
 mod runtime;
 mod scope;
+mod simulation;

@@ -5,12 +5,11 @@ use crate::{handler::HandlerRegistry, layer::HandlerLayer, stage::Stage};
 
 impl App {
     /// The same app on the broker of a test.
-    pub(crate) fn on_stage(mut self, url: String, stage: Stage, layer: impl HandlerLayer) -> Self {
+    pub(crate) fn at(mut self, url: String) -> Self {
         self.url = url;
-        self.stage = stage;
         self.credentials = None;
         self.wait_for_broker = None;
-        self.layer(layer)
+        self
     }
 
     /// With these queues, all of which it consumes, and these handlers.
@@ -25,9 +24,9 @@ impl App {
         Ok(self)
     }
 
-    /// The same once more, with the state that was made.
-    pub(crate) fn again(&self) -> Self {
-        Self {
+    /// The same once more on this stage, with the state that was made, and with one more layer.
+    pub(crate) fn again(&self, stage: Stage, layer: impl HandlerLayer) -> Self {
+        let again = Self {
             url: self.url.clone(),
             queues: self.queues.clone(),
             handlers: self.handlers.clone(),
@@ -44,7 +43,8 @@ impl App {
             credentials: None,
             brake: self.brake,
             checks: self.checks.clone(),
-            stage: self.stage.clone(),
-        }
+            stage,
+        };
+        again.layer(layer)
     }
 }

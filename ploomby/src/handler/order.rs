@@ -143,6 +143,7 @@ impl fmt::Debug for OrderBy {
 pub(crate) struct Order {
     by: OrderBy,
     lanes: Arc<Lanes>,
+    stage: Stage,
 }
 
 impl Order {
@@ -158,6 +159,7 @@ impl Order {
             Arc::new(Self {
                 by: by.clone(),
                 lanes: Arc::new(Lanes::on(stage)),
+                stage: stage.clone(),
             })
         })
     }
@@ -174,6 +176,11 @@ impl Order {
 
     /// Lines the message up behind those with the same value.
     pub(crate) fn enter(&self, delivery: &Delivery) -> Entered {
-        self.lanes.enter(self.by.lane(delivery))
+        let lane = self.by.lane(delivery);
+        if let Some(watch) = self.stage.watch() {
+            let number = std::ptr::from_ref(self).addr();
+            watch.lined_up(delivery, number, lane.as_deref());
+        }
+        self.lanes.enter(lane)
     }
 }

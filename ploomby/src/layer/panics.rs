@@ -1,10 +1,19 @@
 //! Where a handler panicked. Only the hook of the process is told.
 
-use std::{any::Any, cell::RefCell, panic, sync::Once, thread};
+use std::{
+    any::Any,
+    cell::{Cell, RefCell},
+    panic,
+    sync::Once,
+    thread,
+};
 
 thread_local! {
     /// What panicked last on this thread: its words, and where.
     static LAST: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
+
+    /// Panics of this thread are expected, and told by somebody else.
+    static IS_QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Looks at panics from here on, and leaves what becomes of them to the hook that there is.
@@ -24,9 +33,25 @@ pub(crate) fn watch() {
                 // a thread that ends has none
                 let _ = LAST.try_with(|last| last.replace(Some((text, place))));
             }
-            hook(info);
+            if !IS_QUIET.try_with(Cell::get).unwrap_or_default() {
+                hook(info);
+            }
         }));
     });
+}
+
+/// Calls a function whose panics go to the caller alone: what it says, and where.
+#[cfg(feature = "testing")]
+pub(crate) fn quietly<T>(call: impl FnOnce() -> T) -> Result<T, (String, Option<String>)> {
+    watch();
+    let was_quiet = IS_QUIET.replace(true);
+    let called = panic::catch_unwind(panic::AssertUnwindSafe(call));
+    IS_QUIET.set(was_quiet);
+    called.map_err(|panic| {
+        let text = words(&*panic).unwrap_or("a panic without words").to_owned();
+        let location = location(&text);
+        (text, location)
+    })
 }
 
 /// What it says, where that is text.

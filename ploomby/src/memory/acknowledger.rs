@@ -1,9 +1,15 @@
-use std::{future::ready, sync::Arc, time::Duration};
+use std::{
+    future::{Pending, Ready, pending, ready},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use futures_util::future::Either;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     arguments::QueueArguments,
+    broker::unconfirmed,
     error::MemoryError,
     queue::{Entry, Queue},
     state::{QueueId, Shared, State},
@@ -15,6 +21,7 @@ use crate::{
     delivery::{self, DeliveryTag},
     message::{Message, fit},
     settle::{Acknowledger, ConsumerError, NobodyThere},
+    stage::{Asked, Awake, Fate, Stage},
 };
 
 /// Settles the deliveries of one subscription. Once that has ended, its tags mean nothing any more.
@@ -27,6 +34,9 @@ pub(super) struct MemoryAcknowledger {
     companions: Arc<Companions>,
     /// The queue was deleted.
     gone: CancellationToken,
+    stage: Stage,
+    /// The connection is lost, and its consumer has not heard of it.
+    cut: Mutex<Option<Awake>>,
 }
 
 impl MemoryAcknowledger {
@@ -34,6 +44,7 @@ impl MemoryAcknowledger {
         subscription: &Subscription,
         name: &str,
         companions: &Arc<Companions>,
+        stage: &Stage,
     ) -> Self {
         Self {
             shared: subscription.shared.clone(),
@@ -42,12 +53,69 @@ impl MemoryAcknowledger {
             name: name.to_owned(),
             companions: companions.clone(),
             gone: CancellationToken::new(),
+            stage: stage.clone(),
+            cut: Mutex::new(None),
         }
     }
 
     /// The queue was deleted with all that is delivered.
     pub(super) fn lose(&self) {
         self.gone.cancel();
+    }
+
+    /// The connection is lost: what is not settled comes again.
+    fn cut(&self) {
+        #[cfg(feature = "testing")]
+        {
+            let cut = self.stage.goes_on();
+            *self.cut.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut);
+            let mut state = self.shared.lock();
+            if let Some(queue) = state.get_mut(self.queue) {
+                queue.cut(self.consumer);
+                state.pump(self.queue);
+            }
+        }
+    }
+
+    /// Whether the connection was lost: then something goes on until the consumer is there again.
+    pub(super) fn cut_off(&self) -> Option<Awake> {
+        self.cut
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Settles a delivery, unless something goes wrong.
+    fn told(&self, settle: impl FnOnce()) -> Either<Pending<()>, Ready<()>> {
+        match self.stage.fate(Asked::Settle, &self.name) {
+            Fate::Crash => return Either::Left(pending()),
+            Fate::Cut => self.cut(),
+            _ => settle(),
+        }
+        Either::Right(ready(()))
+    }
+
+    /// Puts the copy of a message where it is kept, unless something goes wrong.
+    async fn kept(
+        &self,
+        copy: Message,
+        keep: impl Fn(Message) -> Result<(), ConsumerError>,
+    ) -> Result<(), ConsumerError> {
+        match self.stage.fate(Asked::Copy, &self.name) {
+            Fate::Done => keep(copy),
+            Fate::Crash => pending().await,
+            Fate::Twice => keep(copy.clone()).and_then(|()| keep(copy)),
+            Fate::Unconfirmed { arrives } => {
+                if arrives {
+                    keep(copy)?;
+                }
+                Err(ConsumerError::new(unconfirmed()))
+            }
+            Fate::Cut => {
+                self.cut();
+                Err(ConsumerError::new(unconfirmed()))
+            }
+        }
     }
 
     /// Takes a delivery from the consumer, which has room for another then.
@@ -106,16 +174,16 @@ fn stored(
 
 impl Acknowledger for MemoryAcknowledger {
     fn ack(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send {
-        self.settle(tag.get(), |_, entry| Some(entry));
-        ready(())
+        self.told(|| self.settle(tag.get(), |_, entry| Some(entry)))
     }
 
     fn requeue(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send {
-        self.settle(tag.get(), |queue, entry| {
-            queue.requeue(entry);
-            None
-        });
-        ready(())
+        self.told(|| {
+            self.settle(tag.get(), |queue, entry| {
+                queue.requeue(entry);
+                None
+            });
+        })
     }
 
     fn rests(&self) -> bool {
@@ -123,19 +191,20 @@ impl Acknowledger for MemoryAcknowledger {
     }
 
     async fn retry(&self, copy: Message, delay: Duration) -> Result<(), ConsumerError> {
-        match self.companions.waiting_queue(delay) {
+        self.kept(copy, |copy| match self.companions.waiting_queue(delay) {
             Some(queue) => self.keep(&queue, copy),
             None => {
                 let stored = stored(("", &self.name), copy)?;
                 let published = self.shared.lock().publish(stored);
                 published.map_err(ConsumerError::new)
             }
-        }
+        })
+        .await
     }
 
     async fn dead_letter(&self, copy: Message) -> Result<(), ConsumerError> {
         match &self.companions.dead_letters {
-            Some(queue) => self.keep(queue, copy),
+            Some(queue) => self.kept(copy, |copy| self.keep(queue, copy)).await,
             None => Err(ConsumerError::new("there is no dead-letter queue")),
         }
     }
@@ -168,7 +237,6 @@ impl Acknowledger for MemoryAcknowledger {
     }
 
     fn reject(&self, tag: DeliveryTag) -> impl Future<Output = ()> + Send {
-        self.dead_letter_by_queue(tag.get());
-        ready(())
+        self.told(|| self.dead_letter_by_queue(tag.get()))
     }
 }

@@ -1,7 +1,9 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    future::poll_fn,
     sync::{Arc, Mutex, PoisonError},
+    task::Poll,
 };
 
 use super::{
@@ -14,7 +16,7 @@ use super::{
 use crate::{
     consumer::companions::Declared,
     message::{Addressed, Message, Routing, Value},
-    stage::Stage,
+    stage::{Asked, Fate, Stage},
 };
 
 /// A handle on the broker of a name: all handles of one name in a process are on the same broker.
@@ -146,6 +148,48 @@ impl MemoryBroker {
         }
     }
 
+    /// Publishes what a program sends. In a simulation, something may go wrong with it.
+    pub(crate) fn send(
+        &self,
+        message: Addressed,
+    ) -> impl Future<Output = Result<(), MemoryError>> + Send + use<> {
+        let broker = self.clone();
+        let mut message = Some(message);
+        // when it is awaited, as everywhere
+        poll_fn(move |_| match message.take() {
+            Some(message) => broker.try_send(message),
+            // the program has crashed
+            None => Poll::Pending,
+        })
+    }
+
+    fn try_send(&self, message: Addressed) -> Poll<Result<(), MemoryError>> {
+        let fate = self.shared.stage.fate(Asked::Publish, &message.routing_key);
+        Poll::Ready(match fate {
+            Fate::Done | Fate::Cut => self.publish_addressed(message),
+            Fate::Crash => return Poll::Pending,
+            Fate::Twice => {
+                let again = Stored::through(
+                    &message.exchange,
+                    &message.routing_key,
+                    message.message.clone(),
+                );
+                let sent = self.publish_addressed(message);
+                if let (Ok(()), Ok(again)) = (&sent, again) {
+                    // it goes where the first one went
+                    let _ = self.shared.lock().publish(again);
+                }
+                sent
+            }
+            Fate::Unconfirmed { arrives } => {
+                if arrives {
+                    self.publish_addressed(message)?;
+                }
+                Err(unconfirmed())
+            }
+        })
+    }
+
     fn publish_watched(&self, stored: Stored) -> Result<(), MemoryError> {
         let mut state = self.shared.lock();
         let watched = state.stage.watch().is_some();
@@ -220,6 +264,16 @@ impl MemoryBroker {
         state.pump(id);
         Some(result)
     }
+}
+
+#[cfg(feature = "testing")]
+pub(super) fn unconfirmed() -> MemoryError {
+    MemoryError::Unconfirmed
+}
+
+#[cfg(not(feature = "testing"))]
+pub(super) fn unconfirmed() -> MemoryError {
+    unreachable!("confirms are lost in simulations alone")
 }
 
 impl fmt::Debug for MemoryBroker {

@@ -15,6 +15,7 @@ use crate::{
     consumer::{Declare, MessageConsumer, companions::Companions, options::QueueOptions},
     dispatcher::Dispatcher,
     settle::ConsumerError,
+    stage::Present,
     topology::Wiring,
 };
 
@@ -35,6 +36,8 @@ pub struct MemoryConsumer {
     is_prefetch_chosen: bool,
     declare: Declare,
     subscription: Option<Subscription>,
+    /// As long as it may have a subscription.
+    present: Option<Present>,
 }
 
 impl MemoryConsumer {
@@ -55,20 +58,25 @@ impl MemoryConsumer {
             is_prefetch_chosen: options.is_prefetch_chosen,
             declare: options.declare.unwrap_or_default(),
             subscription: None,
+            present: None,
         }
     }
 
     async fn deliver(&mut self, dispatcher: &Dispatcher) {
         let mut fetched = Vec::with_capacity(self.prefetch.into());
         let mut recycler = dispatcher.recycler();
+        let mut lost = None;
         loop {
             let subscription = match self.subscription.take() {
                 Some(subscription) => subscription,
                 None => self.when_it_is_there(dispatcher).await,
             };
             let subscription = self.subscription.insert(subscription);
-            let acknowledger = MemoryAcknowledger::new(subscription, &self.queue, &self.companions);
+            let stage = dispatcher.stage();
+            let acknowledger =
+                MemoryAcknowledger::new(subscription, &self.queue, &self.companions, stage);
             let acknowledger = Arc::new(acknowledger);
+            drop(lost.take());
             let mut rests = false;
             loop {
                 // cancel safety: what is fetched is added in the last step
@@ -89,6 +97,7 @@ impl MemoryConsumer {
                         }
                     }
                 }
+                let _at_work = stage.at_work();
                 for fetched in fetched.drain(..) {
                     let (delivery, tag) = fetched.into_delivery(&mut recycler);
                     dispatcher
@@ -98,10 +107,13 @@ impl MemoryConsumer {
                 recycler.clear();
             }
             acknowledger.lose();
-            warn!(
-                queue = self.queue,
-                "the queue was deleted: declaring it again"
-            );
+            lost = acknowledger.cut_off();
+            if lost.is_none() {
+                warn!(
+                    queue = self.queue,
+                    "the queue was deleted: declaring it again"
+                );
+            }
             self.subscription = None;
         }
     }
@@ -155,6 +167,7 @@ impl MessageConsumer for MemoryConsumer {
     async fn connect(&mut self, dispatcher: &Dispatcher) -> Result<(), ConsumerError> {
         let delays = dispatcher.retry_delays();
         self.companions.check(&delays).map_err(ConsumerError::new)?;
+        self.present = Some(dispatcher.stage().present());
         if !self.is_prefetch_chosen {
             self.prefetch = dispatcher.window(self.prefetch);
         }

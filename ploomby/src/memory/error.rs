@@ -13,6 +13,10 @@ pub enum MemoryError {
          `-`, `_` and `.`"
     )]
     InvalidUrl,
+    /// In a [simulation](crate::testing::simulate), the confirm of the message was lost: it is in its queue, or it is not.
+    #[cfg(feature = "testing")]
+    #[error("the confirm was lost, as the simulation would have it")]
+    Unconfirmed,
     /// There is no such queue (RabbitMQ's 404).
     #[error("no queue `{0}`: declare it first")]
     NoSuchQueue(String),

@@ -181,6 +181,23 @@ impl Queue {
         }
     }
 
+    /// Ends a consumer whose connection is lost; what it has not settled is requeued. It may go on with what it has, which
+    /// is not what comes again.
+    #[cfg(feature = "testing")]
+    pub(super) fn cut(&mut self, id: u64) {
+        let Some(at) = self.consumers.iter().position(|consumer| consumer.id == id) else {
+            return;
+        };
+        let consumer = self.consumers.remove(at);
+        for mut entry in consumer.unacked.into_entries().rev() {
+            let mut stored = Stored::clone(&entry.stored);
+            stored.published = Arc::new((*stored.published).clone());
+            entry.stored = Arc::new(stored);
+            self.requeue(entry);
+        }
+        consumer.wake.notify_one();
+    }
+
     /// Wakes the consumers of a queue that was deleted.
     pub(super) fn disband(&self) {
         for consumer in &self.consumers {
@@ -196,6 +213,13 @@ impl Queue {
     #[cfg(feature = "testing")]
     pub(super) fn ready(&self) -> impl Iterator<Item = &Stored> {
         self.ready.iter().map(|entry| &*entry.stored)
+    }
+
+    /// What is delivered, and no consumer has seen yet.
+    #[cfg(feature = "testing")]
+    pub(super) fn unfetched_count(&self) -> u64 {
+        let consumers = self.consumers.iter();
+        consumers.map(|consumer| consumer.unacked.unfetched()).sum()
     }
 
     pub(super) fn unacked_count(&self) -> usize {

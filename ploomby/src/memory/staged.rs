@@ -1,6 +1,9 @@
 //! A broker of a test: its clock is the test's, and the test looks into it.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, PoisonError},
+};
 
 use tokio::time::Instant;
 
@@ -14,10 +17,8 @@ use crate::{message::Message, stage::Stage};
 /// What goes on in a broker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Activity {
-    /// How many deliveries are not settled.
-    pub(crate) unacked: usize,
-    /// How many consumers there are.
-    pub(crate) consumers: usize,
+    /// How many messages are delivered, and no consumer has seen yet.
+    pub(crate) unfetched: u64,
     /// When the next message expires in any queue.
     pub(crate) due: Option<Instant>,
     /// When the next one has waited for as long as it should, for another attempt or by its delay.
@@ -48,8 +49,7 @@ impl MemoryBroker {
         let state = self.shared.lock();
         let waiting = state.queues().filter(|queue| queue.keeps());
         Activity {
-            unacked: state.queues().map(Queue::unacked_count).sum(),
-            consumers: state.queues().map(Queue::consumer_count).sum(),
+            unfetched: state.queues().map(Queue::unfetched_count).sum(),
             due: state.first_due(),
             waiting_due: waiting.filter_map(Queue::due).min(),
         }
@@ -66,6 +66,19 @@ impl MemoryBroker {
         let queue = state.queue(state.find(queue)?);
         let messages = queue.ready().map(|stored| stored.published.message.clone());
         Some(messages.collect())
+    }
+
+    /// The message ids of all that is ready, with the queues.
+    pub(crate) fn ready_ids(&self) -> HashSet<(Arc<str>, String)> {
+        let state = self.shared.lock();
+        let mut ids = HashSet::new();
+        for queue in state.queues() {
+            for stored in queue.ready().chain(&queue.kept) {
+                let id = stored.published.message.properties().message_id();
+                ids.extend(id.map(|id| (queue.name.clone(), id.to_owned())));
+            }
+        }
+        ids
     }
 
     /// The queues whose names are so.

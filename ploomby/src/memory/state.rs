@@ -18,7 +18,11 @@ use crate::{consumer::Declare, stage::Stage, topology::Wiring};
 
 /// What the handles on a broker share.
 #[derive(Debug)]
-pub(super) struct Shared(Mutex<State>);
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Where its messages are handled.
+    pub(super) stage: Stage,
+}
 
 /// A place among the queues. The one of a deleted queue is used again; the numbers of consumers are
 /// not, so that a consumer never takes another queue for its own.
@@ -56,8 +60,8 @@ pub(super) struct State {
 
 impl Shared {
     pub(super) fn new(stage: Stage) -> Arc<Self> {
-        Arc::new_cyclic(|shared| {
-            Self(Mutex::new(State {
+        Arc::new_cyclic(|shared| Self {
+            state: Mutex::new(State {
                 queues: Vec::new(),
                 names: HashMap::new(),
                 last_consumer: 0,
@@ -65,13 +69,14 @@ impl Shared {
                 exchanges: Exchanges::default(),
                 replies: Replies::default(),
                 timer: Timer::new(shared.clone(), &stage),
-                stage,
-            }))
+                stage: stage.clone(),
+            }),
+            stage,
         })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

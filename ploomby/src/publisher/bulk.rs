@@ -120,9 +120,7 @@ impl<'p> Window<'p> {
                 }
                 Err(error) => Err(error),
             },
-            Broker::Memory(broker) => broker
-                .publish_addressed(message)
-                .map_err(PublishError::from),
+            Broker::Memory(broker) => broker.send(message).await.map_err(PublishError::from),
             Broker::Recorded(recorder) => {
                 recorder.note(message, None);
                 Ok(())

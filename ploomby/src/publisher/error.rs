@@ -97,6 +97,8 @@ impl From<MemoryError> for PublishError {
                 exchange,
                 routing_key,
             },
+            #[cfg(feature = "testing")]
+            MemoryError::Unconfirmed => Self::Unconfirmed(error.into()),
             other => Self::Refused(other.into()),
         }
     }

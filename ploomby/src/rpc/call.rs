@@ -116,9 +116,7 @@ impl RpcClient {
                 let address = broker.reply_address(&self.calls);
                 self.calls.sent(call.number(), Some(NO_CHANNEL));
                 let request = request(draft, &call, address.name(), within)?;
-                broker
-                    .publish_addressed(request)
-                    .map_err(PublishError::from)?;
+                broker.send(request).await.map_err(PublishError::from)?;
                 match timeout_at(deadline, call.reply()).await {
                     Ok(reply) => reply.ok_or(CallError::Lost),
                     Err(_) => Err(CallError::TimedOut(within)),

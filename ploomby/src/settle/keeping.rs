@@ -1,5 +1,3 @@
-use tokio::time::sleep;
-
 use super::{Acknowledger, ConsumerError, Settled};
 use crate::message::{Message, PropertyError};
 
@@ -37,12 +35,12 @@ impl<A: Acknowledger> Settled<'_, A> {
             Ok(copy) => copy,
             Err(error) => {
                 *slot = None;
-                let (pause, _) = settling.pause.next();
+                let pause = settling.next_pause();
                 self.log_not_kept(
                     &ConsumerError::new(error),
                     format_args!("requeueing the message in {pause:?}"),
                 );
-                settling.stop.run_until_cancelled(sleep(pause)).await;
+                settling.wait(pause).await;
                 return Kept::GivenUp;
             }
         };
@@ -56,13 +54,17 @@ impl<A: Acknowledger> Settled<'_, A> {
                 Err(error) => error,
             };
             *slot = None;
-            let (pause, _) = settling.pause.next();
+            let pause = settling.next_pause();
             self.log_not_kept(&error, format_args!("trying again in {pause:?}"));
             // cancel safety: all of them can be dropped
             tokio::select! {
-                () = sleep(pause) => {}
-                () = settling.stop.cancelled() => return Kept::GivenUp,
+                biased;
                 () = self.acknowledger.lost() => return Kept::GivenUp,
+                is_over = settling.wait(pause) => {
+                    if is_over.is_none() {
+                        return Kept::GivenUp;
+                    }
+                }
             }
         }
     }

@@ -29,8 +29,7 @@ impl RequeuePause {
     }
 
     /// A copy was not kept. Says how long to wait, and whether nobody was told so before.
-    pub(super) fn next(&self) -> (Duration, bool) {
-        let now = Instant::now();
+    pub(super) fn next(&self, now: Instant) -> (Duration, bool) {
         let mut current = self.lock();
         let pause = match *current {
             None => Self::FIRST,
@@ -57,11 +56,12 @@ mod tests {
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
             // those that fail together wait as long
             for number in 0..50 {
-                assert_eq!(pause.next(), (Duration::from_secs(seconds), number == 0));
+                let told = pause.next(Instant::now());
+                assert_eq!(told, (Duration::from_secs(seconds), number == 0));
             }
             tokio::time::advance(Duration::from_secs(seconds)).await;
         }
         pause.reset();
-        assert_eq!(pause.next(), (RequeuePause::FIRST, true));
+        assert_eq!(pause.next(Instant::now()), (RequeuePause::FIRST, true));
     }
 }

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
         Arc,
@@ -7,7 +8,11 @@ use std::{
     time::Duration,
 };
 
-use super::{director::Director, running::TestRunning, scope::Scope};
+use super::{
+    director::{Consumed, Director},
+    running::TestRunning,
+    simulation,
+};
 use crate::{
     app::{App, Queue},
     handler::{HandlerFunction, HandlerRegistry},
@@ -48,6 +53,8 @@ pub struct TestApp {
     director: Director,
     horizon: Duration,
     limit: Duration,
+    /// How many programs run it.
+    instances: usize,
 }
 
 /// What a test has started is told by it.
@@ -58,6 +65,7 @@ pub(super) struct Settings {
     pub(super) director: Director,
     pub(super) horizon: Duration,
     pub(super) limit: Duration,
+    pub(super) instances: usize,
 }
 
 /// A broker of one test.
@@ -92,11 +100,12 @@ impl TestApp {
         let number = NUMBER.fetch_add(1, Relaxed);
         let director = Director::new();
         let stage = Stage::set(Arc::new(director.clone()));
-        let broker = MemoryBroker::staged(&format!("ploomby-testing-{number}"), stage.clone());
+        let broker = MemoryBroker::staged(&format!("ploomby-testing-{number}"), stage);
         let url = format!("memory://{}", broker.name());
         let (queues, handlers) = (app.consumed(), app.registry());
+        let part = simulation::join(&director);
         Self {
-            app: app.on_stage(url, stage, Scope(director.clone())),
+            app: app.at(url),
             handlers,
             derives_queues: queues.is_empty(),
             queues,
@@ -105,7 +114,8 @@ impl TestApp {
             broker: OwnBroker(broker),
             director,
             horizon: HORIZON,
-            limit: LIMIT,
+            limit: part.as_ref().and_then(|part| part.limit).unwrap_or(LIMIT),
+            instances: part.map_or(1, |part| part.instances),
         }
     }
 
@@ -225,6 +235,7 @@ impl TestApp {
             declare(&self.broker.0, queue);
         }
         self.director.knows(self.handlers.clone());
+        self.director.consumes(consumed(&self.queues));
         let app = self.app.with_queues(self.queues.clone(), self.handlers);
         let app = match app.with_state_made().await {
             Ok(app) => app,
@@ -237,9 +248,27 @@ impl TestApp {
             director: self.director,
             horizon: self.horizon,
             limit: self.limit,
+            instances: self.instances,
         })
         .await
     }
+}
+
+/// What comes to these queues is handled or dead-lettered, unless the queue drops it before.
+fn consumed(queues: &[Queue]) -> HashMap<String, Consumed> {
+    let stays = |queue: &&Queue| {
+        let mut arguments = queue.options.arguments.iter();
+        !arguments.any(|(name, _)| name == "x-message-ttl" || name.starts_with("x-max-length"))
+    };
+    let is_consumed = |name: &str| queues.iter().any(|queue| queue.name == name);
+    let consumed = queues.iter().filter(stays).map(|queue| {
+        let companions = queue.options.companions(&queue.name).ok();
+        let dead_letters = companions.and_then(|companions| companions.dead_letters);
+        let dead_letters = dead_letters.map(|declared| declared.name);
+        let dead_letters = dead_letters.filter(|name| !is_consumed(name));
+        (queue.name.clone(), Consumed { dead_letters })
+    });
+    consumed.collect()
 }
 
 fn declare(broker: &MemoryBroker, queue: &Queue) {

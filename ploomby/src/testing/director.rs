@@ -1,22 +1,32 @@
+//! - `watch`: what the rest of ploomby tells;
+//! - `faults`: what goes wrong in a simulation, and what must hold all the same;
+//! - `stepping`: a handler to which it happens.
+
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    time::Duration,
 };
 
-use futures_util::future::{BoxFuture, pending};
 use tokio::{sync::Notify, time::Instant};
 
+use self::faults::Simulated;
+pub(super) use self::{
+    faults::{Consumed, Working},
+    stepping::Stepping,
+};
 use super::{
-    clock::{Clock, TimerId},
-    journal::{Entry, Handled, Journal, Sent, What},
+    clock::Clock,
+    journal::{Entry, Journal, Sent, What},
 };
 use crate::{
-    delivery::{Delivery, Published},
+    delivery::Delivery,
     handler::HandlerRegistry,
     memory::{Activity, MemoryBroker},
-    stage::{Verdict, Watch},
 };
+
+mod faults;
+mod stepping;
+mod watch;
 
 /// Whose the messages are that are sent here.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +42,11 @@ tokio::task_local! {
 
 /// The clock of a test, what goes on, and what happened.
 #[derive(Clone, Debug)]
-pub(super) struct Director(Arc<Shared>);
+pub(super) struct Director {
+    shared: Arc<Shared>,
+    /// Which of the programs that run is looked at.
+    instance: usize,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -47,20 +61,32 @@ struct State {
     clock: Clock,
     /// Grows with all that happens.
     version: u64,
-    tasks: usize,
+    instances: Vec<Instance>,
     parked: usize,
     /// Waits that are over, and what comes of them has not begun.
     going_on: usize,
-    at_work: HashMap<u64, AtWork>,
+    at_work: BTreeMap<u64, AtWork>,
     last: u64,
     journal: Vec<Arc<Entry>>,
     /// The queues in which messages wait for others.
     waits: HashMap<String, String>,
+    /// None where nothing goes wrong.
+    simulated: Option<Simulated>,
+}
+
+/// One of the programs that run.
+#[derive(Debug, Default)]
+struct Instance {
+    tasks: usize,
+    consumers: usize,
+    /// It has crashed, and nothing that it does is heard of.
+    is_dead: bool,
 }
 
 /// A handler at work.
 #[derive(Debug)]
 struct AtWork {
+    instance: usize,
     queue: String,
     /// Where the message is in memory: clones of a delivery share it, and nothing else in flight does in this queue.
     message: usize,
@@ -85,30 +111,47 @@ pub(super) enum Now {
 
 impl Director {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Shared {
-            state: Mutex::new(State {
-                clock: Clock::new(),
-                version: 0,
-                tasks: 0,
-                parked: 0,
-                going_on: 0,
-                at_work: HashMap::new(),
-                last: 0,
-                journal: Vec::new(),
-                waits: HashMap::new(),
+        Self {
+            instance: 0,
+            shared: Arc::new(Shared {
+                state: Mutex::new(State {
+                    clock: Clock::new(),
+                    version: 0,
+                    instances: vec![Instance::default()],
+                    parked: 0,
+                    going_on: 0,
+                    at_work: BTreeMap::new(),
+                    last: 0,
+                    journal: Vec::new(),
+                    waits: HashMap::new(),
+                    simulated: None,
+                }),
+                changed: Notify::new(),
+                handlers: OnceLock::new(),
             }),
-            changed: Notify::new(),
-            handlers: OnceLock::new(),
-        }))
+        }
+    }
+
+    /// The same, as one of the programs that run sees it.
+    pub(super) fn of(&self, instance: usize) -> Self {
+        let mut state = self.lock();
+        while state.instances.len() <= instance {
+            state.instances.push(Instance::default());
+        }
+        drop(state);
+        Self {
+            shared: self.shared.clone(),
+            instance,
+        }
     }
 
     pub(super) fn knows(&self, handlers: HandlerRegistry) {
-        let _ = self.0.handlers.set(handlers);
+        let _ = self.shared.handlers.set(handlers);
     }
 
     /// Resolves when something has happened since the last call.
     pub(super) async fn something_happens(&self) {
-        self.0.changed.notified().await;
+        self.shared.changed.notified().await;
     }
 
     /// Whether anything goes on in this very moment.
@@ -124,9 +167,10 @@ impl Director {
         }
     }
 
-    /// Whether all handlers and consumers are gone.
-    pub(super) fn is_deserted(&self, broker: &MemoryBroker) -> bool {
-        broker.activity().consumers == 0 && self.lock().tasks == 0
+    /// Whether all handlers and consumers of one program are gone.
+    pub(super) fn is_deserted(&self, instance: usize) -> bool {
+        let instance = &self.lock().instances[instance];
+        instance.consumers == 0 && instance.tasks == 0
     }
 
     /// Moves the clock on, never back.
@@ -152,11 +196,12 @@ impl Director {
         self.change(|state| state.note(what));
     }
 
-    /// A handler begins. Its number is that of its messages.
-    pub(super) fn begins(&self, delivery: &Delivery) -> u64 {
+    /// A handler begins, and is at work until what is returned is dropped.
+    pub(super) fn begins(&self, delivery: &Delivery) -> Working {
         self.change(|state| {
             state.last += 1;
             let at_work = AtWork {
+                instance: self.instance,
                 queue: delivery.queue().to_owned(),
                 message: place(delivery),
                 key: delivery.key().map(|key| key.into_owned()),
@@ -164,30 +209,38 @@ impl Director {
                 sent: Vec::new(),
             };
             state.at_work.insert(state.last, at_work);
-            state.last
+            let lane = state.enter_lane(self.instance, delivery);
+            Working::new(self, state.last, lane)
         })
     }
 
     /// The handlers at work, in words.
     pub(super) fn at_work(&self) -> Vec<String> {
         let state = self.lock();
-        let mut numbers: Vec<_> = state.at_work.keys().copied().collect();
-        numbers.sort_unstable();
-        let all = numbers
-            .iter()
-            .map(|number| self.told(&state.at_work[number]));
+        let all = state.at_work.values().map(|at_work| self.told(at_work));
         all.collect()
     }
 
-    /// All handlers at work are gone.
-    pub(super) fn crashed(&self) {
-        let at_work = self.at_work();
+    /// All handlers at work are gone, of these programs.
+    pub(super) fn crashed(&self, instances: &[usize]) {
         self.change(|state| {
-            let gone = std::mem::take(&mut state.at_work);
+            let at_work = std::mem::take(&mut state.at_work).into_iter();
+            let is_gone = |(_, at_work): &(u64, AtWork)| instances.contains(&at_work.instance);
+            let (gone, rest) = at_work.partition::<BTreeMap<_, _>, _>(is_gone);
+            state.at_work = rest;
+            let names = gone.values().map(|at_work| self.told(at_work)).collect();
             for sent in gone.into_values().flat_map(|at_work| at_work.sent) {
                 state.note(What::Sent(sent));
             }
-            state.note(What::Crashed(at_work));
+            for instance in instances {
+                state.instances[*instance].is_dead = false;
+                state.forget_lanes(*instance);
+            }
+            let of_several = (state.instances.len() > instances.len()).then(|| instances[0] + 1);
+            state.note(What::Crashed {
+                of_several,
+                at_work: names,
+            });
         });
     }
 
@@ -198,7 +251,7 @@ impl Director {
             attempt,
             ..
         } = at_work;
-        let handlers = self.0.handlers.get();
+        let handlers = self.shared.handlers.get();
         let handler = handlers.and_then(|handlers| handlers.name_of(queue, key.as_deref()));
         let handler = handler.unwrap_or("a handler");
         let key = key.as_deref().unwrap_or_default();
@@ -215,19 +268,20 @@ impl Director {
         state.version += 1;
         let changed = change(&mut state);
         drop(state);
-        self.0.changed.notify_one();
+        self.shared.changed.notify_one();
         changed
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        let state = self.shared.state.lock();
+        state.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
     fn now(&self, activity: Activity) -> Now {
-        let is_parked = |number| number == self.parked;
-        if self.going_on > 0 || !is_parked(self.tasks) || !is_parked(activity.unacked) {
+        let tasks: usize = self.instances.iter().map(|instance| instance.tasks).sum();
+        if self.going_on > 0 || tasks != self.parked || activity.unfetched > 0 {
             return Now::Busy;
         }
         let first = |times: [Option<Instant>; 2]| times.into_iter().flatten().min();
@@ -255,117 +309,6 @@ impl State {
 
 fn place(delivery: &Delivery) -> usize {
     std::ptr::from_ref(delivery.message()).addr()
-}
-
-impl Watch for Director {
-    fn now(&self) -> Instant {
-        self.lock().clock.now()
-    }
-
-    fn sleep(&self, time: Duration) -> BoxFuture<'static, Box<dyn Send>> {
-        let (id, over) = self.change(|state| state.clock.wait(time));
-        let waiting = Waiting(self.clone(), id);
-        Box::pin(async move {
-            let _waiting = waiting;
-            match over.await {
-                Ok(goes_on) => Box::new(goes_on) as Box<dyn Send>,
-                // the clock is gone, and never comes so far
-                Err(_) => pending().await,
-            }
-        })
-    }
-
-    fn parked(&self) {
-        self.change(|state| state.parked += 1);
-    }
-
-    fn unparked(&self) {
-        self.change(|state| state.parked -= 1);
-    }
-
-    fn entered(&self) {
-        self.change(|state| state.tasks += 1);
-    }
-
-    fn left(&self) {
-        self.change(|state| state.tasks -= 1);
-    }
-
-    fn changed(&self) {
-        self.change(|_| ());
-    }
-
-    fn settled(&self, delivery: &Delivery, handler: &'static str, verdict: Verdict<'_>) {
-        let failure = verdict.failure;
-        self.change(|state| {
-            let at_work = state.take(delivery);
-            state.note(What::Handled(Handled {
-                queue: delivery.queue().to_owned(),
-                key: delivery.key().map(|key| key.into_owned()),
-                handler,
-                message_id: delivery.properties().message_id().map(str::to_owned),
-                attempt: delivery.attempt(),
-                is_redelivered: delivery.is_redelivered(),
-                outcome: verdict.outcome,
-                after: verdict.after,
-                failure: failure.map(|failure| (failure.reason, failure.text.clone())),
-                sent: at_work.map_or_else(Vec::new, |at_work| at_work.sent),
-            }));
-        });
-    }
-
-    fn sent(&self, published: &Published, queues: &[Arc<str>]) {
-        let sender = SENDER.try_with(|sender| *sender).ok();
-        self.change(|state| {
-            let mut delay = None;
-            let queues = queues.iter().map(|queue| {
-                let Some(target) = state.waits.get(&**queue) else {
-                    return String::from(&**queue);
-                };
-                delay = delay_of(queue, target);
-                target.clone()
-            });
-            let sent = Sent {
-                queues: queues.collect(),
-                delay,
-                exchange: published.exchange.clone(),
-                routing_key: published.routing_key.clone(),
-                message: published.message.clone(),
-            };
-            match sender {
-                Some(Sender::Test) => state.note(What::Put(sent)),
-                Some(Sender::Handler(number)) => match state.at_work.get_mut(&number) {
-                    Some(at_work) => at_work.sent.push(sent),
-                    // by a task of its own that outlived it
-                    None => state.note(What::Sent(sent)),
-                },
-                None => state.note(What::Sent(sent)),
-            }
-        });
-    }
-
-    fn waits(&self, waiting: &str, queue: &str) {
-        self.change(|state| {
-            state.waits.insert(waiting.to_owned(), queue.to_owned());
-        });
-    }
-}
-
-/// The name of a queue of delayed messages tells for how long they wait.
-fn delay_of(waiting: &str, queue: &str) -> Option<Duration> {
-    let name = waiting.strip_prefix(queue)?.strip_prefix("_delay_")?;
-    let millis = name.strip_suffix("ms")?.parse().ok()?;
-    Some(Duration::from_millis(millis))
-}
-
-/// Waits for the clock until it is dropped.
-struct Waiting(Director, TimerId);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        let Self(director, id) = self;
-        director.change(|state| state.clock.forget(*id));
-    }
 }
 
 impl Drop for GoesOn {

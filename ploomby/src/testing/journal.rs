@@ -23,7 +23,13 @@ pub(super) enum What {
     /// The clock was moved by the test.
     Advanced(Duration),
     /// All that was not settled came back. These handlers were at work.
-    Crashed(Vec<String>),
+    Crashed {
+        /// Which program of several that run.
+        of_several: Option<usize>,
+        at_work: Vec<String>,
+    },
+    /// Something went wrong in a simulation.
+    Fault(String),
 }
 
 /// A delivery, and what became of it.
@@ -90,10 +96,20 @@ impl fmt::Display for Journal {
                 What::Handled(handled) => writeln!(f, "{handled}")?,
                 What::Sent(sent) => writeln!(f, "sent {sent}")?,
                 What::Advanced(time) => writeln!(f, "the test moved the clock by {}", Time(*time))?,
-                What::Crashed(at_work) if at_work.is_empty() => writeln!(f, "a crash")?,
-                What::Crashed(at_work) => {
-                    writeln!(f, "a crash, in the middle of {}", at_work.join(", "))?;
+                What::Crashed {
+                    of_several,
+                    at_work,
+                } => {
+                    f.write_str("a crash")?;
+                    if let Some(instance) = of_several {
+                        write!(f, " of instance {instance}")?;
+                    }
+                    if !at_work.is_empty() {
+                        write!(f, ", in the middle of {}", at_work.join(", "))?;
+                    }
+                    f.write_str("\n")?;
                 }
+                What::Fault(what) => writeln!(f, "fault: {what}")?,
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-use std::{fmt, pin::pin, time::Duration};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::poll_immediate;
 use serde::Serialize;
@@ -14,12 +14,14 @@ use super::{
     journal::{Journal, What},
     letters::Letters,
     run::Run,
+    scope::Scope,
 };
 use crate::{
     app::Running,
     delivery::{KeySource, is_retry_queue},
     publisher::{Destination, Outgoing, Publisher},
     rpc::RpcClient,
+    stage::Stage,
 };
 
 /// An app under test, that consumes.
@@ -32,8 +34,8 @@ use crate::{
 /// cannot be sent, such as to a queue that is not there. The text has the [`Journal`].
 pub struct TestRunning {
     settings: Settings,
-    /// None only while it crashes.
-    running: Mutex<Option<Running>>,
+    /// The programs that run. None only while it crashes.
+    running: Mutex<Vec<Option<Running>>>,
     publisher: Publisher,
     /// The first entry of the journal that no run has had.
     next: Mutex<usize>,
@@ -45,17 +47,23 @@ impl TestRunning {
         let publisher = Publisher::to_destination(destination).await;
         let app = Self {
             publisher: publisher.expect("the embedded broker is there"),
-            running: Mutex::new(None),
+            running: Mutex::default(),
             settings,
             next: Mutex::new(0),
         };
-        app.start_consuming().await;
+        for instance in 0..app.settings.instances {
+            app.running.lock().await.push(None);
+            app.start_instance(instance).await;
+        }
         app
     }
 
-    async fn start_consuming(&self) {
-        match self.settings.app.again().start().await {
-            Ok(running) => *self.running.lock().await = Some(running),
+    async fn start_instance(&self, instance: usize) {
+        let director = self.settings.director.of(instance);
+        let stage = Stage::set(Arc::new(director.clone()));
+        let app = self.settings.app.again(stage, Scope(director));
+        match app.start().await {
+            Ok(running) => self.running.lock().await[instance] = Some(running),
             Err(error) => panic!("the app does not start: {error}"),
         }
     }
@@ -175,16 +183,27 @@ impl TestRunning {
     /// # }
     /// ```
     pub async fn crash(&self) -> Run {
-        let director = &self.settings.director;
-        // what it has begun is gone; its tasks end where the runtime comes to them
-        drop(self.running.lock().await.take());
-        let limit = Instant::now() + self.settings.limit;
-        while !director.is_deserted(&self.settings.broker.0) {
-            self.wait(limit, "the app does not end").await;
-        }
-        director.crashed();
-        self.start_consuming().await;
+        let instances: Vec<_> = (0..self.settings.instances).collect();
+        self.restart(&instances).await;
         self.run().await
+    }
+
+    async fn restart(&self, instances: &[usize]) {
+        let director = &self.settings.director;
+        for instance in instances {
+            // what it has begun is gone; its tasks end where the runtime comes to them
+            drop(self.running.lock().await[*instance].take());
+        }
+        let limit = Instant::now() + self.settings.limit;
+        for instance in instances {
+            while !director.is_deserted(*instance) {
+                self.wait(limit, "the app does not end").await;
+            }
+        }
+        director.crashed(instances);
+        for instance in instances {
+            self.start_instance(*instance).await;
+        }
     }
 
     /// What is in the dead-letter queue of a queue.
@@ -265,6 +284,10 @@ impl TestRunning {
         let (director, broker) = (&self.settings.director, &self.settings.broker.0);
         let limit = Instant::now() + self.settings.limit;
         loop {
+            if let Some(instance) = director.dead() {
+                self.restart(&[instance]).await;
+                continue;
+            }
             let (next, next_of_any) = match director.look(broker) {
                 Now::Quiet { next, next_of_any } => (next, next_of_any),
                 Now::Busy => {
@@ -277,13 +300,23 @@ impl TestRunning {
                 Until::Horizon(end) if next.is_some_and(|next| next <= end) => {
                     director.move_to(next_of_any.or(next).unwrap_or(end), broker);
                 }
-                Until::Horizon(_) => return,
+                Until::Horizon(_) => return self.check(next_of_any),
                 Until::Time(end) => match next_of_any.filter(|next| *next <= end) {
                     Some(next) => director.move_to(next, broker),
-                    None if self.now() >= end => return,
+                    None if self.now() >= end => return self.check(None),
                     None => director.move_to(end, broker),
                 },
             }
+        }
+    }
+
+    /// In a simulation, promises hold whenever nothing goes on.
+    fn check(&self, next: Option<Instant>) {
+        let Settings {
+            director, broker, ..
+        } = &self.settings;
+        if let Some(problem) = director.broken_promise(&broker.0, next.is_some()) {
+            panic!("{problem}\n{}", self.what_happened());
         }
     }
 

@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::director::{Director, SENDER, Sender};
+use super::director::{Director, SENDER, Sender, Stepping};
 use crate::{
     delivery::Delivery,
     layer::{HandlerError, HandlerService},
@@ -40,7 +40,18 @@ impl Service<Delivery> for Scoped {
     }
 
     fn call(&mut self, delivery: Delivery) -> Self::Future {
-        let sender = Sender::Handler(self.director.begins(&delivery));
+        let working = self.director.begins(&delivery);
+        let sender = Sender::Handler(working.number);
+        if self.director.is_simulating() {
+            let mut inner = self.inner.clone();
+            let named = delivery.clone();
+            let work = async move { inner.call(delivery).await };
+            let work = Stepping::new(work, &self.director, &named);
+            return Box::pin(SENDER.scope(sender, async move {
+                let _working = working;
+                work.await
+            }));
+        }
         // a handler may send before it waits for the first time
         let work = SENDER.sync_scope(sender, || self.inner.call(delivery));
         Box::pin(SENDER.scope(sender, work))

@@ -5,4 +5,5 @@ mod chains;
 mod ends;
 mod macros;
 mod shop;
+mod simulation;
 mod time;

@@ -12,7 +12,7 @@ use std::{
 use ploomby::{
     App, Exchange, Outcome, Publisher, Queue, Reason, Reply, Retry, RpcClient,
     extract::{Batch, State},
-    testing::{TestApp, TestRunning},
+    testing::{TestApp, TestRunning, simulate},
 };
 use serde::{Deserialize, Serialize};
 
@@ -341,4 +341,28 @@ async fn many_orders_leave_nothing_behind() {
         app.dead_letters(queue).none();
     }
     assert_eq!(bank.taken.lock().unwrap().len(), 50);
+}
+
+#[test]
+fn no_order_and_no_letter_is_lost_whatever_goes_wrong() {
+    simulate(0..30, async || {
+        let (bank, ledger) = (Bank::failing(1), Ledger::default());
+        let app = start(&bank, &ledger).await;
+        for id in 1..=3 {
+            let key = "order_placed";
+            let placed = order(id, "ada");
+            app.publish("shop.events", "order.eu.placed", key, &placed)
+                .await;
+        }
+        // who has paid is told, and counted, even if the program crashed in between
+        for id in bank.taken.lock().unwrap().iter() {
+            let is_counted =
+                |line: &String| line.starts_with('[') && line.contains(&id.to_string());
+            assert!(
+                ledger.lines().iter().any(is_counted),
+                "{id}: {:?}",
+                ledger.lines()
+            );
+        }
+    });
 }

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::stage::{Parked, Stage};
+use crate::stage::{ParkedInLine, Stage};
 
 /// The value that the messages of a lane share; none for those without.
 pub(super) type Lane = Option<Box<[u8]>>;
@@ -21,7 +21,7 @@ pub(super) struct Lanes {
 }
 
 /// One that waits. It may be for one that waits for the clock.
-type Next = (Parked, oneshot::Sender<Turn>);
+type Next = (ParkedInLine, oneshot::Sender<Turn>);
 
 /// How a message comes into its lane.
 pub(crate) enum Entered {
@@ -34,7 +34,10 @@ pub(crate) enum Entered {
 pub(crate) struct Turn(Option<(Arc<Lanes>, Lane)>);
 
 /// A place in a lane. Dropped, it leaves the lane.
-pub(crate) struct Waiting(oneshot::Receiver<Turn>);
+pub(crate) struct Waiting {
+    turn: oneshot::Receiver<Turn>,
+    parked: ParkedInLine,
+}
 
 impl Lanes {
     pub(super) fn on(stage: &Stage) -> Self {
@@ -48,8 +51,12 @@ impl Lanes {
         match self.lock().entry(lane) {
             Entry::Occupied(mut busy) => {
                 let (sender, receiver) = oneshot::channel();
-                busy.get_mut().push_back((self.stage.park(), sender));
-                Entered::Behind(Waiting(receiver))
+                let parked = self.stage.park_in_line();
+                busy.get_mut().push_back((parked.clone(), sender));
+                Entered::Behind(Waiting {
+                    turn: receiver,
+                    parked,
+                })
             }
             Entry::Vacant(free) => {
                 let lane = free.key().clone();
@@ -73,7 +80,7 @@ impl Lanes {
                     }
                 }
             };
-            drop(parked);
+            parked.over();
             // in a loop, since one that left would pass it on by being dropped, and so would all
             match next.send(Turn(Some((lanes, lane)))) {
                 Ok(()) => return,
@@ -99,11 +106,18 @@ impl Drop for Turn {
     }
 }
 
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // its place in the line is left when the line comes to it
+        self.parked.over();
+    }
+}
+
 impl Future for Waiting {
     type Output = Turn;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Turn> {
-        let turn = Pin::new(&mut self.0).poll(cx);
+        let turn = Pin::new(&mut self.turn).poll(cx);
         turn.map(|turn| turn.expect("a turn is passed on as long as one waits for it"))
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     delivery::{Delivery, DeliveryTag, Recycler},
     memory::{acknowledger::MemoryAcknowledger, subscription::Subscription},
     settle::Acknowledger,
+    stage::Stage,
 };
 
 /// A consumer that a test drives step by step.
@@ -23,7 +24,12 @@ impl Manual {
         let companions = QueueOptions::default().companions("q").unwrap();
         let companions = Arc::new(companions);
         Self {
-            acknowledger: Arc::new(MemoryAcknowledger::new(&subscription, "q", &companions)),
+            acknowledger: Arc::new(MemoryAcknowledger::new(
+                &subscription,
+                "q",
+                &companions,
+                &Stage::default(),
+            )),
             subscription,
         }
     }
