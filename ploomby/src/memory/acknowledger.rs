@@ -65,15 +65,12 @@ impl MemoryAcknowledger {
 
     /// The connection is lost: what is not settled comes again.
     fn cut(&self) {
-        #[cfg(feature = "testing")]
-        {
-            let cut = self.stage.goes_on();
-            *self.cut.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut);
-            let mut state = self.shared.lock();
-            if let Some(queue) = state.get_mut(self.queue) {
-                queue.cut(self.consumer);
-                state.pump(self.queue);
-            }
+        let cut = self.stage.goes_on();
+        *self.cut.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut);
+        let mut state = self.shared.lock();
+        if let Some(queue) = state.get_mut(self.queue) {
+            queue.cut(self.consumer);
+            state.pump(self.queue);
         }
     }
 

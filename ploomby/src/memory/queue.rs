@@ -183,7 +183,6 @@ impl Queue {
 
     /// Ends a consumer whose connection is lost; what it has not settled is requeued. It may go on with what it has, which
     /// is not what comes again.
-    #[cfg(feature = "testing")]
     pub(super) fn cut(&mut self, id: u64) {
         let Some(at) = self.consumers.iter().position(|consumer| consumer.id == id) else {
             return;
