@@ -549,8 +549,9 @@ async fn handle(
         Act::Later => {
             let again = publisher.to(&names.work).message(message());
             let again = again.header("again", true);
-            again.delay(Duration::from_millis(60)).send().await?;
-            Ok(Outcome::Ack)
+            let result = again.delay(Duration::from_millis(60)).send().await;
+            note(format!("sent later: {}", kind_of(&result)));
+            Ok(result.map(|()| Outcome::Ack)?)
         }
     }
 }
