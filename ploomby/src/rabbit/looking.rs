@@ -1,4 +1,8 @@
-use std::{cmp::min, collections::VecDeque, time::Duration};
+use std::{
+    cmp::min,
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use amqprs::channel::{
     BasicAckArguments, BasicCancelArguments, BasicConsumeArguments, BasicNackArguments,
@@ -167,7 +171,8 @@ impl RabbitLooker {
             batch: FIRST_BATCH,
             most_idle: MOST_IDLE,
             at_hand: VecDeque::new(),
-            held: 0,
+            held: BTreeSet::new(),
+            ends: Vec::new(),
         };
         Ok(Some((look, depth.ready)))
     }
@@ -207,8 +212,10 @@ pub(crate) struct RabbitLook {
     /// How often no message may come for a while.
     most_idle: u32,
     at_hand: VecDeque<(u64, Message)>,
-    /// How many messages the broker holds for this.
-    held: u32,
+    /// The tags of what the broker holds for this.
+    held: BTreeSet<u64>,
+    /// The last tag of each batch.
+    ends: Vec<u64>,
 }
 
 impl RabbitLook {
@@ -236,19 +243,27 @@ impl RabbitLook {
         let acked = self.open.connection.answer(acking).await;
         let acked = acked.map_err(|_| LookError::NoAnswer)?;
         acked.map_err(|error| self.lost(&error))?;
-        self.held -= 1;
+        self.held.remove(&tag);
         Ok(())
     }
 
     /// Gives all that is held back, and waits until the broker has it.
     pub(crate) async fn give_back(self, looker: &RabbitLooker) -> Result<(), LookError> {
-        /// All that was delivered over the channel. A tag that was acknowledged would be an error.
+        /// All that was delivered over the channel.
         const ALL: u64 = 0;
 
-        let nack = BasicNackArguments::new(ALL, true, true);
-        let given_back = self.channel().basic_nack(nack).await;
-        given_back.map_err(|error| self.lost(&error))?;
-        let (queue, held) = (self.queue, self.held);
+        // RabbitMQ gives back at once what one consumer had, and the consumers in any order. A tag that was acknowledged
+        // would be an error
+        let last_of_batch = |end: &u64| self.held.range(..=end).next_back().copied();
+        let mut lasts: Vec<_> = self.ends.iter().filter_map(last_of_batch).collect();
+        lasts.dedup();
+        for tag in lasts.into_iter().chain([ALL]) {
+            let nack = BasicNackArguments::new(tag, true, true);
+            let given_back = self.channel().basic_nack(nack).await;
+            given_back.map_err(|error| self.lost(&error))?;
+        }
+        let queue = self.queue;
+        let held = u32::try_from(self.held.len()).unwrap_or(u32::MAX);
         let OpenChannel { channel, .. } = self.open;
         match timeout(GIVING_BACK, channel.close()).await {
             Ok(Ok(())) => {}
@@ -287,10 +302,8 @@ impl RabbitLook {
                 break;
             };
             came += 1;
-            self.held += 1;
             bytes += message.content.as_ref().map_or(0, Vec::len);
-            // half a message stays with the broker until the others are given back
-            self.at_hand.extend(whole(message));
+            self.take(message);
         }
         let cancel = BasicCancelArguments::new(&consumer_tag);
         let cancelling = self.channel().basic_cancel(cancel);
@@ -299,15 +312,23 @@ impl RabbitLook {
         cancelled.map_err(|error| self.lost(&error))?;
         // where it had given up on them
         while let Ok(message) = deliveries.try_recv() {
-            self.held += 1;
-            self.at_hand.extend(whole(message));
+            self.take(message);
         }
+        self.ends.extend(self.held.last());
         self.batch = match bytes {
             LARGE_BATCH.. => (self.batch / 2).max(1),
             bytes if bytes < LARGE_BATCH / 4 => min(self.batch * 2, MOST),
             _ => self.batch,
         };
         Ok(())
+    }
+
+    /// Half a message stays with the broker until the others are given back.
+    fn take(&mut self, message: ConsumerMessage) {
+        if let Some((tag, message)) = whole(message) {
+            self.held.insert(tag);
+            self.at_hand.push_back((tag, message));
+        }
     }
 
     /// The next message of a batch; None where no more come.
