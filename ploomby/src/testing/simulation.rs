@@ -100,7 +100,7 @@ pub fn simulate(seeds: impl IntoIterator<Item = u64>, test: impl AsyncFn()) {
 ///
 /// A handler is interrupted where it waits for something, and where it sends, so that one that does nothing but compute is
 /// interrupted at its beginning and its end. Tasks that a handler spawns outlive a crash of the simulation. A handler of a
-/// [`Batch`](crate::extract::Batch) is interrupted before and after it alone.
+/// [`Batch`](crate::extract::Batch) is interrupted before and after it alone. Nothing goes wrong with replies.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is simulated before it is run"]
 pub struct Simulation {
