@@ -107,8 +107,8 @@ struct Consumer {
     health: Arc<ConsumerHealth>,
     /// A message of this handler can never be settled: what settles it has panicked.
     cannot_settle: OnceLock<&'static str>,
-    /// That there is one.
-    is_broken: CancellationToken,
+    /// There is such a message, or shutdown has begun.
+    over: CancellationToken,
 }
 
 impl Drop for Queue {
@@ -188,6 +188,7 @@ impl Dispatcher {
                     self.queue.brakes.clone(),
                 )),
                 turn: Turn::on(self.stage()),
+                over: self.queue.settling.stop.child_token(),
                 ..Consumer::default()
             }),
         }

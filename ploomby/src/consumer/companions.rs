@@ -1,7 +1,10 @@
 use std::time::Duration;
 
 use super::options::{OptionError, check_name};
-use crate::{message::Value, settle::DeadLettering};
+use crate::{
+    message::Value,
+    settle::{DeadLettering, whole_milliseconds},
+};
 
 /// Where the messages of a queue go that cannot be handled.
 ///
@@ -331,8 +334,7 @@ pub(crate) const LONGEST_WAIT: Duration = Duration::from_millis(315_360_000_000)
 
 /// As the arguments of queues count. A part of one is a whole one: nothing comes before its time.
 pub(crate) fn milliseconds(duration: Duration) -> i64 {
-    let milliseconds = duration.as_nanos().div_ceil(1_000_000);
-    i64::try_from(milliseconds).unwrap_or(i64::MAX)
+    i64::try_from(whole_milliseconds(duration).as_millis()).unwrap_or(i64::MAX)
 }
 
 fn argument(name: &str, value: impl Into<Value>) -> (String, Value) {

@@ -16,13 +16,20 @@ pub(super) async fn run(
     let queue = dispatcher.listen_for();
     let ended = Ended(dispatcher.clone());
     let begun = OnceLock::new();
-    let shutting_down = async {
-        dispatcher.stopped().await;
-        drain(
-            &dispatcher,
-            begun.get_or_init(|| ShutDown::begins(deadline)),
-        )
-        .await
+    let broken = || {
+        let handler = dispatcher.cannot_settle()?;
+        let what = format!("it could not settle a message of {handler}");
+        Some(RunError::Panicked(what))
+    };
+    // what ended the consumer, and where it was the shutdown, how its handlers ended
+    let over = async {
+        dispatcher.over().await;
+        if let Some(broken) = broken() {
+            return (Err(broken), None);
+        }
+        let shut_down = begun.get_or_init(|| ShutDown::begins(deadline));
+        let drained = drain(&dispatcher, shut_down).await;
+        (broken().map_or(Ok(()), Err), Some(drained))
     };
     let consuming = dispatcher.taking_turns(consumer.consume(dispatcher.clone()));
     // cancel safety: `consume` is dropped once nothing that it started is in flight, or when it cannot go on
@@ -34,11 +41,7 @@ pub(super) async fn run(
                 error,
             })), None)
         }
-        handler = dispatcher.cannot_settle() => {
-            let what = format!("it could not settle a message of {handler}");
-            (Err(RunError::Panicked(what)), None)
-        }
-        drained = shutting_down => (Ok(()), Some(drained)),
+        over = over => over,
     };
     let result = match consumed {
         // what it ends with once it is told to stop is no failure

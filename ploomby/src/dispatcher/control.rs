@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Consumer, CutOff, Dispatcher};
-use crate::{health::ConsumerHealth, metrics::QueueMeter, settle::NO_HANDLER};
+use crate::{health::ConsumerHealth, metrics::QueueMeter};
 
 impl Dispatcher {
     pub(crate) fn health(&self) -> Arc<ConsumerHealth> {
@@ -60,17 +60,17 @@ impl Dispatcher {
     pub(super) fn settling_panicked(&self, handler: &'static str) {
         // the first is enough
         let _ = self.consumer.cannot_settle.set(handler);
-        self.consumer.is_broken.cancel();
+        self.consumer.over.cancel();
     }
 
-    /// Resolves when a message of this consumer's cannot be settled any more, to the handler that it was for.
-    pub(crate) async fn cannot_settle(&self) -> &'static str {
-        self.consumer.is_broken.cancelled().await;
-        self.consumer
-            .cannot_settle
-            .get()
-            .copied()
-            .unwrap_or(NO_HANDLER)
+    /// Resolves when shutdown begins, or when a message of this consumer's [can never be settled](Self::cannot_settle).
+    pub(crate) async fn over(&self) {
+        self.consumer.over.cancelled().await;
+    }
+
+    /// The handler of a message that can never be settled.
+    pub(crate) fn cannot_settle(&self) -> Option<&'static str> {
+        self.consumer.cannot_settle.get().copied()
     }
 
     /// Waits for this consumer's handlers in flight; drops those that are not done within the

@@ -9,6 +9,7 @@ use crate::{
     app::{App, Queue},
     consumer::companions::Declared,
     handler::{HandlerRegistry, Registered},
+    settle::whole_milliseconds,
 };
 
 /// The queues and the handlers of an app.
@@ -136,7 +137,7 @@ fn queue_info(queue: &Queue, handlers: &HandlerRegistry) -> QueueInfo {
     delays.insert(super::replay::PAUSE);
     let waiting = delays.into_iter().filter_map(|delay| {
         let declared = companions.as_ref()?.waiting_queue(delay)?;
-        Some((declared.name, delay.as_millis()))
+        Some((declared.name, whole_milliseconds(delay).as_millis()))
     });
     QueueInfo {
         name: queue.name.clone(),

@@ -270,13 +270,17 @@ impl RabbitLook {
             Ok(Err(error)) => return Err(LookError::Lost(error.to_string())),
             Err(_) => return Err(LookError::NoAnswer),
         }
-        // the queue takes many messages back one after another, and says meanwhile how many it has so far
-        for _ in 0..MOST_IDLE {
+        // the queue takes many messages back one after another, and says meanwhile how many it has so far. Others may take
+        // them at once: where there come no more, nothing is waited for
+        let (mut ready, mut idle) = (0, 0);
+        while idle < MOST_IDLE {
             let depth = looker.depths(&[&queue]).await?.into_iter().next().flatten();
             let is_back = |depth: Depth| depth.ready >= held || depth.consumers > 0;
-            if depth.is_none_or(is_back) {
+            let Some(depth) = depth.filter(|depth| !is_back(*depth)) else {
                 break;
-            }
+            };
+            idle = if depth.ready > ready { 0 } else { idle + 1 };
+            ready = depth.ready;
             sleep(IDLE / 4).await;
         }
         Ok(())
