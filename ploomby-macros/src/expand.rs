@@ -1,4 +1,4 @@
-use proc_macro2::{Delimiter, Group, Ident, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::{ReturnType, ext::IdentExt};
 
@@ -55,6 +55,16 @@ fn register(attr: &Attr, function: &Function) -> TokenStream {
         .map(|argument| require(argument, &about, &room));
     let makes = make(&arguments, &krate, &delivery);
     let passes = arguments.iter().map(pass);
+    let reply_schema = cfg!(feature = "asyncapi").then(|| {
+        let typed = arguments.iter().map(typed);
+        // no target of an editor's
+        let mut name = name.clone();
+        name.set_span(Span::mixed_site());
+        quote_spanned! {Span::mixed_site()=>
+            #about.reply_schema =
+                (&&&#krate::__private::ReturnType::of(|| #name(#(#typed),*))).__ploomby_reply_schema();
+        }
+    });
     let typed = arguments.iter().map(typed);
     let at_name = |inner: TokenStream| {
         let mut call = Group::new(Delimiter::Parenthesis, inner);
@@ -77,7 +87,7 @@ fn register(attr: &Attr, function: &Function) -> TokenStream {
         #krate::__private::link! {
             [#passed_on] #name #text [#keys] [#docs] [#(#typed),*]
             #about #room #delivery
-            { #options #(#requires)* }
+            { #options #reply_schema #(#requires)* }
             { #makes }
             { #run_on_any_thread #call #waiting }
             { #into_answer }

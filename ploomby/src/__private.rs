@@ -27,6 +27,8 @@ pub use crate::{
 
 #[cfg(feature = "garde")]
 pub use crate::extract::rules::{Check, Rules};
+#[cfg(feature = "asyncapi")]
+pub use crate::extract::schemas::Schemas;
 #[cfg(feature = "testing")]
 pub use crate::testing::run_test;
 
@@ -36,6 +38,13 @@ mod link;
 pub mod by_type {
     #[cfg(feature = "garde")]
     pub use crate::extract::rules::{OfItemsKind as _, OfPayloadKind as _, UnruledKind as _};
+    #[cfg(feature = "asyncapi")]
+    pub use crate::{
+        extract::schemas::{DescribedSchema as _, UndescribedSchema as _},
+        handler::returned::reply_schema::{
+            NoSchema as _, RepliesSchema as _, TriesSchema as _, TriesTwiceSchema as _,
+        },
+    };
     pub use crate::{
         extract::sort::{AnyKind as _, BothSort as _, OneSort as _},
         handler::returned::{

@@ -4,6 +4,9 @@
 
 #[doc = include_str!("../../docs/comparison.md")]
 mod comparison {}
+#[cfg(feature = "asyncapi")]
+#[doc = include_str!("../../docs/contract.md")]
+mod contract {}
 #[doc = include_str!("../../docs/failure.md")]
 mod failure {}
 #[doc = include_str!("../../docs/formats.md")]

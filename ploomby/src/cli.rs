@@ -38,8 +38,8 @@
 //! # Exit codes
 //!
 //! 0: done. 1: failed. 2: the command line is wrong, or what it asks for needs `--yes`. 3: partly done. 4: found what was
-//! looked for, by `check` what does not work, by `dlq check`
-//! letters that this build would take.
+//! looked for, by `check` and `asyncapi diff` what does not
+//! work, by `dlq check` letters that this build would take.
 //!
 //! # JSON
 //!
@@ -62,6 +62,8 @@ use std::{
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind};
 use clap_complete::Shell;
 
+#[cfg(feature = "asyncapi")]
+pub use self::contract::Asyncapi;
 use self::screen::Screen;
 pub use self::{
     dlq::{By, Check, Discard, Dlq, EditOf, Export, GroupsOf, Import, List, ReplayOf, Show},
@@ -75,6 +77,8 @@ use crate::{
 };
 
 mod arguments;
+#[cfg(feature = "asyncapi")]
+mod contract;
 mod dlq;
 mod message;
 mod near;
@@ -104,6 +108,9 @@ pub enum Command {
     Call(Call),
     /// Runs a handler in this process on a message that nobody settles
     Try(Try),
+    /// Writes what other programs may send, as AsyncAPI 3
+    #[cfg(feature = "asyncapi")]
+    Asyncapi(Asyncapi),
     /// Looks at dead letters, and moves them
     #[command(subcommand)]
     Dlq(Box<Dlq>),
@@ -223,7 +230,7 @@ fn completions(shell: Shell, called: &str) -> ExitCode {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong command line, or --yes is missing;\n\
-                          3 partly done; 4 found what was looked for (check, dlq check)";
+                          3 partly done; 4 found what was looked for (check, diff, dlq check)";
 
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
@@ -259,6 +266,8 @@ impl Command {
             Self::Publish(publish) => publish.execute(app, screen).await,
             Self::Call(call) => call.execute(app, screen).await,
             Self::Try(tried) => tried.execute(app, screen).await,
+            #[cfg(feature = "asyncapi")]
+            Self::Asyncapi(contract) => contract.execute(&app, screen),
             Self::Dlq(dlq) => dlq.execute(app, screen).await,
         }
     }

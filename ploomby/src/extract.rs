@@ -68,6 +68,8 @@ mod protobuf;
 mod requirements;
 #[cfg(feature = "garde")]
 pub(crate) mod rules;
+#[cfg(feature = "asyncapi")]
+pub(crate) mod schemas;
 pub(crate) mod sort;
 mod state;
 #[cfg(feature = "garde")]

@@ -57,6 +57,9 @@ pub(crate) struct Entry {
     pub(crate) origin: Origin,
     /// The type of what goes back to who asked.
     reply: Option<&'static str>,
+    /// How what goes back is described.
+    #[cfg(feature = "asyncapi")]
+    reply_schema: Option<crate::schema::SchemaOf>,
     /// The lines of the doc comment, as the attribute finds them.
     docs: &'static [&'static str],
 }

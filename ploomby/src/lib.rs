@@ -26,12 +26,12 @@
 //! - `reply`: what handlers answer;
 //! - `stage`: where messages are handled, in real time or in a test;
 //! - `delivery`: what is delivered, and the key that names its handler;
+//! - `schema`: the shape of a payload or a reply, for other programs to read;
 //! - `codec`: from the bytes of a body to the payload;
 //! - `outcome`: what a handler decided, or why a message could not be handled;
 //! - `message`: the message as a program sees it.
 //!
-//! What is still to come has its place, too: `schema` (what handlers take, for other programs to read) below
-//! `consumer`; `admin` between `testing` and `cli`.
+//! What is still to come has its place, too: `admin` between `testing` and `cli`.
 
 #[cfg(feature = "metrics")]
 pub use self::metrics::{Distribution, HandlerMetrics, Metrics, QueueMetrics, SentMetrics};
@@ -123,6 +123,9 @@ mod reply;
 mod stage;
 
 mod delivery;
+
+#[cfg(feature = "asyncapi")]
+mod schema;
 
 mod codec;
 

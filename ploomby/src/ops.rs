@@ -58,6 +58,8 @@ use std::{collections::BTreeMap, fmt, sync::OnceLock};
 use tokio::sync::OnceCell;
 use tracing::info;
 
+#[cfg(feature = "asyncapi")]
+pub use self::contract::{Contract, Undescribed};
 use self::source::Source;
 #[cfg(feature = "cli")]
 pub(crate) use self::transfer::{typed, untyped};
@@ -88,6 +90,8 @@ use crate::{
 };
 
 mod check;
+#[cfg(feature = "asyncapi")]
+mod contract;
 mod depths;
 mod discard;
 mod edit;

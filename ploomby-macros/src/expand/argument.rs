@@ -81,6 +81,7 @@ pub(super) fn require(argument: &Argument<'_>, about: &Ident, room: &Ident) -> T
     let require_argument = spans.private(krate, &[argument.of_trait(), "require"]);
     let fill_slot = spans.private(krate, &["Slot", "fill"]);
     let rules = rules(argument);
+    let schema = schema(argument, about);
     quote_spanned! {Span::mixed_site()=>
         #conditions
         let #sorted: fn(_) = #is_sorted;
@@ -100,8 +101,26 @@ pub(super) fn require(argument: &Argument<'_>, about: &Ident, room: &Ident) -> T
         let #fill: fn(_, _) -> _ = #fill_slot;
         #conditions
         let #room = #fill(#room, #kind);
+        #schema
         #rules
     }
+}
+
+/// How a payload is described, if its type can tell.
+fn schema(argument: &Argument<'_>, about: &Ident) -> Option<TokenStream> {
+    let Argument {
+        krate,
+        conditions,
+        ty,
+        kind,
+        ..
+    } = argument;
+    cfg!(feature = "asyncapi").then(|| {
+        quote_spanned! {Span::mixed_site()=>
+            #conditions
+            (&&#krate::__private::Schemas::<#ty, _>::of(#kind)).__ploomby_schema(&mut #about.requirements);
+        }
+    })
 }
 
 /// Whether a payload has rules, its type tells.

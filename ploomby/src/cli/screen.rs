@@ -49,6 +49,16 @@ impl Screen {
         writeln!(self.out, "{}", clean(text))
     }
 
+    /// A document: as it is where a program reads it, and without harm to a terminal.
+    #[cfg(feature = "asyncapi")]
+    pub(super) fn document(&mut self, text: &str) -> io::Result<()> {
+        let text = text.trim_end();
+        match self.is_terminal {
+            true => text.lines().try_for_each(|line| self.line(line)),
+            false => writeln!(self.out, "{text}"),
+        }
+    }
+
     /// A line of JSON.
     pub(super) fn json(&mut self, value: &impl Serialize) -> io::Result<()> {
         writeln!(self.out, "{}", escaped(&serde_json::to_string(value)?))

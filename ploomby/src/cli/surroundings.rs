@@ -1,6 +1,6 @@
 //! Commands about what is around the program: whether all is as it should be, and what it declares.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -56,43 +56,20 @@ impl CheckAll {
     pub(super) async fn execute(self, mut app: App, screen: &mut Screen) -> Result<Found, Fault> {
         let mut findings = app.check_offline();
         if let Some(file) = &self.against {
-            let text = std::fs::read(file);
-            let text = text.map_err(|error| Fault::of_file("read", file, &error))?;
-            let document = serde_json::from_slice(&text).map_err(|error| {
-                Fault::Usage(format!("`{}` is no JSON: {error}", file.display()))
-            })?;
-            findings.extend(
-                app.program()
-                    .against(&document)
-                    .map_err(|error| Fault::Usage(format!("`{}`: {error}", file.display())))?,
-            );
+            findings.extend(broken(&app, file)?);
         }
-        self.show(&findings, screen)?;
+        show(&findings, self.json, screen)?;
         // a URL that means no broker is among the findings
         if !self.offline {
             if let Ok(ops) = app.ops_beside() {
                 screen.flush()?;
                 let online = self.online(&ops).await;
                 ops.close().await;
-                self.show(&online, screen)?;
+                show(&online, self.json, screen)?;
                 findings.extend(online);
             }
         }
-        let worst = findings.iter().map(|finding| finding.level).max();
-        if !self.json {
-            let count = |level| {
-                findings
-                    .iter()
-                    .filter(|finding| finding.level == level)
-                    .count()
-            };
-            let (bad, doubtful) = (count(Level::Bad), count(Level::Doubtful));
-            screen.line(&format!("{bad} ✗, {doubtful} !"))?;
-        }
-        Ok(match worst {
-            Some(Level::Bad) => Found::WhatWasLookedFor,
-            _ => Found::Nothing,
-        })
+        sum_up(&findings, self.json, screen)
     }
 
     async fn online(&self, ops: &Ops) -> Vec<Finding> {
@@ -107,28 +84,61 @@ impl CheckAll {
         }
         findings
     }
+}
 
-    fn show(&self, findings: &[Finding], screen: &mut Screen) -> Result<(), Fault> {
-        for finding in findings {
-            if self.json {
-                screen.json(finding)?;
-                continue;
-            }
-            let mark = match finding.level {
-                Level::Good => "✓",
-                Level::Doubtful => "!",
-                Level::Bad => "✗",
-            };
-            screen.wrapped(
-                &format!("{mark} "),
-                &format!("{}: {}", finding.about, finding.text),
-            )?;
-            if let Some(remedy) = &finding.remedy {
-                screen.wrapped("    → ", remedy)?;
-            }
+/// What was found, a line of JSON each or for people.
+pub(super) fn show(findings: &[Finding], json: bool, screen: &mut Screen) -> Result<(), Fault> {
+    for finding in findings {
+        if json {
+            screen.json(finding)?;
+            continue;
         }
-        Ok(())
+        let mark = match finding.level {
+            Level::Good => "✓",
+            Level::Doubtful => "!",
+            Level::Bad => "✗",
+        };
+        screen.wrapped(
+            &format!("{mark} "),
+            &format!("{}: {}", finding.about, finding.text),
+        )?;
+        if let Some(remedy) = &finding.remedy {
+            screen.wrapped("    → ", remedy)?;
+        }
     }
+    Ok(())
+}
+
+/// How many there are that matter, and whether one of them is bad.
+pub(super) fn sum_up(
+    findings: &[Finding],
+    json: bool,
+    screen: &mut Screen,
+) -> Result<Found, Fault> {
+    let count = |level| {
+        findings
+            .iter()
+            .filter(|finding| finding.level == level)
+            .count()
+    };
+    let (bad, doubtful) = (count(Level::Bad), count(Level::Doubtful));
+    if !json {
+        screen.line(&format!("{bad} ✗, {doubtful} !"))?;
+    }
+    Ok(match bad {
+        0 => Found::Nothing,
+        _ => Found::WhatWasLookedFor,
+    })
+}
+
+/// What a document of AsyncAPI says that the program breaks.
+pub(super) fn broken(app: &App, file: &Path) -> Result<Vec<Finding>, Fault> {
+    let text = std::fs::read(file);
+    let text = text.map_err(|error| Fault::of_file("read", file, &error))?;
+    let document = serde_json::from_slice(&text)
+        .map_err(|error| Fault::Usage(format!("`{}` is no JSON: {error}", file.display())))?;
+    let broken = app.program().against(&document);
+    broken.map_err(|error| Fault::Usage(format!("`{}`: {error}", file.display())))
 }
 
 impl Topology {

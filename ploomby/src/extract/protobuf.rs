@@ -57,6 +57,8 @@ where
         requirements: &mut Requirements,
     ) {
         requirements.payload::<Self>();
+        #[cfg(feature = "asyncapi")]
+        requirements.written_as("application/x-protobuf");
     }
 }
 

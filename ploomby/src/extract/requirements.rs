@@ -5,6 +5,9 @@ use std::{
 
 use http::Extensions;
 
+#[cfg(feature = "asyncapi")]
+use crate::schema::SchemaOf;
+
 /// What a handler needs that does not come with a message, so that it is missed at startup and not
 /// at the first message.
 ///
@@ -18,6 +21,10 @@ pub struct Requirements {
     of_message: Vec<&'static str>,
     batch: bool,
     payload: Option<&'static str>,
+    #[cfg(feature = "asyncapi")]
+    schema: Option<SchemaOf>,
+    #[cfg(feature = "asyncapi")]
+    content_type: Option<&'static str>,
 }
 
 /// A type of state, and how to look for it.
@@ -64,6 +71,30 @@ impl Requirements {
     /// The handler takes this, decoded from the body.
     pub(crate) fn payload<T: ?Sized>(&mut self) {
         self.payload = Some(type_name::<T>());
+    }
+
+    /// What is decoded from the body is described so.
+    #[cfg(feature = "asyncapi")]
+    pub(crate) fn described_by(&mut self, schema: SchemaOf) {
+        self.schema = Some(schema);
+    }
+
+    /// The body has this content type, whatever the queue's codec is.
+    #[cfg(all(feature = "asyncapi", feature = "protobuf"))]
+    pub(crate) fn written_as(&mut self, content_type: &'static str) {
+        self.content_type = Some(content_type);
+    }
+
+    /// The content type that the body has, if it is not that of the queue's codec.
+    #[cfg(feature = "asyncapi")]
+    pub(crate) fn content_type(&self) -> Option<&'static str> {
+        self.content_type
+    }
+
+    /// How what is decoded from the body is described.
+    #[cfg(feature = "asyncapi")]
+    pub(crate) fn schema(&self) -> Option<SchemaOf> {
+        self.schema
     }
 
     /// The type that is decoded from the body.

@@ -1,6 +1,8 @@
 use std::{fmt, future::Future, sync::Arc};
 
 use super::{Entry, HandlerOptions, Origin};
+#[cfg(feature = "asyncapi")]
+use crate::schema::SchemaOf;
 use crate::{
     delivery::Delivery,
     extract::Requirements,
@@ -39,6 +41,9 @@ pub struct Description {
     pub requirements: Requirements,
     /// The type of what goes back to who asked.
     pub reply: Option<&'static str>,
+    /// How what goes back is described.
+    #[cfg(feature = "asyncapi")]
+    pub reply_schema: Option<SchemaOf>,
     call: Option<Arc<Bare>>,
 }
 
@@ -95,6 +100,8 @@ impl LinkedHandler {
             options: Arc::new(description.options),
             requirements: Arc::new(description.requirements),
             reply: description.reply,
+            #[cfg(feature = "asyncapi")]
+            reply_schema: description.reply_schema,
             docs: self.docs,
             origin: Origin {
                 name: self.name,

@@ -40,6 +40,10 @@ pub struct HandlerOptions {
     pub(crate) batch_size: Option<usize>,
     pub(crate) batch_wait: Option<Duration>,
     pub(crate) layers: Layers,
+    #[cfg(feature = "asyncapi")]
+    pub(crate) schema: Option<crate::schema::SchemaOf>,
+    #[cfg(feature = "asyncapi")]
+    pub(crate) reply_schema: Option<crate::schema::SchemaOf>,
 }
 
 impl HandlerOptions {
@@ -131,6 +135,23 @@ impl HandlerOptions {
     #[must_use]
     pub fn batch_size(mut self, messages: usize) -> Self {
         self.batch_size = Some(messages);
+        self
+    }
+
+    /// The contract describes the payload as this type, by the feature `asyncapi`. Where a handler carries the attribute, it
+    /// is known already if the payload's type is `schemars::JsonSchema`.
+    #[cfg(feature = "asyncapi")]
+    #[must_use]
+    pub fn payload_schema<T: schemars::JsonSchema + ?Sized>(mut self) -> Self {
+        self.schema = Some(crate::schema::SchemaOf::of::<T>());
+        self
+    }
+
+    /// The same of what the handler replies with.
+    #[cfg(feature = "asyncapi")]
+    #[must_use]
+    pub fn reply_schema<T: schemars::JsonSchema + ?Sized>(mut self) -> Self {
+        self.reply_schema = Some(crate::schema::SchemaOf::of::<T>());
         self
     }
 

@@ -133,6 +133,18 @@ fn text(value: Value) -> Lane {
     Some(text.into_bytes().into())
 }
 
+/// In words.
+impl fmt::Display for OrderBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Place::Nothing => f.write_str("nothing"),
+            Place::Header(name) => write!(f, "the header `{name}`"),
+            Place::Field(path) => write!(f, "the field `{}`", path.join(".")),
+            Place::RoutingKey => f.write_str("the routing key"),
+        }
+    }
+}
+
 impl fmt::Debug for OrderBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

@@ -363,6 +363,8 @@ where
         call: Arc::new(move |delivery| handler.call(delivery)),
         requirements: Arc::new(requirements),
         reply: H::reply_type(),
+        #[cfg(feature = "asyncapi")]
+        reply_schema: None,
         docs: &[],
         options: Arc::new(options),
         origin: Origin {

@@ -17,6 +17,8 @@ use crate::{
 };
 
 mod hidden;
+#[cfg(feature = "asyncapi")]
+pub(crate) mod reply_schema;
 mod reply_type;
 
 /// A value that a handler returned.

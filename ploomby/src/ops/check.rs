@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+#[cfg(feature = "asyncapi")]
+pub(super) use self::against::pointed;
 pub(super) use self::broker::leftover_queues;
 use super::{Ops, OpsError, Program};
 use crate::app::App;

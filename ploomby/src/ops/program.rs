@@ -11,6 +11,8 @@ use crate::{
     handler::{HandlerRegistry, Registered},
     settle::whole_milliseconds,
 };
+#[cfg(feature = "asyncapi")]
+use crate::{handler::OrderBy, schema::SchemaOf};
 
 /// The queues and the handlers of an app.
 #[derive(Clone, Debug)]
@@ -77,6 +79,22 @@ pub struct HandlerInfo {
     pub line: u32,
     /// Its doc comment, if it carries the attribute.
     pub doc: Option<String>,
+    /// How its payload is described.
+    #[cfg(feature = "asyncapi")]
+    #[serde(skip)]
+    pub(super) schema: Option<SchemaOf>,
+    /// How its reply is described.
+    #[cfg(feature = "asyncapi")]
+    #[serde(skip)]
+    pub(super) reply_schema: Option<SchemaOf>,
+    /// What the body is, if not what the queue's codec makes of it.
+    #[cfg(feature = "asyncapi")]
+    #[serde(skip)]
+    pub(super) content_type: Option<&'static str>,
+    /// Which of its messages are handled one after another, where it says so itself.
+    #[cfg(feature = "asyncapi")]
+    #[serde(skip)]
+    pub(super) ordered_by: Option<OrderBy>,
 }
 
 impl App {
@@ -169,5 +187,13 @@ fn handler_info(handler: Registered<'_>) -> HandlerInfo {
         file: handler.file.to_owned(),
         line: handler.line,
         doc: handler.doc,
+        #[cfg(feature = "asyncapi")]
+        schema: handler.schema,
+        #[cfg(feature = "asyncapi")]
+        reply_schema: handler.reply_schema,
+        #[cfg(feature = "asyncapi")]
+        content_type: handler.content_type,
+        #[cfg(feature = "asyncapi")]
+        ordered_by: options.ordered_by.clone(),
     }
 }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use anyhow::{bail, ensure};
 use ploomby::extract::State;
 use ploomby::{App, Publisher, Queue};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Order {
     id: u32,
     cents: u32,

@@ -2,6 +2,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::HandlerRegistry;
 use crate::handler::{HandlerOptions, docs::doc_text};
+#[cfg(feature = "asyncapi")]
+use crate::schema::SchemaOf;
 
 /// A function of a registry, with all keys that it has.
 pub(crate) struct Registered<'r> {
@@ -12,6 +14,13 @@ pub(crate) struct Registered<'r> {
     pub(crate) is_batch: bool,
     /// The type of what goes back to who asked.
     pub(crate) reply: Option<&'static str>,
+    #[cfg(feature = "asyncapi")]
+    pub(crate) schema: Option<SchemaOf>,
+    #[cfg(feature = "asyncapi")]
+    pub(crate) reply_schema: Option<SchemaOf>,
+    /// What the body is, if not what the queue's codec makes of it.
+    #[cfg(feature = "asyncapi")]
+    pub(crate) content_type: Option<&'static str>,
     pub(crate) doc: Option<String>,
     pub(crate) function: &'static str,
     pub(crate) file: &'static str,
@@ -32,6 +41,12 @@ impl HandlerRegistry {
                 payload: entry.requirements.payload_type(),
                 is_batch: entry.requirements.is_batch(),
                 reply: entry.reply,
+                #[cfg(feature = "asyncapi")]
+                schema: entry.options.schema.or(entry.requirements.schema()),
+                #[cfg(feature = "asyncapi")]
+                reply_schema: entry.options.reply_schema.or(entry.reply_schema),
+                #[cfg(feature = "asyncapi")]
+                content_type: entry.requirements.content_type(),
                 doc: doc_text(entry.docs),
                 function: entry.origin.name,
                 file: entry.origin.file,

@@ -1,13 +1,18 @@
 use std::collections::BTreeMap;
 
+use percent_encoding::percent_decode_str;
 use serde_json::Value as Json;
 
 use super::{Finding, of_queue};
 use crate::ops::Program;
 
+#[cfg(feature = "asyncapi")]
+mod schemas;
+
 impl Program {
     /// What breaks a contract, which is a document of AsyncAPI 3: queues that the program does not consume any more, and
-    /// keys that no handler takes. Payloads are not compared.
+    /// keys that no handler takes. With the feature `asyncapi` also payloads that would not be taken any more, and replies
+    /// that are not what was promised, as far as both documents have schemas of them.
     ///
     /// # Errors
     ///
@@ -24,9 +29,12 @@ impl Program {
             None => return Err("it is no document of AsyncAPI".to_owned()),
         }
         let mut findings = Vec::new();
-        for (queue, keys) in contract(document) {
+        for (queue, messages) in contract(document) {
+            let keys: Vec<_> = messages.keys().cloned().collect();
             findings.extend(self.against_queue(&queue, &keys));
         }
+        #[cfg(feature = "asyncapi")]
+        findings.extend(schemas::against(self, document));
         Ok(findings)
     }
 
@@ -73,29 +81,38 @@ impl Program {
     }
 }
 
-/// The keys of each queue.
-fn contract(document: &Json) -> BTreeMap<String, Vec<String>> {
-    let mut queues = BTreeMap::<_, Vec<String>>::new();
+/// The messages of each queue, by their keys.
+fn contract(document: &Json) -> BTreeMap<String, BTreeMap<String, &Json>> {
+    let mut queues = BTreeMap::<_, BTreeMap<_, _>>::new();
     for (name, channel) in document["channels"].as_object().into_iter().flatten() {
+        // replies go where the request says
+        if channel.get("address").is_some_and(Json::is_null) {
+            continue;
+        }
         let binding = &channel["bindings"]["amqp"]["queue"]["name"];
         let queue = binding
             .as_str()
             .or(channel["address"].as_str())
             .unwrap_or(name);
-        let keys = queues.entry(queue.to_owned()).or_default();
+        let messages = queues.entry(queue.to_owned()).or_default();
         for (name, message) in channel["messages"].as_object().into_iter().flatten() {
             let message = resolved(document, message);
-            keys.push(message["name"].as_str().unwrap_or(name).to_owned());
+            let key = message["name"].as_str().unwrap_or(name);
+            messages.insert(key.to_owned(), message);
         }
     }
     queues
 }
 
 /// What a reference inside of the document means.
-fn resolved<'d>(document: &'d Json, message: &'d Json) -> &'d Json {
-    let path = message["$ref"]
-        .as_str()
-        .and_then(|reference| reference.strip_prefix('#'));
-    path.and_then(|path| document.pointer(path))
-        .unwrap_or(message)
+fn resolved<'d>(document: &'d Json, part: &'d Json) -> &'d Json {
+    pointed(document, part).unwrap_or(part)
+}
+
+/// What a reference inside of a document points at: a JSON pointer, written as the fragment of a URI. None of what is no
+/// reference.
+pub(in crate::ops) fn pointed<'d>(document: &'d Json, reference: &Json) -> Option<&'d Json> {
+    let path = reference.get("$ref")?.as_str()?.strip_prefix('#')?;
+    let path = percent_decode_str(path).decode_utf8().ok()?;
+    document.pointer(&path)
 }
