@@ -1,8 +1,8 @@
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
-use quote::{quote, quote_spanned};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::{ReturnType, ext::IdentExt};
 
-use self::argument::{arguments, make, pass, require, typed};
+use self::argument::{Argument, arguments, make, pass, require, typed, without_names};
 use crate::{
     attr::{Attr, Key, Opt, OptValue, Rate},
     error::Errors,
@@ -55,17 +55,12 @@ fn register(attr: &Attr, function: &Function) -> TokenStream {
         .map(|argument| require(argument, &about, &room));
     let makes = make(&arguments, &krate, &delivery);
     let passes = arguments.iter().map(pass);
+    let return_type = return_type(function, &arguments, &krate);
     let reply_schema = cfg!(feature = "asyncapi").then(|| {
-        let typed = arguments.iter().map(typed);
-        // no target of an editor's
-        let mut name = name.clone();
-        name.set_span(Span::mixed_site());
         quote_spanned! {Span::mixed_site()=>
-            #about.reply_schema =
-                (&&&#krate::__private::ReturnType::of(|| #name(#(#typed),*))).__ploomby_reply_schema();
+            #about.reply_schema = (&&&#return_type).__ploomby_reply_schema();
         }
     });
-    let typed = arguments.iter().map(typed);
     let at_name = |inner: TokenStream| {
         let mut call = Group::new(Delimiter::Parenthesis, inner);
         call.set_span(name.span());
@@ -85,7 +80,7 @@ fn register(attr: &Attr, function: &Function) -> TokenStream {
     let into_answer = spans.private(&krate, &["Return", "into_answer"]);
     quote! {
         #krate::__private::link! {
-            [#passed_on] #name #text [#keys] [#docs] [#(#typed),*]
+            [#passed_on] #name #text [#keys] [#docs] { #return_type }
             #about #room #delivery
             { #options #reply_schema #(#requires)* }
             { #makes }
@@ -93,6 +88,34 @@ fn register(attr: &Attr, function: &Function) -> TokenStream {
             { #into_answer }
         }
     }
+}
+
+/// What the function returns: as it is written, which costs the compiler less than to find out.
+fn return_type(function: &Function, arguments: &[Argument<'_>], krate: &CratePath) -> TokenStream {
+    let sig = &function.sig;
+    let written = match &sig.output {
+        ReturnType::Default => quote!(()),
+        ReturnType::Type(_, ty) => without_names(ty.to_token_stream(), &sig.generics),
+    };
+    // what cannot be written in an expression
+    if is_opaque(&written) {
+        // no target of an editor's
+        let mut name = sig.ident.clone();
+        name.set_span(Span::mixed_site());
+        let typed = arguments.iter().map(typed);
+        return quote_spanned!(Span::mixed_site()=> #krate::__private::ReturnType::of(|| #name(#(#typed),*)));
+    }
+    quote_spanned!(Span::mixed_site()=> #krate::__private::ReturnType::<#written>::written())
+}
+
+/// Whether a type is, or holds, `impl Trait` or `!`.
+fn is_opaque(ty: &TokenStream) -> bool {
+    ty.clone().into_iter().any(|token| match token {
+        TokenTree::Ident(name) => name == "impl",
+        TokenTree::Punct(punct) => punct.as_char() == '!',
+        TokenTree::Group(group) => is_opaque(&group.stream()),
+        TokenTree::Literal(_) => false,
+    })
 }
 
 fn keys(attr: &Attr, name: &str, krate: &CratePath) -> TokenStream {

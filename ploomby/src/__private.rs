@@ -19,7 +19,7 @@ pub use crate::{
         BatchSizeValue, BatchWaitValue, BrakeValue, ConcurrencyValue, Description, HandlerOptions,
         LayerValue, LinkedHandler, LinkedKey, NeedsValue, OrderedByValue, QueueValue, Rate,
         RateValue, RetryValue, TimeoutValue, UnavailableIfValue,
-        returned::{Return, ReturnType, Returned, never},
+        returned::{Return, ReturnType, never},
     },
     layer::HandlerFuture,
     outcome::Failure,
@@ -48,9 +48,7 @@ pub mod by_type {
     pub use crate::{
         extract::sort::{AnyKind as _, BothSort as _, OneSort as _},
         handler::returned::{
-            DecidesKind as _, DecidesReply as _, HidesKind as _, RepliesKind as _,
-            RepliesReply as _, TriesKind as _, TriesReply as _, TriesTwiceKind as _,
-            TriesTwiceReply as _,
+            DecidesKind as _, HidesKind as _, RepliesKind as _, TriesKind as _, TriesTwiceKind as _,
         },
     };
 }

@@ -257,7 +257,7 @@ pub(super) fn typed(argument: &Argument<'_>) -> TokenStream {
 
 /// The type with `'_` in place of each lifetime of the signature's own; others, as in `for<'a> Fn(&'a str)`, are
 /// the type's.
-fn without_names(ty: TokenStream, generics: &Generics) -> TokenStream {
+pub(super) fn without_names(ty: TokenStream, generics: &Generics) -> TokenStream {
     let mut in_lifetime = false;
     let tokens = ty.into_iter().map(|token| {
         let name_follows = matches!(&token, TokenTree::Punct(punct) if punct.as_char() == '\'');

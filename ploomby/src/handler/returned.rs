@@ -8,7 +8,7 @@ use serde::Serialize;
 
 pub use self::{
     hidden::HidesKind,
-    reply_type::{DecidesReply, RepliesReply, ReturnType, TriesReply, TriesTwiceReply, never},
+    reply_type::{ReturnType, never},
 };
 use crate::{
     delivery::Delivery,
@@ -20,10 +20,6 @@ mod hidden;
 #[cfg(feature = "asyncapi")]
 pub(crate) mod reply_schema;
 mod reply_type;
-
-/// A value that a handler returned.
-#[derive(Debug)]
-pub struct Returned<T>(pub T);
 
 /// An error that a handler can return.
 #[diagnostic::on_unimplemented(
@@ -67,7 +63,7 @@ impl<T: Serialize> ReturnedValue for T {
 }
 
 /// It says what becomes of the message.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Decides;
 
 /// Chosen where the value decides.
@@ -78,10 +74,10 @@ pub trait DecidesKind {
     }
 }
 
-impl<T: IntoOutcome> DecidesKind for &&&Returned<T> {}
+impl<T: IntoOutcome> DecidesKind for &&&ReturnType<T> {}
 
 /// A `Result` of a `Result` of a value, as a task that was spawned gives it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct TriesTwice;
 
 /// Chosen for such results.
@@ -92,10 +88,10 @@ pub trait TriesTwiceKind {
     }
 }
 
-impl<T, E, Outer> TriesTwiceKind for &&Returned<Result<Result<T, E>, Outer>> {}
+impl<T, E, Outer> TriesTwiceKind for &&ReturnType<Result<Result<T, E>, Outer>> {}
 
 /// A `Result` of a value.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Tries;
 
 /// Chosen for other results.
@@ -106,10 +102,10 @@ pub trait TriesKind {
     }
 }
 
-impl<T, E> TriesKind for &Returned<Result<T, E>> {}
+impl<T, E> TriesKind for &ReturnType<Result<T, E>> {}
 
 /// It is what the handler has to say to who asked.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Replies;
 
 /// Chosen for all other values.
@@ -120,7 +116,7 @@ pub trait RepliesKind {
     }
 }
 
-impl<T> RepliesKind for Returned<T> {}
+impl<T> RepliesKind for ReturnType<T> {}
 
 /// What a handler with `#[handler]` can return. `Kind` keeps the ways apart; there is none for what hides a
 /// decision.
@@ -135,22 +131,14 @@ impl<T> RepliesKind for Returned<T> {}
 )]
 pub trait Return<Kind>: Sized {
     /// The handler's answer.
-    fn into_answer(
-        kind: Kind,
-        returned: Returned<Self>,
-        delivery: &Delivery,
-    ) -> Result<Answer, Failure>;
+    fn into_answer(kind: Kind, returned: Self, delivery: &Delivery) -> Result<Answer, Failure>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: IntoOutcome> Return<Decides> for T {
     #[inline]
-    fn into_answer(
-        _: Decides,
-        returned: Returned<T>,
-        delivery: &Delivery,
-    ) -> Result<Answer, Failure> {
-        returned.0.into_answer(delivery)
+    fn into_answer(_: Decides, returned: T, delivery: &Delivery) -> Result<Answer, Failure> {
+        returned.into_answer(delivery)
     }
 }
 
@@ -158,24 +146,16 @@ impl<T: IntoOutcome> Return<Decides> for T {
 impl<T: ReturnedValue, E: ReturnedError, Outer: ReturnedError> Return<TriesTwice>
     for Result<Result<T, E>, Outer>
 {
-    fn into_answer(
-        _: TriesTwice,
-        returned: Returned<Self>,
-        delivery: &Delivery,
-    ) -> Result<Answer, Failure> {
-        let inner = returned.0.map_err(ReturnedError::into_failure)?;
-        Return::into_answer(Tries, Returned(inner), delivery)
+    fn into_answer(_: TriesTwice, returned: Self, delivery: &Delivery) -> Result<Answer, Failure> {
+        let inner = returned.map_err(ReturnedError::into_failure)?;
+        Return::into_answer(Tries, inner, delivery)
     }
 }
 
 impl<T: ReturnedValue, E: ReturnedError> Return<Tries> for Result<T, E> {
     #[inline]
-    fn into_answer(
-        _: Tries,
-        returned: Returned<Self>,
-        delivery: &Delivery,
-    ) -> Result<Answer, Failure> {
-        let value = returned.0.map_err(ReturnedError::into_failure)?;
+    fn into_answer(_: Tries, returned: Self, delivery: &Delivery) -> Result<Answer, Failure> {
+        let value = returned.map_err(ReturnedError::into_failure)?;
         value.into_reply(delivery)
     }
 }
@@ -183,11 +163,7 @@ impl<T: ReturnedValue, E: ReturnedError> Return<Tries> for Result<T, E> {
 #[diagnostic::do_not_recommend]
 impl<T: ReturnedValue> Return<Replies> for T {
     #[inline]
-    fn into_answer(
-        _: Replies,
-        returned: Returned<T>,
-        delivery: &Delivery,
-    ) -> Result<Answer, Failure> {
-        returned.0.into_reply(delivery)
+    fn into_answer(_: Replies, returned: T, delivery: &Delivery) -> Result<Answer, Failure> {
+        returned.into_reply(delivery)
     }
 }

@@ -11,11 +11,11 @@ use std::{
     sync::{Arc, Mutex, RwLock},
 };
 
-use super::Returned;
+use super::ReturnType;
 use crate::reply::Reply;
 
 /// It hides a decision.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Hidden;
 
 /// Chosen where a value hides a decision, at `Place`.
@@ -26,7 +26,7 @@ pub trait HidesKind<Place> {
     }
 }
 
-impl<T: Hides<Place>, Place> HidesKind<Place> for &&&&Returned<T> {}
+impl<T: Hides<Place>, Place> HidesKind<Place> for &&&&ReturnType<T> {}
 
 /// Here.
 #[derive(Debug)]

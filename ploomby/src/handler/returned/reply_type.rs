@@ -1,18 +1,37 @@
-//! The type of what a function with `#[handler]` replies with, known without a call: chosen as the kind of a returned
-//! value is.
+//! The type of what a function with `#[handler]` replies with, known without a call.
 
-use std::{any::type_name, future::Future, marker::PhantomData};
+use std::{any::type_name, fmt, future::Future, marker::PhantomData};
 
+use super::{Decides, Replies, Tries, TriesTwice, hidden::Hidden};
 use crate::reply::IntoOutcome;
 
 /// What a function returns once its future is done.
-#[derive(Debug)]
 pub struct ReturnType<T>(PhantomData<fn() -> T>);
 
 impl<T> ReturnType<T> {
+    /// As it is written.
+    pub const fn written() -> Self {
+        Self(PhantomData)
+    }
+
     /// By a call that nobody makes.
     pub fn of<Fut: Future<Output = T>>(_: impl FnOnce() -> Fut) -> Self {
         Self(PhantomData)
+    }
+
+    /// The type that is sent back.
+    pub fn reply<Kind>(&self, kind: Kind) -> Option<&'static str>
+    where
+        T: ReplyOf<Kind>,
+    {
+        let _ = kind;
+        T::reply_type()
+    }
+}
+
+impl<T> fmt::Debug for ReturnType<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReturnType").finish()
     }
 }
 
@@ -25,50 +44,38 @@ pub fn never<T>() -> T {
     unreachable!("the call is there for its type alone")
 }
 
-/// Chosen where the value decides.
-pub trait DecidesReply {
+/// What a returned value has to say to who asked. Whether it can be returned is not decided here.
+pub trait ReplyOf<Kind> {
     /// The type that is sent back.
-    fn __ploomby_reply(&self) -> Option<&'static str>;
+    fn reply_type() -> Option<&'static str>;
 }
 
-impl<T: IntoOutcome> DecidesReply for &&&ReturnType<T> {
-    fn __ploomby_reply(&self) -> Option<&'static str> {
+impl<T> ReplyOf<Hidden> for T {
+    fn reply_type() -> Option<&'static str> {
+        None
+    }
+}
+
+impl<T: IntoOutcome> ReplyOf<Decides> for T {
+    fn reply_type() -> Option<&'static str> {
         T::reply_type()
     }
 }
 
-/// Chosen for a `Result` of a `Result` of a value.
-pub trait TriesTwiceReply {
-    /// The type that is sent back.
-    fn __ploomby_reply(&self) -> Option<&'static str>;
-}
-
-impl<T, E, Outer> TriesTwiceReply for &&ReturnType<Result<Result<T, E>, Outer>> {
-    fn __ploomby_reply(&self) -> Option<&'static str> {
+impl<T, E, Outer> ReplyOf<TriesTwice> for Result<Result<T, E>, Outer> {
+    fn reply_type() -> Option<&'static str> {
         Some(type_name::<T>())
     }
 }
 
-/// Chosen for other results of a value.
-pub trait TriesReply {
-    /// The type that is sent back.
-    fn __ploomby_reply(&self) -> Option<&'static str>;
-}
-
-impl<T, E> TriesReply for &ReturnType<Result<T, E>> {
-    fn __ploomby_reply(&self) -> Option<&'static str> {
+impl<T, E> ReplyOf<Tries> for Result<T, E> {
+    fn reply_type() -> Option<&'static str> {
         Some(type_name::<T>())
     }
 }
 
-/// Chosen for all other values.
-pub trait RepliesReply {
-    /// The type that is sent back.
-    fn __ploomby_reply(&self) -> Option<&'static str>;
-}
-
-impl<T> RepliesReply for ReturnType<T> {
-    fn __ploomby_reply(&self) -> Option<&'static str> {
+impl<T> ReplyOf<Replies> for T {
+    fn reply_type() -> Option<&'static str> {
         Some(type_name::<T>())
     }
 }
