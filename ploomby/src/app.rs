@@ -23,6 +23,7 @@ use crate::{
     rabbit::{Ask, Credentials, RabbitConsumerFactory, Reconnect},
     stage::Stage,
     topology::Exchange,
+    trace::Trace,
 };
 
 mod error;
@@ -102,6 +103,7 @@ pub struct App {
     credentials: Option<Ask>,
     brake: Option<Brake>,
     checks: Vec<Arc<Check>>,
+    trace: Option<Trace>,
     /// Where its messages are handled.
     stage: Stage,
 }
@@ -128,6 +130,7 @@ impl App {
             credentials: None,
             brake: None,
             checks: Vec::new(),
+            trace: None,
             stage: Stage::default(),
         }
     }

@@ -47,6 +47,7 @@ use crate::{
     metrics::{QueueMeter, Samples},
     settle::{Acknowledger, Settling, done_by, note},
     stage::{Stage, Verdict},
+    trace::{self, Trace},
 };
 
 mod admission;
@@ -126,6 +127,9 @@ impl Dispatcher {
         state: Arc<Extensions>,
     ) -> Self {
         watch_panics();
+        if policy.trace.is_some_and(|trace| trace != Trace::Off) {
+            trace::turn_on();
+        }
         let stop = CancellationToken::new();
         let lost = Arc::<LostReplies>::default();
         let mode = Arc::<Mode>::default();
@@ -408,7 +412,8 @@ impl Dispatcher {
                 return self.spawn(Unsettled::refused(delivery, tag), work, acknowledger);
             }
         };
-        if delivery.came_back() {
+        // one that is traced goes on in a task, which has its span
+        if delivery.came_back() || (trace::is_on() && self.traces(delivery)) {
             let work = self.when_it_is_no_suspect(route, delivery, acknowledger);
             let work = self.keep(place, delivery).with((turn, slot)).until(work);
             return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
@@ -459,6 +464,12 @@ impl Dispatcher {
         };
         let work = self.keep(place, delivery).with((turn, slot)).until(decided);
         self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
+    }
+
+    /// Whether anything is traced of a message.
+    #[cold]
+    fn traces(&self, delivery: &Delivery) -> bool {
+        trace::concerns(delivery, self.queue.policy.trace)
     }
 
     /// The same while a brake is on that does not concern the message.

@@ -16,6 +16,7 @@
 //! | [`RawBody`] | the body, as it was sent |
 //! | [`Attempt`] | which attempt this is |
 //! | [`Redelivered`] | whether the message came back without having been settled |
+//! | [`TraceId`] | the trace in which the message is handled: see [`trace`](crate::trace) |
 //! | [`Extension<T>`](Extension) | what a layer left with the message |
 //! | [`Delivery`] | all of it, shared and not copied |
 //!
@@ -35,6 +36,7 @@ pub use self::{
     parts::{Attempt, Key, MissingKey, RawBody, Redelivered},
     requirements::Requirements,
     state::{MissingState, State},
+    trace_id::MissingTrace,
 };
 pub(crate) use self::{
     extracting::Extracting, part::DeliveryPart, place::Place, requirements::Given,
@@ -45,7 +47,10 @@ use crate::{
     delivery::Delivery,
     outcome::{Failure, Reason},
 };
-pub use crate::{message::HeaderRejection, outcome::Rejection};
+pub use crate::{
+    message::{HeaderRejection, TraceId},
+    outcome::Rejection,
+};
 // how the compiler tells arguments apart: nothing that a program names
 #[doc(hidden)]
 pub use self::kind::{
@@ -72,6 +77,7 @@ pub(crate) mod rules;
 pub(crate) mod schemas;
 pub(crate) mod sort;
 mod state;
+mod trace_id;
 #[cfg(feature = "garde")]
 mod unvalidated;
 #[cfg(feature = "garde")]

@@ -24,6 +24,7 @@
 //! - `health`: whether all of this works;
 //! - `brake`: which handlers wait for what they need;
 //! - `reply`: what handlers answer;
+//! - `trace`: which messages came of which;
 //! - `stage`: where messages are handled, in real time or in a test;
 //! - `delivery`: what is delivered, and the key that names its handler;
 //! - `schema`: the shape of a payload or a reply, for other programs to read;
@@ -119,6 +120,8 @@ mod health;
 mod brake;
 
 mod reply;
+
+pub mod trace;
 
 mod stage;
 

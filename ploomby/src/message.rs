@@ -13,6 +13,7 @@ pub use self::{
     decode::HeaderRejection,
     headers::Headers,
     properties::{Properties, PropertyError},
+    trace_context::{InvalidTraceparent, TraceContext, TraceId},
     value::Value,
 };
 
@@ -25,6 +26,7 @@ mod headers;
 mod new_id;
 pub(crate) mod properties;
 pub(crate) mod raw_text;
+mod trace_context;
 pub(crate) mod value;
 pub(crate) mod wire;
 

@@ -5,6 +5,7 @@
 //! - `argument`: the publisher that a handler takes;
 //! - `broker`: which broker a URL means;
 //! - `replying`: answers to requests;
+//! - `sending`: a message on its way, as metrics and traces have it;
 //! - `recorder`: what a handler sends that is only tried;
 //! - `declare`: exchanges to send through;
 //! - `delays`: messages that wait in the broker first;
@@ -23,6 +24,7 @@ pub(crate) use self::{
     broker::{BrokerUrl, BrokerUrlError},
     draft::{Draft, Settings, draft_setters},
     recorder::{Recorder, Unsent},
+    sending::Sending,
 };
 pub use self::{
     error::{PublishAllError, PublishError},
@@ -34,8 +36,9 @@ use crate::{
     handler::Receives,
     memory::MemoryBroker,
     message::{Addressed, Message},
-    metrics::{Sending, Sent},
+    metrics::Sent,
     rabbit::{Declarations, Line, LineConnection},
+    trace,
 };
 
 mod argument;
@@ -49,6 +52,7 @@ mod history;
 mod outgoing;
 mod recorder;
 mod replying;
+mod sending;
 
 /// What is counted apart from calls.
 const SEND: &str = "send";
@@ -207,6 +211,7 @@ impl Publisher {
 
     /// Over a connection that others use as well.
     pub(crate) async fn to_destination(destination: Destination) -> Result<Self, PublishError> {
+        trace::turn_on();
         Ok(Self {
             broker: match destination {
                 Destination::Rabbit(connection) => Broker::Rabbit {
@@ -257,6 +262,7 @@ impl Publisher {
 
     /// One that sends nowhere.
     pub(crate) fn to_recorder(recorder: &Recorder) -> Self {
+        trace::turn_on();
         Self {
             broker: Broker::Recorded(recorder.clone()),
             settings: Arc::default(),
@@ -435,7 +441,7 @@ impl Publisher {
     }
 
     /// No async block, here and below: it would hold what it awaits twice, and is moved about.
-    fn deliver(&self, draft: Draft) -> impl Future<Output = Result<(), PublishError>> + Send {
+    fn deliver(&self, mut draft: Draft) -> impl Future<Output = Result<(), PublishError>> + Send {
         let delay = draft.delay();
         let sending = draft.sending(SEND);
         let delivering = match (draft.finish(), delay) {
@@ -446,7 +452,7 @@ impl Publisher {
             (Err(error), _) => Either::Right(Either::Right(ready(Err(error)))),
         };
         delivering.map(|delivered| {
-            sending.end(|| delivered.as_ref().err().map(PublishError::kind));
+            sending.end(delivered.as_ref().err(), PublishError::kind);
             delivered
         })
     }
@@ -496,7 +502,7 @@ impl Publisher {
         &self,
         outgoing: Outgoing<'_>,
     ) -> Result<(Addressed, Sending, Option<Instant>), PublishError> {
-        let draft = outgoing.into_draft();
+        let mut draft = outgoing.into_draft();
         let sending = draft.sending(SEND);
         let prepared = async {
             let delay = draft.delay();
@@ -512,7 +518,7 @@ impl Publisher {
         match prepared.await {
             Ok((message, ready)) => Ok((message, sending, ready)),
             Err(error) => {
-                sending.end(|| Some(PublishError::kind(&error)));
+                sending.end(Some(&error), PublishError::kind);
                 Err(error)
             }
         }

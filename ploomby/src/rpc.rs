@@ -17,6 +17,7 @@ use crate::{
     publisher::{BrokerUrl, Destination, Draft, PublishError, Publisher, Settings},
     rabbit::Line,
     reply::Calls,
+    trace,
 };
 
 mod call;
@@ -116,6 +117,7 @@ impl RpcClient {
     }
 
     async fn to_destination(destination: Destination) -> Result<Self, PublishError> {
+        trace::turn_on();
         let calls = Arc::new(Calls::default());
         Ok(Self {
             broker: match destination {

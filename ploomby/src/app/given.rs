@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use http::Extensions;
 
 use super::{App, Error};
-use crate::layer::HandlerLayer;
+use crate::{layer::HandlerLayer, trace::Trace};
 
 /// State that is made when the program starts.
 pub(super) struct LazyState {
@@ -37,6 +37,12 @@ impl App {
     /// ```
     pub fn named(mut self, name: &str, version: &str) -> Self {
         self.name = Some(format!("{name}/{version}").into());
+        self
+    }
+
+    /// How the messages of all queues are traced that do not say so themselves: see [`Queue::trace`](crate::Queue::trace).
+    pub fn trace(mut self, trace: Trace) -> Self {
+        self.trace = Some(trace);
         self
     }
 

@@ -43,6 +43,7 @@ impl App {
             credentials: None,
             brake: self.brake,
             checks: self.checks.clone(),
+            trace: self.trace,
             stage,
         };
         again.layer(layer)

@@ -73,6 +73,7 @@ impl App {
             options.declare.get_or_insert(self.declare);
             options.policy.app.clone_from(&self.name);
             options.policy.stage = self.stage.clone();
+            options.policy.trace = options.policy.trace.or(self.trace);
             options.exchanges.extend_from_slice(&self.exchanges);
         }
     }

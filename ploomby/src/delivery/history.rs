@@ -52,6 +52,12 @@ impl Delivery {
         }
     }
 
+    /// Whether it was sent with a delay, as far as the broker says so. Nothing but its trace depends on that.
+    pub(crate) fn was_delayed(&self) -> bool {
+        let queue = self.queue();
+        has_just_expired(self.headers(), |died| is_beside(died, queue, "_delay_"))
+    }
+
     /// How often it came back without having been settled, as its copies have counted.
     pub(crate) fn counted_redeliveries(&self) -> u32 {
         self.counted(headers::REDELIVERIES).unwrap_or(0)
@@ -72,6 +78,11 @@ impl Delivery {
 
 /// Whether the broker says that the message died last in a retry queue of this queue.
 fn has_just_left_a_retry_queue(headers: Headers<'_>, queue: &str) -> bool {
+    has_just_expired(headers, |died| is_retry_queue(died, queue))
+}
+
+/// Whether the broker says that the message expired in such a queue last.
+fn has_just_expired(headers: Headers<'_>, is_such: impl FnOnce(&str) -> bool) -> bool {
     let Some(Value::Array(deaths)) = headers.get("x-death") else {
         return false;
     };
@@ -85,15 +96,19 @@ fn has_just_left_a_retry_queue(headers: Headers<'_>, queue: &str) -> bool {
             _ => None,
         })
     };
-    text("reason") == Some("expired")
-        && text("queue").is_some_and(|died| is_retry_queue(died, queue))
+    text("reason") == Some("expired") && text("queue").is_some_and(is_such)
 }
 
 /// Whether ploomby gives this name to a retry queue of the other.
 pub(crate) fn is_retry_queue(name: &str, queue: &str) -> bool {
+    is_beside(name, queue, "_retry_")
+}
+
+/// Whether ploomby gives this name to a queue of that kind beside the other.
+fn is_beside(name: &str, queue: &str, kind: &str) -> bool {
     let delay = name
         .strip_prefix(queue)
-        .and_then(|rest| rest.strip_prefix("_retry_"))
+        .and_then(|rest| rest.strip_prefix(kind))
         .and_then(|rest| rest.strip_suffix("ms"));
     delay.is_some_and(|delay| !delay.is_empty() && delay.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -27,6 +27,7 @@ use crate::{
     outcome::{Failure, Outcome},
     reply::Answer,
     settle::{Acknowledger, Decision, Handled, NO_HANDLER, Trying},
+    trace::{self, Work},
 };
 
 impl Dispatcher {
@@ -61,6 +62,8 @@ impl Dispatcher {
         if let Some(watch) = self.queue.settling.stage.watch() {
             watch.entered();
         }
+        let is_in_batch = route.as_ref().is_some_and(|route| route.is_batch());
+        let traced = trace::of(&delivery, self.queue.policy.trace, is_in_batch);
         let named = Named {
             id: self.consumer.in_flight.enter(handler, delivery.clone()),
             watched: self.watched(handler),
@@ -69,6 +72,7 @@ impl Dispatcher {
         UntilCancelled {
             cancelled: self.consumer.abort.clone().cancelled_owned(),
             at_work: self.queue.blocked.handler(number),
+            traced,
             work: work.then(move |(run, mut holding)| async move {
                 let dispatcher = &named.watched.dispatcher;
                 let unruled = Trying::default();
@@ -102,6 +106,7 @@ impl Dispatcher {
                     meter,
                     since,
                 };
+                trace::begin_settling(handler);
                 let settling = &dispatcher.queue.settling;
                 settling
                     .settle(&delivery, tag, decision, &handled, &*acknowledger, holding)
@@ -210,6 +215,7 @@ impl Dispatcher {
         }
         let deadline = route.deadline();
         let delivery = delivery.timed(deadline.as_ref().and_then(Deadline::time));
+        trace::begin_handling(route.name);
         let at_work = route.meter.at_work();
         let decision = within(deadline, route.call(delivery)).await;
         at_work.ends(decision.failure());
@@ -341,6 +347,7 @@ pin_project! {
         #[pin]
         cancelled: WaitForCancellationFutureOwned,
         at_work: AtWork,
+        traced: Option<Arc<Work>>,
         #[pin]
         work: W,
     }
@@ -354,7 +361,9 @@ impl<W: Future<Output = ()>> Future for UntilCancelled<W> {
         if this.cancelled.poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        this.at_work.poll(|| this.work.poll(cx))
+        let traced = this.traced.as_ref();
+        this.at_work
+            .poll(|| trace::poll(traced, || this.work.poll(cx)))
     }
 }
 

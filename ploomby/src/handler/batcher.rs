@@ -21,6 +21,7 @@ use crate::{
     outcome::{Failure, Outcome},
     reply::Answer,
     stage::{Parked, Stage},
+    trace::{self, Trace, Within},
 };
 
 /// As many fit twice into the prefetch where nothing is said of either: one batch comes together
@@ -45,6 +46,7 @@ pub(crate) struct Batcher {
     taking: Mutex<Taking>,
     crowd: Arc<Crowd>,
     stage: Stage,
+    trace: Option<Trace>,
 }
 
 /// The messages of a queue that wait in batches, of all its handlers together.
@@ -164,6 +166,7 @@ impl Batcher {
             taking: Mutex::default(),
             crowd,
             stage: policy.stage.clone(),
+            trace: policy.trace,
         }
     }
 
@@ -318,9 +321,11 @@ impl Batcher {
             return;
         };
         let mut delivery = first.without_message();
+        let name = self.entry.origin.name;
+        let traced = trace::batch(&delivery, &deliveries, self.trace, name);
         let collected = Arc::new(Collected::new(deliveries));
         delivery.extensions_mut().insert(collected.clone());
-        let work = self.entry.call(delivery);
+        let work = Within::new(traced.clone(), self.entry.call(delivery));
         let result = match self.timeout {
             None => work.await,
             // what a handler drops may panic, too
@@ -332,6 +337,9 @@ impl Batcher {
                 .await
             }
         };
+        if let (Some(traced), Err(failure)) = (traced, &result) {
+            traced.failed(failure);
+        }
         for (waiting, own) in waiting.into_iter().zip(collected.take_all()) {
             // who no longer waits has been told something else, such as a timeout of a layer
             let _ = waiting.send(own.unwrap_or_else(|| result.clone()));

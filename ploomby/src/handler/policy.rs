@@ -10,6 +10,7 @@ use crate::{
     layer::Layers,
     settle::{DeadLettering, Retry},
     stage::Stage,
+    trace::Trace,
 };
 
 /// The setters of a type that has a [`QueuePolicy`] at `$policy`.
@@ -182,6 +183,15 @@ macro_rules! policy_setters {
             $self
         }
 
+        /// Whether the messages of the queue, and what its handlers send, have spans, and whether these belong to the traces of
+        /// who sent the messages (default: [`Trace::Auto`](crate::trace::Trace::Auto) once a
+        /// [`Bridge`](crate::trace::Bridge) is set, else [`Trace::Off`](crate::trace::Trace::Off)).
+        #[must_use]
+        pub fn trace(mut $self, trace: $crate::trace::Trace) -> Self {
+            $policy.trace = Some(trace);
+            $self
+        }
+
         /// Replies as the Python original does, for clients of its handlers: with `{"detail": …}`,
         /// a text that holds the value as JSON, or the text of the error.
         #[must_use]
@@ -304,6 +314,8 @@ pub struct QueuePolicy {
     pub(crate) dead_letter_queue: Option<String>,
     /// Name and version of the program, which dead letters tell.
     pub(crate) app: Option<Arc<str>>,
+    /// How its messages are traced, if the program says so.
+    pub(crate) trace: Option<Trace>,
     /// Messages are decoded to see whether they fit, and no handler has them.
     pub(crate) is_trial: bool,
     /// Where its messages are handled.

@@ -1,4 +1,4 @@
-//! The headers that ploomby adds to the copies that it makes.
+//! The headers that ploomby adds to the copies that it makes, and those in which a trace goes on.
 //!
 //! None starts with `x-`: RabbitMQ keeps such names for itself.
 
@@ -87,3 +87,12 @@ pub(crate) const EDITED_FROM: &str = "ploomby-edited-from";
 pub(crate) const REPLAYED: &str = "ploomby-replayed";
 /// When it was replayed, a timestamp.
 pub(crate) const REPLAYED_AT: &str = "ploomby-replayed-at";
+
+/// The trace that the message belongs to, and the span that sent it, as the W3C has it written.
+pub(crate) const TRACEPARENT: &str = "traceparent";
+/// What vendors add to it.
+pub(crate) const TRACESTATE: &str = "tracestate";
+/// What programs add to it.
+pub(crate) const BAGGAGE: &str = "baggage";
+/// These three.
+pub(crate) const OF_TRACES: [&str; 3] = [TRACEPARENT, TRACESTATE, BAGGAGE];

@@ -163,6 +163,11 @@ impl Properties {
         self
     }
 
+    /// Whether they came with a message.
+    pub(crate) fn is_received(&self) -> bool {
+        self.is_received
+    }
+
     /// The message id that was chosen for a message that is to be sent: not the one of a message that was
     /// received.
     pub(crate) fn chosen_message_id(&self) -> Option<&str> {

@@ -4,10 +4,9 @@ use std::{collections::VecDeque, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Broker, Outgoing, PublishAllError, PublishError, Publisher};
+use super::{Broker, Outgoing, PublishAllError, PublishError, Publisher, Sending};
 use crate::{
     message::Addressed,
-    metrics::Sending,
     rabbit::{Confirm, Declarations, Line, RabbitPublishError},
 };
 
@@ -130,7 +129,7 @@ impl<'p> Window<'p> {
     }
 
     fn end(&mut self, at: usize, sending: Sending, sent: Result<(), PublishError>) {
-        sending.end(|| sent.as_ref().err().map(PublishError::kind));
+        sending.end(sent.as_ref().err(), PublishError::kind);
         if let Err(error) = sent {
             self.failed.push((at, error));
         }

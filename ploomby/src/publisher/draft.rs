@@ -5,7 +5,7 @@ use serde::Serialize;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::{PublishError, history};
+use super::{PublishError, Sending, history};
 use crate::{
     codec::Codec,
     consumer::companions::LONGEST_WAIT,
@@ -15,8 +15,9 @@ use crate::{
         Addressed, Message, Properties, PropertyError, Routing, Value, header_names as headers,
         milliseconds_since_1970, new_id, properties::check_short,
     },
-    metrics::{Sending, Sent},
+    metrics::Sent,
     settle::whole_milliseconds,
+    trace,
 };
 
 /// The setters of a type that has a [`Draft`] at `$draft`.
@@ -149,6 +150,10 @@ pub(crate) struct Draft {
     delay: Option<Duration>,
     /// It is sent as it is, and nothing is added.
     is_verbatim: bool,
+    /// The sender says itself which trace it belongs to.
+    has_own_trace: bool,
+    /// Once it is on its way.
+    traced: Option<trace::Sending>,
     fault: Option<PublishError>,
 }
 
@@ -184,6 +189,8 @@ impl Draft {
             body: Bytes::new(),
             delay: None,
             is_verbatim: false,
+            has_own_trace: false,
+            traced: None,
             fault: None,
         }
     }
@@ -232,6 +239,7 @@ impl Draft {
     }
 
     pub(crate) fn set_header(&mut self, name: &str, value: Value) {
+        self.has_own_trace |= name == headers::TRACEPARENT;
         self.change(|mut properties| {
             properties.set_header(name, value)?;
             Ok(properties)
@@ -239,6 +247,8 @@ impl Draft {
     }
 
     pub(crate) fn set_properties(&mut self, properties: Properties) {
+        self.has_own_trace =
+            !properties.is_received() && properties.headers().contains(headers::TRACEPARENT);
         self.properties = Some(properties);
         self.change(history::taken_off);
     }
@@ -278,10 +288,14 @@ impl Draft {
         }
     }
 
-    /// Counts the message, from now on.
-    pub(crate) fn sending(&self, operation: &'static str) -> Sending {
-        let sent = &self.settings.sent;
-        sent.begin(operation, &self.exchange, &self.routing_key)
+    /// The message is on its way, from now on.
+    pub(crate) fn sending(&mut self, operation: &'static str) -> Sending {
+        let (exchange, routing_key) = (&self.exchange, &self.routing_key);
+        let traced = trace::Sending::begin(operation, exchange, routing_key);
+        Sending {
+            counted: self.settings.sent.begin(operation, exchange, routing_key),
+            traced: self.traced.insert(traced).span(),
+        }
     }
 
     pub(crate) fn delay(&self) -> Option<Duration> {
@@ -306,6 +320,7 @@ impl Draft {
             }
         });
         self.stamp();
+        self.write_trace();
         match self.fault {
             Some(fault) => Err(fault),
             None => Ok(Addressed {
@@ -329,6 +344,19 @@ impl Draft {
         self.set_header(headers::SENT_AT, Value::I64(sent_at));
         if let Some(app) = self.settings.app.clone() {
             self.set_header(headers::APP, (&*app).into());
+        }
+    }
+
+    /// Says which trace it belongs to.
+    fn write_trace(&mut self) {
+        let Some(traced) = self.traced.take() else {
+            return;
+        };
+        if let Some(id) = self.properties.as_ref().and_then(Properties::message_id) {
+            traced.named(id);
+        }
+        if !self.is_verbatim && !self.has_own_trace {
+            self.change(|properties| traced.write(properties));
         }
     }
 

@@ -76,12 +76,12 @@ impl<'c> Call<'c> {
     }
 
     async fn counted<T>(
-        self,
+        mut self,
         read: impl FnOnce(Message) -> Result<T, NoValue>,
     ) -> Result<T, CallError> {
         let sending = self.draft.sending(CALL);
         let called = self.reply().await.and_then(|reply| Ok(read(reply)?));
-        sending.end(|| called.as_ref().err().map(CallError::kind));
+        sending.end(called.as_ref().err(), CallError::kind);
         called
     }
 

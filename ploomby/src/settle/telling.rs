@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Instant};
 
-use tracing::{Level, debug, error, warn};
+use tracing::{Level, debug, error, field::display, warn};
 
 use super::{
     Acknowledger, ConsumerError, Handled, Settled, copy,
@@ -12,6 +12,7 @@ use crate::{
     delivery::Delivery,
     metrics::HandlerMeter,
     outcome::{Failure, Outcome, Reason, cut},
+    trace::{self, trace_id},
 };
 
 const NOT_KEPT: &str = "the copy of a message was not kept";
@@ -48,6 +49,7 @@ fn tell((outcome, reason): Became, handler: &'static str, delivery: &Delivery, s
         attempt = delivery.attempt(),
         outcome = outcome.as_str(),
         reason = reason.map(Reason::as_str),
+        trace_id = trace_id(delivery).map(display),
         duration = ?since.elapsed(),
         "settled"
     );
@@ -63,6 +65,7 @@ impl<A: Acknowledger> Settled<'_, A> {
             since,
             ..
         } = *self.handled;
+        trace::note(outcome, failure);
         note(became, handler, meter, self.delivery, || since);
     }
 
@@ -92,7 +95,8 @@ impl<A: Acknowledger> Settled<'_, A> {
                 let (key, attempt) = (cut_key(self.delivery), self.delivery.attempt());
                 let message_id = self.delivery.properties().message_id();
                 let error = failure.log_text();
-                warn!(queue, handler, key, message_id, attempt, %reason, error, "{what}");
+                let trace_id = trace_id(self.delivery).map(display);
+                warn!(queue, handler, key, message_id, attempt, trace_id, %reason, error, "{what}");
             }
             Said::Counted(count, time) => {
                 let error = failure.log_text();
@@ -108,7 +112,8 @@ impl<A: Acknowledger> Settled<'_, A> {
             let (queue, key) = (self.delivery.queue(), cut_key(self.delivery));
             let (attempt, reason) = (self.delivery.attempt(), failure.reason);
             let message_id = self.delivery.properties().message_id();
-            debug!(queue, key, message_id, attempt, %reason, error = failure.log_text(), "{what}");
+            let (trace_id, error) = (trace_id(self.delivery).map(display), failure.log_text());
+            debug!(queue, key, message_id, attempt, trace_id, %reason, error, "{what}");
         }
     }
 }
