@@ -31,6 +31,7 @@ mod sending_on;
 mod settlement;
 mod shutdown;
 mod startup;
+mod traces;
 mod typed;
 mod validation;
 
@@ -58,6 +59,15 @@ macro_rules! contract {
 }
 
 contract! {
+    traces:
+        each_copy_keeps_the_trace,
+        what_a_handler_sends_belongs_to_the_trace_of_its_message,
+        a_call_within_a_handler_belongs_to_its_trace,
+        what_is_sent_outside_of_a_handler_says_what_the_sender_says,
+        a_traceparent_that_is_none_changes_nothing,
+        a_handler_that_needs_a_trace_refuses_a_message_without_one,
+        a_message_without_a_trace_begins_one_if_the_queue_says_so,
+        a_batch_goes_on_with_no_trace_of_its_messages;
     samples:
         a_sample_keeps_the_order_behind_a_consumer_that_is_full,
         a_sample_beside_a_consumer_keeps_no_message_from_it,
