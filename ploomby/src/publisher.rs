@@ -440,8 +440,14 @@ impl Publisher {
         }
     }
 
+    /// It begins when it is polled: within the span that its sender gives it, for one.
+    ///
     /// No async block, here and below: it would hold what it awaits twice, and is moved about.
-    fn deliver(&self, mut draft: Draft) -> impl Future<Output = Result<(), PublishError>> + Send {
+    fn deliver(&self, draft: Draft) -> impl Future<Output = Result<(), PublishError>> + Send {
+        lazy(move |_| self.begin(draft)).flatten()
+    }
+
+    fn begin(&self, mut draft: Draft) -> impl Future<Output = Result<(), PublishError>> + Send {
         let delay = draft.delay();
         let sending = draft.sending(SEND);
         let delivering = match (draft.finish(), delay) {
