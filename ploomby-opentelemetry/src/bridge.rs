@@ -36,7 +36,10 @@ impl Bridge for OpenTelemetry {
         carried(&span.context())
     }
 
-    fn send(&self, span: &Span) -> Option<TraceContext> {
+    fn send(&self, span: &Span, moved: Option<&TraceContext>) -> Option<TraceContext> {
+        if let Some(moved) = moved {
+            span.add_link(remote(moved));
+        }
         // one that is filtered out leaves the message to the span around it
         carried(&span.context()).or_else(|| carried(&Span::current().context()))
     }

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use opentelemetry::trace::{SpanContext, SpanId, TracerProvider};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
+use ploomby::{App, HandlerRegistry, Queue, Running};
 use tokio::time::{Instant, sleep};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::prelude::*;
@@ -16,6 +17,12 @@ pub(crate) async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
         assert!(Instant::now() < end, "it does not come");
         sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// An app that consumes one queue.
+pub(crate) async fn start(url: &str, queue: Queue, handlers: HandlerRegistry) -> Running {
+    let app = App::new(url).handlers(handlers).queue(queue);
+    app.start().await.unwrap()
 }
 
 /// The spans of a test that are exported, of this thread.

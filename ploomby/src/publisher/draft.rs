@@ -12,8 +12,8 @@ use crate::{
     delivery::{self, KeySource},
     handler::NoKey,
     message::{
-        Addressed, Message, Properties, PropertyError, Routing, Value, header_names as headers,
-        milliseconds_since_1970, new_id, properties::check_short,
+        Addressed, Message, Properties, PropertyError, Routing, TraceContext, Value,
+        header_names as headers, milliseconds_since_1970, new_id, properties::check_short,
     },
     metrics::Sent,
     settle::whole_milliseconds,
@@ -291,7 +291,11 @@ impl Draft {
     /// The message is on its way, from now on.
     pub(crate) fn sending(&mut self, operation: &'static str) -> Sending {
         let (exchange, routing_key) = (&self.exchange, &self.routing_key);
-        let traced = trace::Sending::begin(operation, exchange, routing_key);
+        let moved = || {
+            let properties = self.properties.as_ref().filter(|_| self.is_verbatim);
+            TraceContext::of(properties?.headers())
+        };
+        let traced = trace::Sending::begin(operation, exchange, routing_key, moved);
         Sending {
             counted: self.settings.sent.begin(operation, exchange, routing_key),
             traced: self.traced.insert(traced).span(),

@@ -16,8 +16,9 @@ pub trait Bridge: Send + Sync + 'static {
     /// it comes from, and gives its context. What the handler sends is a child of it.
     fn process(&self, span: &Span, origin: &Origin<'_>) -> Option<TraceContext>;
 
-    /// A message is sent, in this span: gives the context that goes with it.
-    fn send(&self, span: &Span) -> Option<TraceContext>;
+    /// A message is sent, in this span: gives the context that goes with it. One that is moved as it is, such as a dead letter
+    /// that is replayed, keeps the context that it has, which is `moved`: the span may have a link to it.
+    fn send(&self, span: &Span, moved: Option<&TraceContext>) -> Option<TraceContext>;
 }
 
 /// Where the span of a message comes from.

@@ -18,7 +18,14 @@ pub(crate) struct SendSpan(Span);
 
 impl Sending {
     /// Within a handler it goes on with the trace of the handler's message, else as the bridge says.
-    pub(crate) fn begin(operation: &str, exchange: &str, routing_key: &str) -> Self {
+    ///
+    /// `moved` is what a message says that is moved as it is.
+    pub(crate) fn begin(
+        operation: &str,
+        exchange: &str,
+        routing_key: &str,
+        moved: impl FnOnce() -> Option<TraceContext>,
+    ) -> Self {
         let work = work::current();
         let bridge = bridge::get();
         let has_span = match &work {
@@ -31,7 +38,7 @@ impl Sending {
         };
         let by_bridge = bridge
             .filter(|_| has_span)
-            .and_then(|bridge| bridge.send(&span));
+            .and_then(|bridge| bridge.send(&span, moved().as_ref()));
         let context = by_bridge.or_else(|| Some(work?.context()?.child()));
         if let Some(context) = &context {
             span.record("trace_id", display(context.trace_id()));
