@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use garde::Validate;
 use ploomby::extract::{Header, Protobuf, Valid};
-use ploomby::{HandlerRegistry, Message, Properties};
+use ploomby::trace::Trace;
+use ploomby::{HandlerRegistry, KeySource, Message, Properties, Queue};
 use ploomby_tests::{Bed, KEY, Logged};
 use serde::{Deserialize, Serialize};
 
@@ -149,4 +150,50 @@ async fn each_message_has_a_line_at_debug_level() {
         warnings.iter().any(|line| of_failure(&line)),
         "{warnings:#?}"
     );
+}
+
+#[tokio::test]
+async fn a_line_of_a_message_says_its_trace_and_is_in_its_span_if_there_is_one() {
+    const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+    for trace in [None, Some(Trace::Auto)] {
+        let (log, _guard) = Logged::begin();
+        Bed::memory()
+            .await
+            .run(async |bed: Arc<Bed>| {
+                let fail = async || {
+                    tracing::info!("said within");
+                    Err::<(), _>(anyhow::anyhow!("no luck"))
+                };
+                let name = bed.queue_name();
+                let mut queue = Queue::new(&name).key(KeySource::header(KEY));
+                if let Some(trace) = trace {
+                    queue = queue.trace(trace);
+                }
+                let handlers = HandlerRegistry::new().register("fail", fail);
+                let app = bed.start_queue(queue, handlers).await;
+                let properties = Properties::new().with_message_id("17").unwrap();
+                let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+                let message = Message::new("").with_properties(properties);
+                let message = message.with_header(KEY, "fail").unwrap();
+                let message = message.with_header("traceparent", parent).unwrap();
+                bed.publish(&name, message).await;
+                bed.dead_letter(&name).await;
+                app.shut_down().await.unwrap();
+            })
+            .await;
+        let warnings = log.lines_with("dead-lettered");
+        let [warning] = &warnings[..] else {
+            panic!("{warnings:#?}");
+        };
+        let id = format!("trace_id={TRACE}");
+        for part in [id.as_str(), "message_id=\"17\"", "attempt=1"] {
+            assert!(warning.contains(part), "no {part} in {warning}");
+        }
+        let in_span = ["process{otel.name=", "messaging.message.id=\"17\"", &id];
+        for line in [warning, &log.lines_with("said within")[0]] {
+            let is_in_span = in_span.iter().all(|part| line.contains(part));
+            assert_eq!(is_in_span, trace.is_some(), "{line}");
+        }
+    }
 }
