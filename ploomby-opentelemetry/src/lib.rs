@@ -23,6 +23,10 @@ pub use tracing_opentelemetry;
 use self::bridge::OpenTelemetry;
 pub use self::guard::OpenTelemetryLayer;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/traces.md")]
+mod chapter {}
+
 mod baggage;
 mod bridge;
 mod guard;
