@@ -412,8 +412,9 @@ impl Dispatcher {
                 return self.spawn(Unsettled::refused(delivery, tag), work, acknowledger);
             }
         };
-        // one that is traced goes on in a task, which has its span
-        if delivery.came_back() || (trace::is_on() && self.traces(delivery)) {
+        let policy = &self.queue.policy;
+        // one that has a span goes on in a task, which is in it
+        if delivery.came_back() || trace::makes_spans(policy.trace) {
             let work = self.when_it_is_no_suspect(route, delivery, acknowledger);
             let work = self.keep(place, delivery).with((turn, slot)).until(work);
             return self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
@@ -428,7 +429,11 @@ impl Dispatcher {
         let at_work = self.queue.blocked.handler(route.number);
         let timed = || delivery.timed(deadline.as_ref().and_then(Deadline::time));
         route.meter.begins();
-        let called = poll_fn(|cx| Poll::Ready(at_work.poll(|| route.call_at_once(timed(), cx))));
+        let called = poll_fn(|cx| {
+            let traced = trace::of(delivery, policy.trace, route.is_batch());
+            let call = || route.call_at_once(timed(), cx);
+            Poll::Ready(at_work.poll(|| trace::poll(traced.as_ref(), call)))
+        });
         let decided = match called.await {
             Called::Done(result) => {
                 route
@@ -464,12 +469,6 @@ impl Dispatcher {
         };
         let work = self.keep(place, delivery).with((turn, slot)).until(decided);
         self.spawn(Unsettled::of(route, delivery, tag), work, acknowledger);
-    }
-
-    /// Whether anything is traced of a message.
-    #[cold]
-    fn traces(&self, delivery: &Delivery) -> bool {
-        trace::concerns(delivery, self.queue.policy.trace)
     }
 
     /// The same while a brake is on that does not concern the message.

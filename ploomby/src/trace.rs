@@ -23,8 +23,7 @@ pub use self::bridge::{Bridge, BridgeIsSet, Origin, set_bridge};
 pub(crate) use self::{
     sending::{SendSpan, Sending},
     work::{
-        Within, Work, batch, begin_handling, begin_settling, concerns, is_on, note, of, poll,
-        trace_id,
+        Within, Work, batch, begin_handling, begin_settling, makes_spans, note, of, poll, trace_id,
     },
 };
 pub use crate::message::{InvalidTraceparent, TraceContext, TraceId};

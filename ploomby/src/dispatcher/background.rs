@@ -106,7 +106,7 @@ impl Dispatcher {
                     meter,
                     since,
                 };
-                trace::begin_settling(handler);
+                trace::begin_settling(handler, decision.failure());
                 let settling = &dispatcher.queue.settling;
                 settling
                     .settle(&delivery, tag, decision, &handled, &*acknowledger, holding)

@@ -85,6 +85,8 @@ impl Sending {
 impl SendSpan {
     /// It was not sent, or nobody knows.
     pub(crate) fn failed(&self, kind: &str, error: &dyn fmt::Display) {
-        spans::note_error(&self.0, kind, error);
+        if !self.0.is_none() {
+            spans::note_error(&self.0, kind, &error.to_string());
+        }
     }
 }

@@ -1,5 +1,3 @@
-use std::fmt;
-
 use tracing::{Span, field::Empty, info_span};
 
 use super::TARGET;
@@ -116,11 +114,12 @@ pub(super) fn note_outcome(span: &Span, outcome: Outcome, failure: Option<&Failu
 
 pub(super) fn note_failure(span: &Span, failure: &Failure) {
     // never what a message held
-    note_error(span, failure.reason.as_str(), &failure.log_text());
+    note_error(span, failure.reason.as_str(), failure.log_text());
 }
 
-pub(super) fn note_error(span: &Span, kind: &str, text: &dyn fmt::Display) {
+/// The text as a text: what prints a log escapes it then.
+pub(super) fn note_error(span: &Span, kind: &str, text: &str) {
     span.record("error.type", kind);
     span.record("otel.status_code", "ERROR");
-    span.record("otel.status_description", tracing::field::display(text));
+    span.record("otel.status_description", text);
 }

@@ -46,13 +46,14 @@ struct Begun {
 
 /// Whether any message has to be looked at.
 #[inline]
-pub(crate) fn is_on() -> bool {
+pub(super) fn is_on() -> bool {
     IS_ON.load(Relaxed)
 }
 
-/// Whether anything is traced of a message.
-pub(crate) fn concerns(delivery: &Delivery, setting: Option<Trace>) -> bool {
-    Trace::chosen(setting).is_some() || delivery.headers().contains(headers::TRACEPARENT)
+/// Whether messages have spans that have this setting.
+#[inline]
+pub(crate) fn makes_spans(setting: Option<Trace>) -> bool {
+    is_on() && Trace::chosen(setting).is_some()
 }
 
 /// What is traced of a message; None if nothing is.
@@ -118,13 +119,14 @@ pub(crate) fn begin_handling(handler: &str) {
     );
 }
 
-/// The message that this thread is at is settled now, whether its handler began or not.
-pub(crate) fn begin_settling(handler: &str) {
-    let operation = |work: &Work| match work.is_in_batch {
-        true => Operation::Settle,
-        false => Operation::Process,
+/// The message that this thread is at is settled now. If no handler began, there is nothing to see unless it failed.
+pub(crate) fn begin_settling(handler: &str, failure: Option<&Failure>) {
+    let operation = |work: &Work| match (work.is_in_batch, failure) {
+        (true, _) => Some(Operation::Settle),
+        (false, Some(_)) => Some(Operation::Process),
+        (false, None) => None,
     };
-    begin(|work| Some(operation(work)), handler);
+    begin(operation, handler);
 }
 
 fn begin(operation: impl FnOnce(&Work) -> Option<Operation>, handler: &str) {

@@ -74,7 +74,7 @@ pub(crate) async fn each_copy_keeps_the_trace(bed: Arc<Bed>) {
         Err::<(), _>(anyhow::anyhow!("no luck"))
     };
     let app = || {
-        let handlers = HandlerRegistry::new().register("work", work.clone());
+        let handlers = HandlerRegistry::new().register("work", work);
         let retry = Retry::fixed(2, Duration::from_millis(50));
         App::new(bed.url())
             .handlers(handlers)
