@@ -51,6 +51,8 @@
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use self::guard::fuzzing;
+#[cfg(feature = "testing")]
+pub(crate) use self::topology::RabbitGround;
 pub use self::{
     consumer::RabbitConsumer,
     credentials::Credentials,

@@ -15,8 +15,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     delivery::{Delivery, Published},
+    message::Addressed,
     outcome::{Failure, Outcome},
 };
+
+#[cfg(feature = "testing")]
+pub(crate) mod given;
 
 /// A clock, and who looks on.
 pub(crate) trait Watch: Send + Sync {
@@ -63,6 +67,21 @@ pub(crate) trait Watch: Send + Sync {
 
     /// What is sent to the first of these queues waits there for the second.
     fn waits(&self, waiting: &str, queue: &str);
+
+    /// A queue of ours is about to be declared on RabbitMQ.
+    fn declares(&self, queue: &str);
+
+    /// A message is about to be sent to RabbitMQ, which does not tell what queues have it.
+    fn sending(&self, message: &Addressed) -> Box<dyn OnItsWay>;
+}
+
+/// A message on its way to RabbitMQ. Dropped, it has not arrived.
+pub(crate) trait OnItsWay: fmt::Debug + Send {
+    /// The broker has it.
+    fn arrived(&mut self);
+
+    /// No queue takes it.
+    fn is_unroutable(&mut self);
 }
 
 /// What the program asks of the broker.

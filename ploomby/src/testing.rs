@@ -35,6 +35,7 @@
 //! - `run`, `letters`: what a test asks afterwards;
 //! - `journal`: what happened;
 //! - `director`, `clock`: what goes on, and time;
+//! - `place`, `ground`: the embedded broker, or a RabbitMQ on which tests take turns;
 //! - `scope`: which handler sends what;
 //! - `simulation`: what goes wrong, and when;
 //! - `runtime`: the test's own.
@@ -72,6 +73,27 @@
 //!
 //! Each test has an [embedded broker](crate::memory) of its own. It does what RabbitMQ does, or refuses: what it does not model
 //! is an error at the start.
+//!
+//! # On RabbitMQ
+//!
+//! [`TestApp::on`] brings a test to a RabbitMQ, and the environment variable `PLOOMBY_TESTING_URL` all of them. What a test
+//! asserts stays the same:
+//!
+//! - Time is real. A run waits for what is due within its [limit](TestApp::limit) of ten seconds, and
+//!   [`advance`](TestRunning::advance) waits for as long as it says. More is refused, with a panic that says so, unless what
+//!   waits is beyond the [horizon](TestApp::horizon). Such a test stays on the embedded broker by [`TestApp::embedded`], and
+//!   so does each test in a [simulation](simulate).
+//! - A run ends when each message that the program or the test sent to a queue of the app is settled, nothing runs, and
+//!   RabbitMQ says three times in a row that the queues of the app are empty. A message that somebody else sends counts from
+//!   when it is ready in its queue.
+//! - Tests take turns, also those of several processes: who is on a virtual host has it alone. Groups of tests that are to run
+//!   side by side need a virtual host each.
+//! - Queues and exchanges have the names that the program gives them, and are removed at the end, also if the test fails. What
+//!   a test that was killed has left is removed by the next one.
+//! - A test does not start if one of its queues, of their dead-letter queues or of its exchanges is there already, and no test
+//!   has made it: nobody's messages are handled or deleted by accident. A virtual host for tests alone is best all the same.
+//! - The user needs the rights to configure, write and read the queues and exchanges of the app, and those whose names begin
+//!   with `ploomby.testing.`.
 
 #[doc(hidden)]
 pub use self::runtime::run_test;
@@ -87,8 +109,10 @@ pub use self::{
 mod app;
 mod clock;
 mod director;
+mod ground;
 mod journal;
 mod letters;
+mod place;
 mod run;
 mod running;
 mod runtime;

@@ -1,7 +1,7 @@
 //! An app in a test.
 
 use super::{App, Error, Queue};
-use crate::{handler::HandlerRegistry, layer::HandlerLayer, stage::Stage};
+use crate::{handler::HandlerRegistry, layer::HandlerLayer, stage::Stage, topology::Exchange};
 
 impl App {
     /// The same app on the broker of a test.
@@ -10,6 +10,11 @@ impl App {
         self.credentials = None;
         self.wait_for_broker = None;
         self
+    }
+
+    /// The exchanges that it sends through, and that no queue of its own is bound to.
+    pub(crate) fn own_exchanges(&self) -> &[Exchange] {
+        &self.exchanges
     }
 
     /// With these queues, all of which it consumes, and these handlers.

@@ -11,8 +11,12 @@ use super::{
     broker::{BROKERS, MemoryBroker},
     queue::Queue,
     state::Shared,
+    stored::Stored,
 };
-use crate::{message::Message, stage::Stage};
+use crate::{
+    message::{Addressed, Message},
+    stage::Stage,
+};
 
 /// What goes on in a broker.
 #[derive(Clone, Copy, Debug)]
@@ -66,6 +70,22 @@ impl MemoryBroker {
         let queue = state.queue(state.find(queue)?);
         let messages = queue.ready().map(|stored| stored.published.message.clone());
         Some(messages.collect())
+    }
+
+    /// The queues that a message goes to.
+    pub(crate) fn queues_of(&self, message: &Addressed) -> Vec<Arc<str>> {
+        let Addressed {
+            exchange,
+            routing_key,
+            message,
+            ..
+        } = message;
+        // what RabbitMQ would not take comes nowhere
+        let stored = Stored::through(exchange, routing_key, message.clone());
+        stored.map_or_else(
+            |_| Vec::new(),
+            |stored| self.shared.lock().queues_of(&stored),
+        )
     }
 
     /// The message ids of all that is ready, with the queues.

@@ -43,6 +43,9 @@ async fn try_to_declare(
     if !line.has_queue(queue).await? {
         return Err(RabbitPublishError::Unroutable(queue.to_owned()));
     }
+    if let Some(watch) = line.stage().watch() {
+        watch.waits(&waiting.name, queue);
+    }
     line.declare(waiting).await
 }
 

@@ -23,7 +23,10 @@ use super::{
     },
     replies, topology,
 };
-use crate::{consumer::companions::Declared, message::Addressed, reply::Calls, topology::Wiring};
+use crate::{
+    consumer::companions::Declared, message::Addressed, reply::Calls, stage::Stage,
+    topology::Wiring,
+};
 
 mod connection;
 mod lazy;
@@ -125,7 +128,11 @@ impl Line {
         within: Duration,
     ) -> impl Future<Output = Result<(), RabbitPublishError>> + Send {
         // boxed before anything waits: a future is moved about with all that it holds
-        let (unconfirmed, confirm) = Unconfirmed::new(addressed, on_loss);
+        let (unconfirmed, confirm) = match on_loss {
+            // copies and replies have a delivery that is watched
+            OnLoss::FailUnlessRefused => Unconfirmed::new(addressed, on_loss),
+            OnLoss::Fail | OnLoss::SendAgain => self.watched(addressed, on_loss),
+        };
         async move {
             let published = async {
                 self.put(unconfirmed).await?;
@@ -139,9 +146,23 @@ impl Line {
 
     /// Puts a message in the line; the future that is returned waits for the confirm.
     pub(crate) async fn begin(&self, addressed: Addressed) -> Result<Confirm, RabbitPublishError> {
-        let (unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::SendAgain);
+        let (unconfirmed, confirm) = self.watched(addressed, OnLoss::SendAgain);
         self.put(unconfirmed).await?;
         Ok(confirm)
+    }
+
+    /// A message that the program sends.
+    fn watched(&self, addressed: Addressed, on_loss: OnLoss) -> (Box<Unconfirmed>, Confirm) {
+        let watch = self.stage().watch();
+        let on_its_way = watch.map(|watch| watch.sending(&addressed));
+        let (mut unconfirmed, confirm) = Unconfirmed::new(addressed, on_loss);
+        unconfirmed.watched = on_its_way;
+        (unconfirmed, confirm)
+    }
+
+    /// Where its messages are handled.
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.shared.connection.shared().url().stage
     }
 
     /// Declares a queue of ours.
@@ -181,7 +202,7 @@ impl Line {
         call: u64,
         needs_fresh_channel: bool,
     ) -> Result<Confirm, RabbitPublishError> {
-        let (mut unconfirmed, confirm) = Unconfirmed::new(addressed, OnLoss::Fail);
+        let (mut unconfirmed, confirm) = self.watched(addressed, OnLoss::Fail);
         unconfirmed.call = Some(call);
         unconfirmed.needs_fresh_channel = needs_fresh_channel;
         self.put(unconfirmed).await?;

@@ -2,6 +2,8 @@ use amqprs::channel::QueueDeclareArguments;
 use futures_util::future::{join, join_all};
 use tracing::warn;
 
+#[cfg(feature = "testing")]
+pub(crate) use self::ground::RabbitGround;
 pub(super) use self::{asker::Asker, compare::compare, refusal::Asked};
 pub(crate) use self::{asker::Depth, compare::Compared, refusal::TopologyError};
 use self::{
@@ -22,6 +24,8 @@ use crate::{
 mod asker;
 mod compare;
 mod difference;
+#[cfg(feature = "testing")]
+mod ground;
 mod once;
 mod refusal;
 mod wire;
@@ -182,6 +186,9 @@ pub(super) async fn declare(
 }
 
 async fn declare_by(asker: &mut Asker<'_>, declared: &Declared) -> Result<(), TopologyError> {
+    if let Some(watch) = asker.connection().url().stage.watch() {
+        watch.declares(&declared.name);
+    }
     let broker = asker.broker();
     once(&broker, &declared.name, &declared.arguments, async || {
         declare_alone(asker, declared).await

@@ -11,6 +11,9 @@ use self::{
     parts::{Part, decode, hosts, vhost},
 };
 use super::credentials::Ask;
+use crate::stage::Stage;
+#[cfg(feature = "testing")]
+use crate::stage::given;
 
 mod error;
 mod parts;
@@ -41,6 +44,8 @@ pub(crate) struct RabbitUrl {
     pub(super) is_external: bool,
     /// What all connections to this broker know of its absence, whichever of them found out.
     pub(super) outage: Arc<Outage>,
+    /// Where messages are handled.
+    pub(super) stage: Stage,
 }
 
 /// What an `amqps://` URL says of certificates, by the names of RabbitMQ's [URI query
@@ -157,6 +162,7 @@ impl RabbitUrl {
             tls,
             is_external: false,
             outage: Arc::default(),
+            stage: Stage::default(),
         };
         // as of the other parts, so that a line break is told and not kept
         decode(Part::Parameters, query)?;
@@ -213,6 +219,13 @@ impl RabbitUrl {
                     Some(tls) => tls.set(name, value)?,
                     None => return Err(Fault::TlsParameter(name.to_owned())),
                 }
+            }
+            #[cfg(feature = "testing")]
+            given::PARAMETER => {
+                self.stage = given::find(value).ok_or(Fault::Value {
+                    name: given::PARAMETER,
+                    expected: "what `TestApp::url` says, as long as the test runs",
+                })?;
             }
             other => return Err(Fault::Parameter(other.to_owned())),
         }

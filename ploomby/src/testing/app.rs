@@ -1,6 +1,6 @@
 use std::{
     collections::HashMap,
-    fmt,
+    env, fmt,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -8,8 +8,11 @@ use std::{
     time::Duration,
 };
 
+pub(super) use self::broker::OwnBroker;
+use self::broker::{Brokers, OwnRabbit, place};
 use super::{
     director::{Consumed, Director},
+    place::{Described, Place},
     running::TestRunning,
     simulation,
 };
@@ -21,8 +24,7 @@ use crate::{
     topology::Exchange,
 };
 
-/// How far a run moves the clock for what waits.
-const HORIZON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+mod broker;
 
 /// How long a run may take, in real time.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -50,27 +52,26 @@ pub struct TestApp {
     stubbed: Vec<String>,
     foreign: Vec<Queue>,
     broker: OwnBroker,
+    rabbit: Option<OwnRabbit>,
     director: Director,
-    horizon: Duration,
+    horizon: Option<Duration>,
     limit: Duration,
     /// How many programs run it.
     instances: usize,
+    is_simulated: bool,
 }
 
 /// What a test has started is told by it.
 pub(super) struct Settings {
     pub(super) app: App,
     pub(super) queues: Vec<Queue>,
-    pub(super) broker: OwnBroker,
+    pub(super) place: Place,
     pub(super) director: Director,
-    pub(super) horizon: Duration,
+    /// None unless the test says.
+    pub(super) horizon: Option<Duration>,
     pub(super) limit: Duration,
     pub(super) instances: usize,
 }
-
-/// A broker of one test.
-#[derive(Debug)]
-pub(super) struct OwnBroker(pub(super) MemoryBroker);
 
 impl TestApp {
     /// All functions of the program that carry [`#[handler]`](macro@crate::handler), as
@@ -104,7 +105,8 @@ impl TestApp {
         let url = format!("memory://{}", broker.name());
         let (queues, handlers) = (app.consumed(), app.registry());
         let part = simulation::join(&director);
-        Self {
+        let is_simulated = part.is_some();
+        let test = Self {
             app: app.at(url),
             handlers,
             derives_queues: queues.is_empty(),
@@ -112,18 +114,17 @@ impl TestApp {
             stubbed: Vec::new(),
             foreign: Vec::new(),
             broker: OwnBroker(broker),
+            rabbit: None,
             director,
-            horizon: HORIZON,
+            horizon: None,
             limit: part.as_ref().and_then(|part| part.limit).unwrap_or(LIMIT),
             instances: part.map_or(1, |part| part.instances),
+            is_simulated,
+        };
+        match env::var(broker::URL) {
+            Ok(url) if !is_simulated && !url.is_empty() => test.on(&url),
+            _ => test,
         }
-    }
-
-    /// The URL of the test's broker, for what connects by itself, such as an
-    /// [`RpcClient`](crate::RpcClient) in the state.
-    #[must_use]
-    pub fn url(&self) -> String {
-        format!("memory://{}", self.broker.0.name())
     }
 
     /// Gives the handlers a value that they take as [`State`](crate::extract::State), as [`App::state`] does.
@@ -201,7 +202,7 @@ impl TestApp {
     /// How far a run moves the clock for what waits for another attempt, or by a delay (default: 30 days). With
     /// `Duration::ZERO` such messages wait until the test [advances](TestRunning::advance) the clock.
     pub fn horizon(mut self, horizon: Duration) -> Self {
-        self.horizon = horizon;
+        self.horizon = Some(horizon);
         self
     }
 
@@ -231,11 +232,23 @@ impl TestApp {
             "no handler names its queue: name the queues of the test with `queue`, or those of the handlers with the \
              option `queue`"
         );
-        for queue in &self.foreign {
-            declare(&self.broker.0, queue);
-        }
         self.director.knows(self.handlers.clone());
         self.director.consumes(consumed(&self.queues));
+        let place = place(
+            Brokers {
+                own: self.broker,
+                rabbit: self.rabbit,
+            },
+            Described {
+                queues: &self.queues,
+                foreign: &self.foreign,
+                exchanges: self.app.own_exchanges(),
+                consumed: consumed(&self.queues).into_keys().collect(),
+                limit: self.limit,
+            },
+            &self.director,
+        );
+        let place = place.await;
         let app = self.app.with_queues(self.queues.clone(), self.handlers);
         let app = match app.with_state_made().await {
             Ok(app) => app,
@@ -244,7 +257,7 @@ impl TestApp {
         TestRunning::start(Settings {
             app,
             queues: self.queues,
-            broker: self.broker,
+            place,
             director: self.director,
             horizon: self.horizon,
             limit: self.limit,
@@ -269,25 +282,6 @@ fn consumed(queues: &[Queue]) -> HashMap<String, Consumed> {
         (queue.name.clone(), Consumed { dead_letters })
     });
     consumed.collect()
-}
-
-fn declare(broker: &MemoryBroker, queue: &Queue) {
-    let Queue { name, options, .. } = queue;
-    let declared = broker.declare_queue(name, options.arguments.iter().cloned());
-    let wiring = match (declared, options.wiring()) {
-        (Ok(()), Ok(wiring)) => wiring,
-        (Err(error), _) => panic!("queue `{name}` of another program: {error}"),
-        (_, Err(error)) => panic!("queue `{name}` of another program: {error}"),
-    };
-    if let Err(error) = broker.wire_queue(name, &wiring) {
-        panic!("queue `{name}` of another program: {error}");
-    }
-}
-
-impl Drop for OwnBroker {
-    fn drop(&mut self) {
-        self.0.forget();
-    }
 }
 
 impl fmt::Debug for TestApp {

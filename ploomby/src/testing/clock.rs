@@ -4,11 +4,12 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::director::GoesOn;
 
-/// A clock that stands still until it is moved, and who waits for it.
+/// A clock that stands still until it is moved, or real time, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Clock {
     start: Instant,
     now: Instant,
+    pub(super) real: bool,
     last: u64,
     waiting: BTreeMap<TimerId, oneshot::Sender<GoesOn>>,
 }
@@ -17,30 +18,43 @@ pub(super) struct Clock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TimerId(Instant, u64);
 
+impl TimerId {
+    pub(super) fn at(self) -> Instant {
+        self.0
+    }
+}
+
 impl Clock {
     pub(super) fn new() -> Self {
         let now = Instant::now();
         Self {
             start: now,
             now,
+            real: false,
             last: 0,
             waiting: BTreeMap::new(),
         }
     }
 
+    /// From here on, time is real.
+    pub(super) fn is_real(&mut self) {
+        self.real = true;
+        self.start = Instant::now();
+    }
+
     pub(super) fn now(&self) -> Instant {
-        self.now
+        if self.real { Instant::now() } else { self.now }
     }
 
     /// How far it was moved.
     pub(super) fn elapsed(&self) -> Duration {
-        self.now - self.start
+        self.now() - self.start
     }
 
     pub(super) fn wait(&mut self, time: Duration) -> (TimerId, oneshot::Receiver<GoesOn>) {
         // what the clock cannot count to never comes
         let far = Duration::from_secs(100 * 365 * 24 * 60 * 60);
-        let at = self.now + time.min(far);
+        let at = self.now() + time.min(far);
         self.last += 1;
         let id = TimerId(at, self.last);
         let (sender, receiver) = oneshot::channel();

@@ -1,5 +1,6 @@
 //! - `watch`: what the rest of ploomby tells;
 //! - `faults`: what goes wrong in a simulation, and what must hold all the same;
+//! - `owed`: what is on its way on RabbitMQ;
 //! - `stepping`: a handler to which it happens.
 
 use std::{
@@ -9,9 +10,10 @@ use std::{
 
 use tokio::{sync::Notify, time::Instant};
 
-use self::faults::Simulated;
+use self::{faults::Simulated, owed::Owing};
 pub(super) use self::{
     faults::{Consumed, Working},
+    owed::OnRabbit,
     stepping::Stepping,
 };
 use super::{
@@ -25,6 +27,7 @@ use crate::{
 };
 
 mod faults;
+mod owed;
 mod stepping;
 mod watch;
 
@@ -72,6 +75,8 @@ struct State {
     waits: HashMap<String, String>,
     /// None where nothing goes wrong.
     simulated: Option<Simulated>,
+    /// None on the embedded broker, which knows what goes on.
+    owing: Option<Owing>,
 }
 
 /// One of the programs that run.
@@ -125,6 +130,7 @@ impl Director {
                     journal: Vec::new(),
                     waits: HashMap::new(),
                     simulated: None,
+                    owing: None,
                 }),
                 changed: Notify::new(),
                 handlers: OnceLock::new(),
@@ -209,6 +215,7 @@ impl Director {
                 sent: Vec::new(),
             };
             state.at_work.insert(state.last, at_work);
+            state.has_come(delivery);
             let lane = state.enter_lane(self.instance, delivery);
             Working::new(self, state.last, lane)
         })
@@ -236,6 +243,7 @@ impl Director {
                 state.instances[*instance].is_dead = false;
                 state.forget_lanes(*instance);
             }
+            state.comes_again();
             let of_several = (state.instances.len() > instances.len()).then(|| instances[0] + 1);
             state.note(What::Crashed {
                 of_several,

@@ -5,24 +5,28 @@ use serde::Serialize;
 
 use tokio::{
     sync::Mutex,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
     app::Settings,
     director::{Now, SENDER, Sender},
     journal::{Journal, What},
-    letters::Letters,
+    place::Place,
     run::Run,
     scope::Scope,
 };
 use crate::{
     app::Running,
-    delivery::{KeySource, is_retry_queue},
-    publisher::{Destination, Outgoing, Publisher},
+    delivery::KeySource,
+    memory::MemoryBroker,
+    publisher::{Outgoing, Publisher},
     rpc::RpcClient,
     stage::Stage,
 };
+
+mod look;
+mod on_rabbit;
 
 /// An app under test, that consumes.
 ///
@@ -33,20 +37,22 @@ use crate::{
 /// Methods that run messages do, where the run does not end within the [limit](super::TestApp::limit), and where what they send
 /// cannot be sent, such as to a queue that is not there. The text has the [`Journal`].
 pub struct TestRunning {
-    settings: Settings,
-    /// The programs that run. None only while it crashes.
+    /// The programs that run. None only while it crashes. They end before what they run on.
     running: Mutex<Vec<Option<Running>>>,
     publisher: Publisher,
+    settings: Settings,
     /// The first entry of the journal that no run has had.
     next: Mutex<usize>,
 }
 
 impl TestRunning {
     pub(super) async fn start(settings: Settings) -> Self {
-        let destination = Destination::Memory(settings.broker.0.clone());
-        let publisher = Publisher::to_destination(destination).await;
+        let publisher = match Publisher::to_destination(settings.place.destination()).await {
+            Ok(publisher) => publisher,
+            Err(error) => panic!("the test cannot send: {error}"),
+        };
         let app = Self {
-            publisher: publisher.expect("the embedded broker is there"),
+            publisher,
             running: Mutex::default(),
             settings,
             next: Mutex::new(0),
@@ -55,6 +61,7 @@ impl TestRunning {
             app.running.lock().await.push(None);
             app.start_instance(instance).await;
         }
+        app.settings.director.starts();
         app
     }
 
@@ -125,7 +132,8 @@ impl TestRunning {
     /// Takes all that is there to its end. What was put, and what happened since the last run, is of this one.
     pub async fn run(&self) -> Run {
         let now = self.now();
-        let end = now.checked_add(self.settings.horizon).unwrap_or(now);
+        let horizon = self.settings.horizon.unwrap_or(HORIZON);
+        let end = now.checked_add(horizon).unwrap_or(now);
         self.work_off(Until::Horizon(end)).await;
         self.finish().await
     }
@@ -135,22 +143,41 @@ impl TestRunning {
         /// Whether a reply comes is known when the run ends.
         const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+        /// How long one is on its way from RabbitMQ.
+        const REPLY: Duration = Duration::from_secs(1);
+
         let publisher = self.publisher.clone().key(self.key_of(queue));
         let client = RpcClient::beside(&publisher).await;
-        let client = client.expect("the embedded broker is there");
+        let client = client.expect("the broker of the test is there");
         let call = client.to(queue).key(key).payload(payload).timeout(NEVER);
         let mut call = pin!(SENDER.scope(Sender::Test, call.call_raw()));
         let mut reply = poll_immediate(call.as_mut()).await;
         let mut run = self.run().await;
         if reply.is_none() {
-            reply = poll_immediate(call).await;
+            reply = match &self.settings.place {
+                Place::Embedded(_) => poll_immediate(call).await,
+                // the handler has sent it, and it is on its way
+                Place::Rabbit(_) => timeout(REPLY, call).await.ok(),
+            };
         }
         run.called(reply);
         run
     }
 
-    /// Moves the clock on, through all that is due until then, in its order.
+    /// Moves the clock on, through all that is due until then, in its order. On RabbitMQ it waits for so long.
+    ///
+    /// # Panics
+    ///
+    /// On RabbitMQ, if that is longer than the [limit](super::TestApp::limit).
     pub async fn advance(&self, time: Duration) -> Run {
+        if let Place::Rabbit(_) = self.settings.place {
+            assert!(
+                time <= self.settings.limit,
+                "a test cannot wait for {time:?} on RabbitMQ, where time is real: let what it waits for take less than \
+                 {:?}, raise `TestApp::limit`, or keep the test on the embedded broker by `TestApp::embedded`",
+                self.settings.limit
+            );
+        }
         self.settings.director.note(What::Advanced(time));
         let now = self.now();
         self.work_off(Until::Time(now.checked_add(time).unwrap_or(now)))
@@ -206,54 +233,6 @@ impl TestRunning {
         }
     }
 
-    /// What is in the dead-letter queue of a queue.
-    ///
-    /// # Panics
-    ///
-    /// If the app consumes no such queue, or leaves its dead letters to the broker.
-    #[track_caller]
-    pub fn dead_letters(&self, queue: &str) -> Letters {
-        let Some(known) = self
-            .settings
-            .queues
-            .iter()
-            .find(|known| known.name == queue)
-        else {
-            panic!("the app consumes no queue `{queue}`");
-        };
-        let companions = known.options.companions(queue);
-        let name = companions
-            .ok()
-            .and_then(|companions| companions.dead_letters);
-        let Some(name) = name.map(|declared| declared.name) else {
-            panic!(
-                "queue `{queue}` leaves its dead letters to the broker: ask `waiting` for the queue that they go to"
-            );
-        };
-        let messages = self.settings.broker.0.ready(&name).unwrap_or_default();
-        Letters::new(queue, messages, self.journal())
-    }
-
-    /// How many messages wait in a queue, for another attempt at one of its messages, or by a delay until they come to it.
-    ///
-    /// # Panics
-    ///
-    /// If there is no such queue.
-    #[must_use]
-    #[track_caller]
-    pub fn waiting(&self, queue: &str) -> usize {
-        let broker = &self.settings.broker.0;
-        let Some(ready) = broker.ready(queue) else {
-            panic!("there is no queue `{queue}`");
-        };
-        let beside = broker.queue_names(|name| {
-            let as_retry = name.replacen("_delay_", "_retry_", 1);
-            is_retry_queue(name, queue) || is_retry_queue(&as_retry, queue)
-        });
-        let beside = beside.iter().filter_map(|name| broker.ready(name));
-        ready.len() + beside.map(|messages| messages.len()).sum::<usize>()
-    }
-
     /// All that happened since the start.
     #[must_use]
     pub fn journal(&self) -> Journal {
@@ -261,7 +240,9 @@ impl TestRunning {
     }
 
     async fn post(&self, message: Outgoing<'_>) {
-        if let Err(error) = SENDER.scope(Sender::Test, message.send()).await {
+        // what is sent is written down before anything is waited for
+        let sending = async { message.send().await };
+        if let Err(error) = SENDER.scope(Sender::Test, sending).await {
             panic!(
                 "the message cannot be sent: {error}\n{}",
                 self.what_happened()
@@ -281,7 +262,11 @@ impl TestRunning {
 
     /// Takes all that goes on to its end, and what waits, each when it is due.
     async fn work_off(&self, until: Until) {
-        let (director, broker) = (&self.settings.director, &self.settings.broker.0);
+        let broker = match &self.settings.place {
+            Place::Embedded(broker) => &broker.0,
+            Place::Rabbit(on) => return self.wait_it_off(until, &on.ground).await,
+        };
+        let director = &self.settings.director;
         let limit = Instant::now() + self.settings.limit;
         loop {
             if let Some(instance) = director.dead() {
@@ -300,10 +285,10 @@ impl TestRunning {
                 Until::Horizon(end) if next.is_some_and(|next| next <= end) => {
                     director.move_to(next_of_any.or(next).unwrap_or(end), broker);
                 }
-                Until::Horizon(_) => return self.check(next_of_any),
+                Until::Horizon(_) => return self.check(next_of_any, broker),
                 Until::Time(end) => match next_of_any.filter(|next| *next <= end) {
                     Some(next) => director.move_to(next, broker),
-                    None if self.now() >= end => return self.check(None),
+                    None if self.now() >= end => return self.check(None, broker),
                     None => director.move_to(end, broker),
                 },
             }
@@ -311,11 +296,9 @@ impl TestRunning {
     }
 
     /// In a simulation, promises hold whenever nothing goes on.
-    fn check(&self, next: Option<Instant>) {
-        let Settings {
-            director, broker, ..
-        } = &self.settings;
-        if let Some(problem) = director.broken_promise(&broker.0, next.is_some()) {
+    fn check(&self, next: Option<Instant>, broker: &MemoryBroker) {
+        let director = &self.settings.director;
+        if let Some(problem) = director.broken_promise(broker, next.is_some()) {
             panic!("{problem}\n{}", self.what_happened());
         }
     }
@@ -327,12 +310,22 @@ impl TestRunning {
         if in_time.is_ok() && Instant::now() < limit {
             return;
         }
+        self.is_over(what, &[]);
+    }
+
+    /// A run takes too long. `others` are reasons beside the handlers at work.
+    fn is_over(&self, what: &str, others: &[String]) -> ! {
+        let director = &self.settings.director;
         let at_work = match &*director.at_work() {
             [] => "no handler is at work in this moment".to_owned(),
             handlers => format!("at work: {}", handlers.join(", ")),
         };
+        let others = match others {
+            [] => String::new(),
+            others => format!("; {}", others.join(", ")),
+        };
         panic!(
-            "{what} within {:?} of real time; {at_work}\n{}",
+            "{what} within {:?} of real time; {at_work}{others}\n{}",
             self.settings.limit,
             self.what_happened()
         );
@@ -351,9 +344,12 @@ impl TestRunning {
     }
 }
 
+/// How far a run moves the clock for what waits, unless the test says.
+const HORIZON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// How far a run goes.
 #[derive(Clone, Copy)]
-enum Until {
+pub(super) enum Until {
     /// To what waits to be delivered again, and is due by then.
     Horizon(Instant),
     Time(Instant),

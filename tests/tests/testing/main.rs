@@ -4,6 +4,7 @@ mod assertions;
 mod chains;
 mod ends;
 mod macros;
+mod on_rabbit;
 mod shop;
 mod simulation;
 mod time;

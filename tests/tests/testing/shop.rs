@@ -1,5 +1,5 @@
-//! A shop: billing, mail and analytics behind a topic exchange, with retries of hours, an order for each customer, a
-//! batch, a reminder after a day and a call to another program.
+//! A shop: billing, mail and analytics behind a topic exchange, with retries, an order for each customer, a batch, a
+//! reminder later and a call to another program. Each test runs on the embedded broker, and unchanged on RabbitMQ.
 
 use std::{
     sync::{
@@ -14,10 +14,49 @@ use ploomby::{
     extract::{Batch, State},
     testing::{TestApp, TestRunning, simulate},
 };
+use ploomby_tests::rabbit;
 use serde::{Deserialize, Serialize};
 
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long the bank may be closed: on RabbitMQ, that takes as long.
+const CLOSED: Duration = Duration::from_secs(1);
+
+/// After how long a customer is asked how it was.
+const LATER: Duration = Duration::from_secs(4);
+
+/// The same tests on both brokers.
+macro_rules! on_both {
+    ($($test:ident)*) => {
+        mod embedded {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::On::Embedded).await;
+            })*
+        }
+
+        mod on_rabbit {
+            $(#[tokio::test]
+            async fn $test() {
+                let rabbit = super::rabbit().await;
+                super::$test(super::On::Rabbit(rabbit.url())).await;
+            })*
+        }
+    };
+}
+
+on_both! {
+    an_order_is_charged_and_all_are_told
+    a_bank_that_is_closed_for_a_while_is_asked_again
+    a_bank_that_is_closed_for_good_leaves_a_dead_letter
+    letters_to_a_customer_come_in_their_order
+    analytics_count_what_is_there_in_batches
+    a_reminder_comes_later_and_not_before
+    a_quote_asks_another_program_for_the_stock
+    a_handler_is_replaced_for_a_test_of_the_others
+    what_nobody_handles_is_a_dead_letter
+    an_order_that_cannot_be_read_is_a_dead_letter
+    an_order_is_charged_again_after_a_crash
+    many_orders_leave_nothing_behind
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Order {
@@ -71,7 +110,7 @@ impl Ledger {
     }
 }
 
-#[ploomby::handler("order_placed", queue = "billing", retry = Retry::fixed(3, HOUR))]
+#[ploomby::handler("order_placed", queue = "billing", retry = Retry::fixed(3, CLOSED))]
 async fn charge(
     order: Order,
     State(bank): State<Bank>,
@@ -87,7 +126,7 @@ async fn charge(
         .to("mail")
         .key("letter")
         .payload(&letter("how was it?"))
-        .delay(DAY)
+        .delay(LATER)
         .send()
         .await?;
     let event = publisher.through("shop.events", "order.eu.paid");
@@ -107,7 +146,7 @@ async fn post(letter: Letter, State(ledger): State<Ledger>) {
     "order_paid",
     queue = "analytics",
     batch_size = 4,
-    batch_wait = "5m"
+    batch_wait = "1s"
 )]
 async fn count(orders: Batch<Order>, State(ledger): State<Ledger>) {
     let mut ids: Vec<_> = orders.iter().map(|order| order.id).collect();
@@ -140,11 +179,19 @@ fn app(url: &str) -> App {
         .queue(Queue::new("sales"))
 }
 
-async fn start(bank: &Bank, ledger: &Ledger) -> TestRunning {
-    start_by(bank, ledger, |test| test).await
+/// Where a test runs.
+#[derive(Clone, Copy)]
+enum On {
+    Embedded,
+    Rabbit(&'static str),
+}
+
+async fn start(on: On, bank: &Bank, ledger: &Ledger) -> TestRunning {
+    start_by(on, bank, ledger, |test| test).await
 }
 
 async fn start_by(
+    on: On,
     bank: &Bank,
     ledger: &Ledger,
     more: impl FnOnce(TestApp) -> TestApp,
@@ -152,15 +199,18 @@ async fn start_by(
     let test = TestApp::of(app("amqp://shop.example"));
     // other tests of this program have handlers, too
     let test = test.only(["billing", "mail", "analytics", "sales"]);
+    let test = match on {
+        On::Embedded => test.embedded(),
+        On::Rabbit(url) => test.on(url),
+    };
     let client = RpcClient::connect(&test.url()).await.unwrap();
     let test = test.state(bank.clone()).state(ledger.clone()).state(client);
     more(test).start().await
 }
 
-#[tokio::test]
-async fn an_order_is_charged_and_all_are_told() {
+async fn an_order_is_charged_and_all_are_told(on: On) {
     let (bank, ledger) = (Bank::default(), Ledger::default());
-    let app = start(&bank, &ledger).await;
+    let app = start(on, &bank, &ledger).await;
     let run = app
         .publish(
             "shop.events",
@@ -175,21 +225,23 @@ async fn an_order_is_charged_and_all_are_told() {
         customer: "ada".to_owned(),
         text: "paid".to_owned(),
     };
-    run.sent::<Letter>("mail").times(2).with(&paid).delayed(DAY);
+    run.sent::<Letter>("mail")
+        .times(2)
+        .with(&paid)
+        .delayed(LATER);
     run.sent_through::<Order>("shop.events")
         .once()
         .with(&order(7, "ada"));
     run.handled("letter").times(2);
     assert_eq!(*bank.taken.lock().unwrap(), [7]);
-    // both events as one batch, five minutes after the first; the other letter a day later
+    // both events as one batch, a while after the first; the other letter later
     assert_eq!(ledger.lines(), ["ada: paid", "[7, 7]", "ada: how was it?"]);
     app.dead_letters("billing").none();
 }
 
-#[tokio::test]
-async fn a_bank_that_is_closed_for_an_hour_is_asked_again() {
+async fn a_bank_that_is_closed_for_a_while_is_asked_again(on: On) {
     let (bank, ledger) = (Bank::failing(1), Ledger::default());
-    let app = start(&bank, &ledger).await;
+    let app = start(on, &bank, &ledger).await;
     let run = app.send("billing", "order_placed", &order(1, "ada")).await;
     run.handled("order_placed")
         .once()
@@ -199,10 +251,9 @@ async fn a_bank_that_is_closed_for_an_hour_is_asked_again() {
     assert_eq!(*bank.taken.lock().unwrap(), [1]);
 }
 
-#[tokio::test]
-async fn a_bank_that_is_closed_for_good_leaves_a_dead_letter() {
+async fn a_bank_that_is_closed_for_good_leaves_a_dead_letter(on: On) {
     let (bank, ledger) = (Bank::failing(u32::MAX), Ledger::default());
-    let app = start(&bank, &ledger).await;
+    let app = start(on, &bank, &ledger).await;
     let run = app.send("billing", "order_placed", &order(1, "ada")).await;
     run.handled("order_placed")
         .attempts(3)
@@ -213,10 +264,9 @@ async fn a_bank_that_is_closed_for_good_leaves_a_dead_letter() {
     assert_eq!(letters.payloads::<Order>(), [order(1, "ada")]);
 }
 
-#[tokio::test]
-async fn letters_to_a_customer_come_in_their_order() {
+async fn letters_to_a_customer_come_in_their_order(on: On) {
     let (bank, ledger) = (Bank::default(), Ledger::default());
-    let app = start(&bank, &ledger).await;
+    let app = start(on, &bank, &ledger).await;
     for number in 0..20_u64 {
         let customer = ["ada", "grace"][usize::from(number % 3 == 0)].to_owned();
         let text = number.to_string();
@@ -233,10 +283,9 @@ async fn letters_to_a_customer_come_in_their_order() {
     }
 }
 
-#[tokio::test]
-async fn analytics_count_what_is_there_in_batches() {
+async fn analytics_count_what_is_there_in_batches(on: On) {
     let (bank, ledger) = (Bank::default(), Ledger::default());
-    let app = start(&bank, &ledger).await;
+    let app = start(on, &bank, &ledger).await;
     for id in 1..=6 {
         app.put("analytics", "order_paid", &order(id, "ada")).await;
     }
@@ -245,23 +294,21 @@ async fn analytics_count_what_is_there_in_batches() {
     assert_eq!(ledger.lines(), ["[1, 2, 3, 4]", "[5, 6]"]);
 }
 
-#[tokio::test]
-async fn a_reminder_comes_a_day_later_and_not_before() {
+async fn a_reminder_comes_later_and_not_before(on: On) {
     let (bank, ledger) = (Bank::default(), Ledger::default());
-    let app = start_by(&bank, &ledger, |test| test.horizon(Duration::ZERO)).await;
+    let app = start_by(on, &bank, &ledger, |test| test.horizon(Duration::ZERO)).await;
     let run = app.send("billing", "order_placed", &order(1, "ada")).await;
     run.handled("letter").once();
     assert_eq!(app.waiting("mail"), 1);
-    app.advance(DAY - HOUR).await.handled("letter").never();
-    app.advance(HOUR).await.handled("letter").once();
+    app.advance(LATER / 4).await.handled("letter").never();
+    app.advance(LATER).await.handled("letter").once();
     assert_eq!(app.waiting("mail"), 0);
     assert_eq!(ledger.lines(), ["ada: paid", "[1]", "ada: how was it?"]);
 }
 
-#[tokio::test]
-async fn a_quote_asks_another_program_for_the_stock() {
+async fn a_quote_asks_another_program_for_the_stock(on: On) {
     let (bank, ledger) = (Bank::default(), Ledger::default());
-    let app = start_by(&bank, &ledger, |test| {
+    let app = start_by(on, &bank, &ledger, |test| {
         test.stub("stock", "reserve", async |id: u64| Reply(id != 13))
     })
     .await;
@@ -277,10 +324,9 @@ async fn a_quote_asks_another_program_for_the_stock() {
     app.dead_letters("sales").once().error("sold out");
 }
 
-#[tokio::test]
-async fn a_handler_is_replaced_for_a_test_of_the_others() {
+async fn a_handler_is_replaced_for_a_test_of_the_others(on: On) {
     let (bank, ledger) = (Bank::default(), Ledger::default());
-    let app = start_by(&bank, &ledger, |test| {
+    let app = start_by(on, &bank, &ledger, |test| {
         test.stub("billing", "order_placed", async |_: Order| Outcome::Discard)
     })
     .await;
@@ -290,9 +336,8 @@ async fn a_handler_is_replaced_for_a_test_of_the_others() {
     assert!(bank.taken.lock().unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn what_nobody_handles_is_a_dead_letter() {
-    let app = start(&Bank::default(), &Ledger::default()).await;
+async fn what_nobody_handles_is_a_dead_letter(on: On) {
+    let app = start(on, &Bank::default(), &Ledger::default()).await;
     let run = app.send("mail", "parcel", &1).await;
     run.handled("parcel")
         .once()
@@ -301,9 +346,8 @@ async fn what_nobody_handles_is_a_dead_letter() {
     app.dead_letters("mail").once().reason(Reason::UnknownKey);
 }
 
-#[tokio::test]
-async fn an_order_that_cannot_be_read_is_a_dead_letter() {
-    let app = start(&Bank::default(), &Ledger::default()).await;
+async fn an_order_that_cannot_be_read_is_a_dead_letter(on: On) {
+    let app = start(on, &Bank::default(), &Ledger::default()).await;
     let run = app.send("billing", "order_placed", &"seven").await;
     run.handled("order_placed")
         .attempts(1)
@@ -313,23 +357,21 @@ async fn an_order_that_cannot_be_read_is_a_dead_letter() {
         .reason(Reason::Undecodable);
 }
 
-#[tokio::test]
-async fn an_order_is_charged_again_after_a_crash() {
+async fn an_order_is_charged_again_after_a_crash(on: On) {
     let (bank, ledger) = (Bank::failing(1), Ledger::default());
-    let app = start_by(&bank, &ledger, |test| test.horizon(Duration::ZERO)).await;
+    let app = start_by(on, &bank, &ledger, |test| test.horizon(Duration::ZERO)).await;
     let run = app.send("billing", "order_placed", &order(1, "ada")).await;
     run.handled("order_placed").once().outcome(Outcome::Retry);
     // it waits in the broker, which does not crash
     app.crash().await.handled("order_placed").never();
-    let run = app.advance(HOUR).await;
+    let run = app.advance(CLOSED).await;
     run.handled("order_placed").once().outcome(Outcome::Ack);
     assert_eq!(*bank.taken.lock().unwrap(), [1]);
 }
 
-#[tokio::test]
-async fn many_orders_leave_nothing_behind() {
+async fn many_orders_leave_nothing_behind(on: On) {
     let (bank, ledger) = (Bank::failing(5), Ledger::default());
-    let app = start(&bank, &ledger).await;
+    let app = start(on, &bank, &ledger).await;
     for id in 1..=50 {
         app.put("billing", "order_placed", &order(id, "ada")).await;
     }
@@ -347,7 +389,7 @@ async fn many_orders_leave_nothing_behind() {
 fn no_order_and_no_letter_is_lost_whatever_goes_wrong() {
     simulate(0..30, async || {
         let (bank, ledger) = (Bank::failing(1), Ledger::default());
-        let app = start(&bank, &ledger).await;
+        let app = start(On::Embedded, &bank, &ledger).await;
         for id in 1..=3 {
             let key = "order_placed";
             let placed = order(id, "ada");

@@ -6,7 +6,7 @@ use std::{
 use tokio::{sync::oneshot, time::Instant};
 
 use super::RabbitPublishError;
-use crate::{message::Addressed, rabbit::traffic::OnItsWay};
+use crate::{message::Addressed, rabbit::traffic::OnItsWay, stage};
 
 /// A message whose sender waits to hear what became of it.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(in crate::rabbit) struct Unconfirmed {
     /// It goes over a channel that carried no other before.
     pub(in crate::rabbit) needs_fresh_channel: bool,
     pub(super) since: Instant,
+    /// A test watches what becomes of it.
+    pub(in crate::rabbit) watched: Option<Box<dyn stage::OnItsWay>>,
     /// From when it was handed to a connection.
     pub(super) on_its_way: Option<OnItsWay>,
     pub(super) returned: bool,
@@ -64,6 +66,7 @@ impl Unconfirmed {
             on_loss,
             call: None,
             needs_fresh_channel: false,
+            watched: None,
             since: Instant::now(),
             on_its_way: None,
             returned: false,
@@ -79,7 +82,16 @@ impl Unconfirmed {
         self.confirm.is_closed()
     }
 
-    pub(in crate::rabbit) fn settle(self, result: Result<(), RabbitPublishError>) {
+    pub(in crate::rabbit) fn settle(mut self, result: Result<(), RabbitPublishError>) {
+        if let Some(mut watched) = self.watched.take() {
+            match &result {
+                Ok(()) => watched.arrived(),
+                Err(RabbitPublishError::Unroutable(_) | RabbitPublishError::Unbound { .. }) => {
+                    watched.is_unroutable();
+                }
+                Err(_) => {}
+            }
+        }
         // whoever waited may have given up
         let _ = self.confirm.send(result);
     }

@@ -1,12 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, pending};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
-use super::{Director, SENDER, Sender};
+use super::{Director, SENDER, Sender, State};
 use crate::{
     delivery::{Delivery, Published},
-    stage::{Asked, Fate, Verdict, Watch},
+    message::Addressed,
+    stage::{Asked, Fate, OnItsWay, Verdict, Watch},
     testing::{
         clock::TimerId,
         journal::{Handled, Sent, What},
@@ -21,6 +22,16 @@ impl Watch for Director {
     fn sleep(&self, time: Duration) -> BoxFuture<'static, Box<dyn Send>> {
         let (id, over) = self.change(|state| state.clock.wait(time));
         let waiting = Waiting(self.clone(), id);
+        if self.lock().clock.real {
+            return Box::pin(async move {
+                let director = waiting.0.clone();
+                sleep_until(id.at()).await;
+                // something goes on before the wait is over
+                let goes_on = director.go_on();
+                drop(waiting);
+                Box::new(goes_on) as Box<dyn Send>
+            });
+        }
         Box::pin(async move {
             let _waiting = waiting;
             match over.await {
@@ -68,6 +79,7 @@ impl Watch for Director {
     }
 
     fn lined_up(&self, delivery: &Delivery, order: usize, value: Option<&[u8]>) {
+        self.change(|state| state.has_come(delivery));
         self.note_lane(delivery, order, value);
     }
 
@@ -76,6 +88,7 @@ impl Watch for Director {
         self.change(|state| {
             let at_work = state.take(delivery);
             state.has_end(delivery, verdict.outcome);
+            state.is_settled(delivery, &verdict);
             state.note(What::Handled(Handled {
                 queue: delivery.queue().to_owned(),
                 key: delivery.key().map(|key| key.into_owned()),
@@ -92,7 +105,6 @@ impl Watch for Director {
     }
 
     fn sent(&self, published: &Published, queues: &[Arc<str>]) {
-        let sender = SENDER.try_with(|sender| *sender).ok();
         self.change(|state| {
             let mut delay = None;
             let queues = queues.iter().map(|queue| {
@@ -110,15 +122,7 @@ impl Watch for Director {
                 message: published.message.clone(),
             };
             state.is_owed(&sent);
-            match sender {
-                Some(Sender::Test) => state.note(What::Put(sent)),
-                Some(Sender::Handler(number)) => match state.at_work.get_mut(&number) {
-                    Some(at_work) => at_work.sent.push(sent),
-                    // by a task of its own that outlived it
-                    None => state.note(What::Sent(sent)),
-                },
-                None => state.note(What::Sent(sent)),
-            }
+            state.note_sent(sent);
         });
     }
 
@@ -127,10 +131,33 @@ impl Watch for Director {
             state.waits.insert(waiting.to_owned(), queue.to_owned());
         });
     }
+
+    fn declares(&self, queue: &str) {
+        self.note_declared(queue);
+    }
+
+    fn sending(&self, message: &Addressed) -> Box<dyn OnItsWay> {
+        self.note_sending(message)
+    }
+}
+
+impl State {
+    /// A message is sent by whoever runs at the moment.
+    pub(super) fn note_sent(&mut self, sent: Sent) {
+        match SENDER.try_with(|sender| *sender).ok() {
+            Some(Sender::Test) => self.note(What::Put(sent)),
+            Some(Sender::Handler(number)) => match self.at_work.get_mut(&number) {
+                Some(at_work) => at_work.sent.push(sent),
+                // by a task of its own that outlived it
+                None => self.note(What::Sent(sent)),
+            },
+            None => self.note(What::Sent(sent)),
+        }
+    }
 }
 
 /// The name of a queue of delayed messages tells for how long they wait.
-fn delay_of(waiting: &str, queue: &str) -> Option<Duration> {
+pub(super) fn delay_of(waiting: &str, queue: &str) -> Option<Duration> {
     let name = waiting.strip_prefix(queue)?.strip_prefix("_delay_")?;
     let millis = name.strip_suffix("ms")?.parse().ok()?;
     Some(Duration::from_millis(millis))
