@@ -1,4 +1,5 @@
 use std::{
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -6,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::poll_immediate;
 use tokio::{
     sync::{Semaphore, SemaphorePermit, oneshot},
     task::AbortHandle,
@@ -20,7 +22,7 @@ use crate::{
     layer::{HandlerFuture, guard, start},
     outcome::{Failure, Outcome},
     reply::Answer,
-    stage::{Parked, Stage},
+    stage::{Awake, Parked, Stage},
     trace::{self, Trace, Within},
 };
 
@@ -253,7 +255,8 @@ impl Batcher {
                 None
             }
         };
-        let slot = self.slot_and_turn().await;
+        let mut items = items;
+        let slot = self.slot_and_turn(&mut full, &mut items, &mut awake).await;
         // it takes messages as long as it waits for its slot and its turn
         let mut items = match items {
             Some(items) => items,
@@ -272,31 +275,56 @@ impl Batcher {
         }
     }
 
-    /// Waits for a slot, then for the turn. What has not begun when shutdown does goes back.
-    async fn slot_and_turn(&self) -> Result<Option<SemaphorePermit<'_>>, NotBegun> {
-        let slot = self.slot().await?;
+    /// Waits for a slot, then for the turn. What has not begun when shutdown does goes back. `items` are there once the batch is
+    /// full.
+    async fn slot_and_turn(
+        &self,
+        full: &mut oneshot::Receiver<Vec<Item>>,
+        items: &mut Option<Vec<Item>>,
+        awake: &mut Option<Awake>,
+    ) -> Result<Option<SemaphorePermit<'_>>, NotBegun> {
+        let slot = self.slot(awake).await?;
         let Some(pace) = &self.pace else {
             return Ok(slot);
         };
         if pace.try_begin() {
             return Ok(slot);
         }
-        // cancel safety: dropped, nothing has begun
-        tokio::select! {
-            biased;
-            () = self.stop.cancelled() => Err(NotBegun),
-            () = pace.begin_in_place() => Ok(slot),
+        while let Err(wait) = pace.take() {
+            // those of a batch that is open wait as long as it is
+            let full_ones = items.iter().flatten();
+            let parked: Vec<_> = full_ones.map(|_| self.stage.park()).collect();
+            let mut over = pin!(self.stage.sleep(wait));
+            // from here on it waits, and nothing goes on
+            let is_over = poll_immediate(over.as_mut()).await;
+            *awake = is_over;
+            if awake.is_none() {
+                // cancel safety: dropped, nothing has begun, and what would have come is still to come
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return Err(NotBegun),
+                    Ok(more) = &mut *full, if items.is_none() => *items = Some(more),
+                    over = over => *awake = Some(over),
+                }
+            }
+            drop(parked);
         }
+        Ok(slot)
     }
 
     /// Waits for a slot, where there are slots. What has not begun when shutdown does goes back.
-    async fn slot(&self) -> Result<Option<SemaphorePermit<'_>>, NotBegun> {
+    async fn slot(
+        &self,
+        awake: &mut Option<Awake>,
+    ) -> Result<Option<SemaphorePermit<'_>>, NotBegun> {
         let Some(slots) = &self.slots else {
             return Ok(None);
         };
         if let Ok(slot) = slots.try_acquire() {
             return Ok(Some(slot));
         }
+        // another batch may wait for the clock
+        *awake = None;
         // cancel safety: dropped, `acquire` takes none
         tokio::select! {
             biased;

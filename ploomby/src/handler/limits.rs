@@ -134,7 +134,7 @@ pub(crate) struct MustWait;
 impl Paced {
     fn overflow(&self, messages: usize) -> Arc<Overflow> {
         let most = self.has_others.then_some(self.most_waiting);
-        Overflow::new(messages, self.pace.period(), most)
+        Overflow::new(messages, self.pace.period(), most, self.pace.stage())
     }
 }
 

@@ -69,7 +69,9 @@ impl Table {
                     .as_ref()
                     .and_then(|by| Order::new(by, &policy.stage)),
                 crowd: Crowd::new(policy.most_in_flight()),
-                pace: policy.rate.map(|rate| Arc::new(Pace::new(rate))),
+                pace: policy
+                    .rate
+                    .map(|rate| Arc::new(Pace::new(rate, &policy.stage))),
                 policy: policy.clone(),
                 brakes: brakes.clone(),
                 meter: meter.clone(),
@@ -208,7 +210,8 @@ impl Table {
     /// The rate of a function, if it has any.
     fn paced(&self, entry: &Entry) -> Option<Paced> {
         let Making { policy, pace, .. } = &self.making;
-        let own = entry.options.rate.map(|rate| Arc::new(Pace::new(rate)));
+        let own = entry.options.rate;
+        let own = own.map(|rate| Arc::new(Pace::new(rate, &policy.stage)));
         let has_own = own.is_some();
         let pace = own.or_else(|| pace.clone())?;
         let rates = self.rates();

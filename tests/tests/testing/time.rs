@@ -6,7 +6,7 @@ use std::{
 };
 
 use ploomby::{
-    HandlerOptions, HandlerRegistry, OrderBy, Outcome, Publisher, Queue, Retry,
+    HandlerOptions, HandlerRegistry, OrderBy, Outcome, Publisher, Queue, Rate, Retry,
     extract::{Attempt, Batch, State},
     testing::TestApp,
 };
@@ -192,4 +192,61 @@ async fn what_is_given_back_comes_again_until_it_is_too_often() {
     app.dead_letters("q")
         .once()
         .reason(ploomby::Reason::TooManyDeliveries);
+}
+
+/// What is far above the rate waits in retry queues.
+#[tokio::test]
+async fn a_rate_takes_no_real_time() {
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    for has_others in [false, true] {
+        let seen = Seen::default();
+        let options = HandlerOptions::new().rate(Rate::per_minute(1));
+        let mut handlers = HandlerRegistry::new().register_with("see", options, see);
+        if has_others {
+            handlers = handlers.register("other", async |_: u64| {});
+        }
+        let app = TestApp::with(handlers)
+            .state(seen.clone())
+            .queue(Queue::new("q").prefetch(8))
+            .horizon(Duration::ZERO)
+            .start()
+            .await;
+        for number in 0..30 {
+            app.put("q", "see", &number).await;
+        }
+        app.run().await;
+        assert_eq!(seen.take(), [0]);
+        app.advance(3 * MINUTE).await;
+        assert_eq!(seen.take().len(), 3, "{}", app.journal());
+        if has_others {
+            let run = app.send("q", "other", &1).await;
+            run.handled("other").once().outcome(Outcome::Ack);
+        }
+        app.advance(30 * MINUTE).await;
+        assert_eq!(seen.take().len(), 26, "{}", app.journal());
+    }
+}
+
+#[tokio::test]
+async fn the_rate_of_a_batch_takes_no_real_time() {
+    let seen = Seen::default();
+    let options = HandlerOptions::new()
+        .rate(Rate::per_hour(1))
+        .batch_size(2)
+        .batch_wait(Duration::from_secs(1));
+    let handlers = HandlerRegistry::new().register_with("see_all", options, see_all);
+    let app = TestApp::with(handlers)
+        .state(seen.clone())
+        .queue(Queue::new("q"))
+        .horizon(Duration::ZERO)
+        .start()
+        .await;
+    for number in 0..7 {
+        app.put("q", "see_all", &number).await;
+    }
+    app.run().await.handled("see_all").times(2);
+    app.advance(2 * HOUR).await.handled("see_all").times(4);
+    app.advance(HOUR).await.handled("see_all").times(1);
+    assert_eq!(seen.take(), [0, 1, 2, 3, 4, 5, 6]);
 }

@@ -9,6 +9,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use crate::stage::Stage;
+
 /// The messages of a handler that are above its rate: which of them wait here, and which are better away.
 ///
 /// What is away must be back before the handler has nothing to do. So it is known when messages come back, and none is
@@ -24,6 +26,7 @@ pub(crate) struct Overflow {
     least: Duration,
     waiting: AtomicUsize,
     since: Instant,
+    stage: Stage,
     /// Those that come back, by the time from which they do.
     returns: Mutex<BTreeMap<Duration, Return>>,
 }
@@ -59,7 +62,12 @@ const TICK: Duration = Duration::from_millis(100);
 
 impl Overflow {
     /// So many `messages` begin in each `period`. If others are to come through, no more than `most` wait here.
-    pub(super) fn new(messages: usize, period: Duration, most: Option<usize>) -> Arc<Self> {
+    pub(super) fn new(
+        messages: usize,
+        period: Duration,
+        most: Option<usize>,
+        stage: &Stage,
+    ) -> Arc<Self> {
         let messages = messages.max(1);
         let all_here = time_of(most.unwrap_or(usize::MAX), messages, period);
         let least = DELAYS[3..]
@@ -71,7 +79,8 @@ impl Overflow {
             most: most.filter(|_| least.is_some()).unwrap_or(usize::MAX),
             least: *least.unwrap_or(&SHORTEST_DELAY),
             waiting: AtomicUsize::new(0),
-            since: Instant::now(),
+            since: stage.now(),
+            stage: stage.clone(),
             returns: Mutex::default(),
         })
     }
@@ -101,7 +110,7 @@ impl Overflow {
         } else {
             TICK
         };
-        let last = self.since.elapsed() + delay;
+        let last = self.elapsed() + delay;
         // rather too early: what is here and counts as away, too, would be twice as much to do
         let ticks = last.as_millis() / tick.as_millis();
         let first = tick.saturating_mul(u32::try_from(ticks).unwrap_or(u32::MAX));
@@ -113,7 +122,7 @@ impl Overflow {
 
     /// How long the handler has something to do, whose messages here keep it busy for as long as `here`.
     fn busy_for(&self, here: Duration) -> Duration {
-        let now = self.since.elapsed();
+        let now = self.elapsed();
         let mut returns = self.lock();
         while returns
             .first_key_value()
@@ -136,6 +145,10 @@ impl Overflow {
     /// How long it takes until so many have begun.
     fn time_of(&self, count: usize) -> Duration {
         time_of(count, self.messages, self.period)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.stage.now() - self.since
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Duration, Return>> {
@@ -202,7 +215,7 @@ mod tests {
             const MESSAGES: usize = 1_000;
 
             let period = Duration::from_millis(period);
-            let overflow = Overflow::new(1, period, Some(most));
+            let overflow = Overflow::new(1, period, Some(most), &Stage::default());
             let (took, copies) = work_off(&overflow, MESSAGES).await;
             let even = period * MESSAGES as u32;
             assert!(
@@ -215,7 +228,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_would_wait_for_too_long_is_away_whoever_else_is_there() {
-        let overflow = Overflow::new(1, SECOND * 360, None);
+        let overflow = Overflow::new(1, SECOND * 360, None, &Stage::default());
         let mut waiting = Vec::new();
         while overflow.delay(SECOND).is_none() {
             waiting.push(overflow.enter());
@@ -226,7 +239,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_begins_faster_than_it_could_be_away_stays_here() {
-        let overflow = Overflow::new(1, Duration::from_millis(1), Some(32));
+        let overflow = Overflow::new(1, Duration::from_millis(1), Some(32), &Stage::default());
         let waiting: Vec<_> = (0..1_000).map(|_| overflow.enter()).collect();
         assert_eq!(overflow.delay(SECOND), None);
         drop(waiting);
@@ -234,7 +247,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_is_one_turn() {
-        let overflow = Overflow::new(100, SECOND, Some(200));
+        let overflow = Overflow::new(100, SECOND, Some(200), &Stage::default());
         let _waiting: Vec<_> = (0..200).map(|_| overflow.enter()).collect();
         assert_eq!(overflow.delay(Duration::ZERO), Some(SECOND));
     }
