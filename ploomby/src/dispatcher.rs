@@ -133,7 +133,7 @@ impl Dispatcher {
         let stop = CancellationToken::new();
         let lost = Arc::<LostReplies>::default();
         let mode = Arc::<Mode>::default();
-        let brakes = Brakes::new(queue, &mode);
+        let brakes = Brakes::new(queue, &mode, &policy.stage);
         let meter = QueueMeter::new();
         let handlers = handlers.table(queue, &policy, &brakes, &meter, &stop);
         let delays = handlers.retry_delays();

@@ -250,6 +250,15 @@ impl Stage {
 }
 
 impl ParkedInLine {
+    /// Whether nobody waits, or is watched.
+    pub(crate) fn is_over(&self) -> bool {
+        let is_over = |parked: &Arc<Mutex<Option<Parked>>>| {
+            let parked = parked.lock().unwrap_or_else(PoisonError::into_inner);
+            parked.is_none()
+        };
+        self.0.as_ref().is_none_or(is_over)
+    }
+
     /// It waits no longer.
     pub(crate) fn over(&self) {
         if let Some(parked) = &self.0 {

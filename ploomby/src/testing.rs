@@ -57,12 +57,13 @@
 //!
 //! Each test has a clock, which stands still but for [`advance`](TestRunning::advance) and the waits that a run works off. It
 //! counts for all that waits in the broker: another attempt ([`Retry`](crate::Retry)), a delay
-//! ([`Outgoing::delay`](crate::Outgoing::delay)), the time to live of messages and queues; and for how long a
-//! [`Batch`](crate::extract::Batch) waits for more.
+//! ([`Outgoing::delay`](crate::Outgoing::delay)), the time to live of messages and queues; for how long a
+//! [`Batch`](crate::extract::Batch) waits for more; for a [`Rate`](crate::Rate); and for the pauses of a
+//! [`Brake`](crate::Brake) and of a handler that is [`Unavailable`](crate::Unavailable).
 //!
-//! So does the pause before ploomby tries again to keep a copy that was not kept. All else keeps real time, so that sockets, pools and timers of other crates work as ever: in particular a handler's
-//! `timeout`, since the time that a handler takes is real, a [`Rate`](crate::Rate), a [`Brake`](crate::Brake) and the pauses
-//! of a handler that is [`Unavailable`](crate::Unavailable), an [`App::check`](crate::App::check), the timeouts of
+//! So does the pause before ploomby tries again to keep a copy that was not kept. All else keeps real time, so that sockets,
+//! pools and timers of other crates work as ever: in particular a handler's `timeout`, since the time that a handler takes is
+//! real ([`time_out`](TestRunning::time_out) lets it be over), an [`App::check`](crate::App::check), the timeouts of
 //! publishers and calls, and what [`Dedup`](crate::dedup::Dedup) remembers.
 //!
 //! # While things go wrong

@@ -7,6 +7,7 @@ use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 
 use super::{Braked, HandlerBrake, Mode};
+use crate::stage::{Awake, Stage};
 
 /// The brakes of a queue.
 #[derive(Debug)]
@@ -21,13 +22,23 @@ pub(crate) struct Brakes {
     resting: watch::Sender<bool>,
     /// No copy was kept of a message that was to wait elsewhere.
     not_copied: Mutex<Option<Instant>>,
+    pub(super) stage: Stage,
+    noted: Mutex<Noted>,
+}
+
+/// What the source has heard.
+#[derive(Debug, Default)]
+struct Noted {
+    rests: bool,
+    /// Until it has heard the rest.
+    goes_on: Option<Awake>,
 }
 
 /// How long nobody tries to have messages wait elsewhere, once that failed.
 const TRY_COPIES_AGAIN: Duration = Duration::from_secs(60);
 
 impl Brakes {
-    pub(crate) fn new(queue: &str, mode: &Arc<Mode>) -> Arc<Self> {
+    pub(crate) fn new(queue: &str, mode: &Arc<Mode>, stage: &Stage) -> Arc<Self> {
         Arc::new(Self {
             queue: queue.to_owned(),
             mode: mode.clone(),
@@ -35,6 +46,8 @@ impl Brakes {
             paused: Mutex::default(),
             resting: watch::Sender::new(false),
             not_copied: Mutex::default(),
+            stage: stage.clone(),
+            noted: Mutex::default(),
         })
     }
 
@@ -101,10 +114,26 @@ impl Brakes {
             .resting
             .send_if_modified(|resting| std::mem::replace(resting, rests) != rests);
         if is_news {
+            let mut noted = self.noted();
+            noted.goes_on = (noted.rests != rests).then(|| self.stage.goes_on());
+            drop(noted);
             for brake in self.handlers() {
                 brake.wake();
             }
         }
+    }
+
+    /// The source has heard whether it is to deliver.
+    pub(crate) fn note(&self, rests: bool) {
+        let mut noted = self.noted();
+        noted.rests = rests;
+        if self.is_resting() == rests {
+            noted.goes_on = None;
+        }
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn paused(&self) -> MutexGuard<'_, Option<String>> {
@@ -114,13 +143,14 @@ impl Brakes {
     /// Whether it is worth a try to have a message wait elsewhere.
     pub(crate) fn may_copy(&self) -> bool {
         let at = *self.not_copied();
-        at.is_none_or(|at| at.elapsed() >= TRY_COPIES_AGAIN)
+        at.is_none_or(|at| self.stage.now() - at >= TRY_COPIES_AGAIN)
     }
 
     /// A message could not wait elsewhere. Whether that is news.
     pub(crate) fn cannot_copy(&self) -> bool {
-        let before = self.not_copied().replace(Instant::now());
-        before.is_none_or(|at| at.elapsed() >= TRY_COPIES_AGAIN)
+        let now = self.stage.now();
+        let before = self.not_copied().replace(now);
+        before.is_none_or(|at| now - at >= TRY_COPIES_AGAIN)
     }
 
     fn not_copied(&self) -> MutexGuard<'_, Option<Instant>> {

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     sync::{Notify, futures::Notified},
-    time::{Instant, sleep},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -23,6 +23,7 @@ use crate::{
     delivery::Delivery,
     outcome::{Failure, Outcome, cut},
     reply::Answer,
+    stage::ParkedInLine,
 };
 
 mod verdict;
@@ -41,7 +42,12 @@ pub(crate) struct HandlerBrake {
     /// Numbers failures of messages that nothing tells apart.
     next: AtomicU64,
     stop: CancellationToken,
+    /// Messages that wait, for a test to know.
+    parked: Mutex<Vec<ParkedInLine>>,
 }
+
+/// A message that waits for a brake, until this is dropped.
+pub(crate) struct Parked(ParkedInLine);
 
 /// A message that may go to its handler. What becomes of it is told by [`HandlerBrake::judge`]; if it never is, the
 /// next message may go.
@@ -79,6 +85,7 @@ impl HandlerBrake {
             has_candidate: AtomicBool::new(false),
             next: AtomicU64::new(0),
             stop: stop.clone(),
+            parked: Mutex::default(),
         });
         brakes.add(&brake);
         if let Some(by) = brakes.paused_by() {
@@ -105,7 +112,7 @@ impl HandlerBrake {
 
     /// Lets a message through, or says until when it waits at least: `None` for when another message is done.
     pub(crate) fn enter(self: &Arc<Self>) -> Result<Permit, Option<Instant>> {
-        match self.lock().enter(Instant::now()) {
+        match self.lock().enter(self.now()) {
             Turn::Go(epoch) => Ok(Permit {
                 brake: self.clone(),
                 epoch,
@@ -120,8 +127,37 @@ impl HandlerBrake {
         self.changed.notified()
     }
 
+    /// A message waits until this is dropped. `None` while a check fails, which passes in real time.
+    pub(crate) fn park(&self) -> Option<Parked> {
+        let is_by_check = !self.is_paused() && self.cause() == Some(BrakeCause::Check);
+        if is_by_check {
+            return None;
+        }
+        let parked = self.brakes.stage.park_in_line();
+        let mut all = self.parked();
+        all.retain(|known| !known.is_over());
+        all.push(parked.clone());
+        Some(Parked(parked))
+    }
+
+    fn cause(&self) -> Option<BrakeCause> {
+        self.lock().engaged().map(|on| on.cause)
+    }
+
+    fn parked(&self) -> MutexGuard<'_, Vec<ParkedInLine>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Instant {
+        self.brakes.stage.now()
+    }
+
     /// Has the messages that wait look again.
     pub(super) fn wake(&self) {
+        // before they do: something goes on all the time
+        for parked in self.parked().drain(..) {
+            parked.over();
+        }
         self.changed.notify_waiters();
     }
 
@@ -147,7 +183,7 @@ impl HandlerBrake {
 
     /// Lets nothing go to the handler.
     pub(crate) fn pause(self: &Arc<Self>, by: &str) {
-        self.change(|state| state.pause(Whole::Handler, by, Instant::now()));
+        self.change(|state| state.pause(Whole::Handler, by, self.now()));
         let (queue, handler) = (&*self.brakes.queue, self.handler);
         warn!(
             queue,
@@ -166,7 +202,7 @@ impl HandlerBrake {
     }
 
     pub(super) fn pause_with_queue(self: &Arc<Self>, by: &str) {
-        self.change(|state| state.pause(Whole::Queue, by, Instant::now()));
+        self.change(|state| state.pause(Whole::Queue, by, self.now()));
     }
 
     pub(super) fn resume_with_queue(self: &Arc<Self>) {
@@ -175,7 +211,7 @@ impl HandlerBrake {
 
     /// For how long it has been on, or paused.
     pub(crate) fn on_for(&self) -> Duration {
-        self.lock().on_for(Instant::now())
+        self.lock().on_for(self.now())
     }
 
     /// Makes a message the one that waits here for the next probe, unless another does.
@@ -193,7 +229,7 @@ impl HandlerBrake {
     ) -> Judged {
         let verdict = self.verdict(result);
         let epoch = permit.and_then(Permit::told);
-        let now = Instant::now();
+        let now = self.now();
         let (change, error) = self.change(|state| match &verdict {
             Verdict::Succeeded => (state.succeeded(epoch, now), ""),
             Verdict::Unavailable(failure, retry_after) => {
@@ -217,12 +253,12 @@ impl HandlerBrake {
     }
 
     pub(super) fn check_failed(self: &Arc<Self>, check: &str, error: &str) {
-        let change = self.change(|state| state.check_failed(check, error, Instant::now()));
+        let change = self.change(|state| state.check_failed(check, error, self.now()));
         self.tell(change, error);
     }
 
     pub(super) fn check_passed(self: &Arc<Self>, check: &str) {
-        self.change(|state| state.check_passed(check, Instant::now()));
+        self.change(|state| state.check_passed(check, self.now()));
     }
 
     /// Changes what the brake knows. Messages ask from here on, or no longer, and those that wait look again.
@@ -248,13 +284,15 @@ impl HandlerBrake {
     /// A brake that opens may get no message that would tell that it is off.
     fn look_again(self: &Arc<Self>) {
         let (brake, stop) = (Arc::downgrade(self), self.stop.clone());
+        let stage = self.brakes.stage.clone();
         tokio::spawn(stop.run_until_cancelled_owned(async move {
-            sleep(LOOK_AGAIN).await;
+            let awake = stage.sleep(LOOK_AGAIN).await;
             let Some(brake) = brake.upgrade() else {
                 return;
             };
-            let change = brake.change(|state| state.look(Instant::now()));
+            let change = brake.change(|state| state.look(stage.now()));
             brake.tell(change, "");
+            drop(awake);
         }));
     }
 
@@ -310,7 +348,7 @@ impl HandlerBrake {
         }
         let on = state.engaged()?;
         let next_probe = state.next_probe().map(|at| {
-            let wait = at.saturating_duration_since(Instant::now());
+            let wait = at.saturating_duration_since(self.now());
             SystemTime::now() + wait
         });
         Some(Braked {
@@ -341,11 +379,17 @@ impl Permit {
     }
 }
 
+impl Drop for Parked {
+    fn drop(&mut self) {
+        self.0.over();
+    }
+}
+
 /// Its handler was dropped, or never ran.
 impl Drop for Permit {
     fn drop(&mut self) {
         if self.epoch.is_some() {
-            self.brake.lock().passed(self.epoch, Instant::now());
+            self.brake.lock().passed(self.epoch, self.brake.now());
             self.brake.wake();
         }
     }

@@ -5,7 +5,7 @@ use std::{
 
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep_until},
+    time::{Instant, timeout_at},
 };
 
 /// The time that a handler may take. What is not the handler's own work, such as the wait for a store of message
@@ -61,9 +61,21 @@ impl HandlerTime {
                 // cancel safety: a resume that comes in between leaves its notice
                 None => self.resumed.notified().await,
                 Some(due) if due <= Instant::now() => return,
-                Some(due) => sleep_until(due).await,
+                // it may be over earlier
+                Some(due) => {
+                    let _ = timeout_at(due, self.resumed.notified()).await;
+                }
             }
         }
+    }
+
+    /// Lets it be over now, paused or not.
+    #[cfg(feature = "testing")]
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.due = Instant::now();
+        state.since = state.due;
+        self.resumed.notify_one();
     }
 
     /// When the time is over, unless it is paused.

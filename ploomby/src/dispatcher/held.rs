@@ -10,7 +10,8 @@
 
 use std::{future::pending, pin::pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep_until};
+use futures_util::future::poll_immediate;
+use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::{
@@ -22,6 +23,7 @@ use crate::{
     delivery::Delivery,
     handler::Route,
     settle::{Acknowledger, Decision},
+    stage::{Awake, Stage},
 };
 
 /// How long messages wait in a retry queue, by how long the brake has been on: about as long as the pause before the next
@@ -138,6 +140,9 @@ impl Dispatcher {
         standing: &mut Standing,
     ) -> Waited {
         let brake = &route.brake;
+        let stage = &self.queue.settling.stage;
+        // until it is known what comes of a wait, something goes on
+        let mut awake = None;
         loop {
             let mut changed = pin!(brake.changed());
             // before the look, so that nothing is missed between the two
@@ -166,6 +171,15 @@ impl Dispatcher {
             {
                 return Waited::Over(Decision::Elsewhere);
             }
+            let next = until.into_iter().chain(rest_at).min();
+            let mut over = pin!(time(stage, next));
+            // it waits before it counts as waiting
+            let over_at_once = poll_immediate(over.as_mut()).await;
+            let parked = brake.park();
+            drop(std::mem::replace(&mut awake, over_at_once));
+            if awake.is_some() {
+                continue;
+            }
             // cancel safety: all of them can be dropped
             tokio::select! {
                 biased;
@@ -173,9 +187,9 @@ impl Dispatcher {
                 // the source has the message again, and is told nothing
                 () = acknowledger.lost() => return Waited::Over(Decision::Elsewhere),
                 () = changed => {}
-                () = time(until) => {}
-                () = time(rest_at) => {}
+                over = over => awake = Some(over),
             }
+            drop(parked);
         }
     }
 
@@ -194,7 +208,7 @@ impl Dispatcher {
             queue.brakes.rest(true);
             return None;
         }
-        Some(Instant::now() + left)
+        Some(self.queue.settling.stage.now() + left)
     }
 
     /// Whether the messages of a handler go back while the queue is at rest.
@@ -290,9 +304,9 @@ impl Dispatcher {
 }
 
 /// Resolves at this time, if there is one.
-async fn time(at: Option<Instant>) {
+async fn time(stage: &Stage, at: Option<Instant>) -> Awake {
     match at {
-        Some(at) => sleep_until(at).await,
+        Some(at) => stage.sleep(at.saturating_duration_since(stage.now())).await,
         None => pending().await,
     }
 }

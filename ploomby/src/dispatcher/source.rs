@@ -81,7 +81,11 @@ impl Dispatcher {
     pub async fn rest_changed(&self, before: bool) {
         let mut resting = self.queue.brakes.resting();
         // it ends with the queue
-        let _ = resting.wait_for(|rests| *rests != before).await;
+        let changed = resting.wait_for(|rests| *rests != before).await;
+        if let Ok(rests) = changed {
+            let rests = *rests;
+            self.queue.brakes.note(rests);
+        }
     }
 
     /// Resolves when shutdown begins: a consumer then tells its source to send nothing more.

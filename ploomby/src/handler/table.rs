@@ -321,7 +321,10 @@ impl Making {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handler::{HandlerOptions, HandlerRegistry};
+    use crate::{
+        handler::{HandlerOptions, HandlerRegistry},
+        stage::Stage,
+    };
 
     const HANDLERS: usize = 1_000;
 
@@ -336,7 +339,7 @@ mod tests {
     }
 
     fn table(handlers: &HandlerRegistry, queue: &str) -> Table {
-        let brakes = Brakes::new(queue, &Arc::default());
+        let brakes = Brakes::new(queue, &Arc::default(), &Stage::default());
         handlers.table(
             queue,
             &QueuePolicy::new(),

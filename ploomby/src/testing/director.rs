@@ -21,7 +21,7 @@ use super::{
     journal::{Entry, Journal, Sent, What},
 };
 use crate::{
-    delivery::Delivery,
+    delivery::{Delivery, HandlerTime},
     handler::HandlerRegistry,
     memory::{Activity, MemoryBroker},
 };
@@ -97,6 +97,8 @@ struct AtWork {
     message: usize,
     key: Option<String>,
     attempt: u32,
+    /// None without a timeout.
+    time: Option<Arc<HandlerTime>>,
     sent: Vec<Sent>,
 }
 
@@ -212,6 +214,7 @@ impl Director {
                 message: place(delivery),
                 key: delivery.key().map(|key| key.into_owned()),
                 attempt: delivery.attempt(),
+                time: delivery.handler_time(),
                 sent: Vec::new(),
             };
             state.at_work.insert(state.last, at_work);
@@ -226,6 +229,19 @@ impl Director {
         let state = self.lock();
         let all = state.at_work.values().map(|at_work| self.told(at_work));
         all.collect()
+    }
+
+    /// The time of all handlers at work is over. How many have one.
+    pub(super) fn times_out(&self) -> usize {
+        let state = self.lock();
+        let times = state
+            .at_work
+            .values()
+            .filter_map(|at_work| at_work.time.clone());
+        let times: Vec<_> = times.collect();
+        drop(state);
+        times.iter().for_each(|time| time.end());
+        times.len()
     }
 
     /// All handlers at work are gone, of these programs.

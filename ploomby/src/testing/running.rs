@@ -215,6 +215,38 @@ impl TestRunning {
         self.run().await
     }
 
+    /// Lets the time be over of all handlers that are at work and have a `timeout`, and runs what comes of that. How long a
+    /// handler takes is real time, of which the clock of the test knows nothing. A handler of a [`Batch`](crate::extract::Batch)
+    /// keeps its time.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use ploomby::{HandlerOptions, HandlerRegistry, Queue, Reason, testing::TestApp};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let hangs = async |_: u32| std::future::pending::<()>().await;
+    /// let options = HandlerOptions::new().timeout(Duration::from_secs(60));
+    /// let handlers = HandlerRegistry::new().register_with("resize", options, hangs);
+    /// let app = TestApp::with(handlers).queue(Queue::new("images")).start().await;
+    /// app.put("images", "resize", &640).await;
+    /// let run = app.time_out().await;
+    /// run.handled("resize").once().reason(Reason::Timeout);
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If no handler with a timeout comes to be at work within the [limit](super::TestApp::limit), and where the run does.
+    pub async fn time_out(&self) -> Run {
+        let director = &self.settings.director;
+        let limit = Instant::now() + self.settings.limit;
+        while director.times_out() == 0 {
+            self.wait(limit, "no handler with a `timeout` is at work")
+                .await;
+        }
+        self.run().await
+    }
+
     async fn restart(&self, instances: &[usize]) {
         let director = &self.settings.director;
         for instance in instances {

@@ -66,6 +66,28 @@ async fn messages_that_go_on_and_on_fail_the_test() {
     );
 }
 
+/// A minute for each of two attempts.
+#[tokio::test]
+async fn a_test_can_have_handlers_time_out() {
+    let handlers = HandlerRegistry::new().register_with(
+        "hang",
+        HandlerOptions::new().timeout(Duration::from_secs(60)),
+        async |_: u64| pending::<()>().await,
+    );
+    let app = TestApp::with(handlers)
+        .queue(Queue::new("q").retry(Retry::fixed(2, Duration::from_secs(60 * 60))))
+        .horizon(Duration::ZERO)
+        .start()
+        .await;
+    app.put("q", "hang", &1).await;
+    let run = app.time_out().await;
+    run.handled("hang").attempts(1).reason(Reason::Timeout);
+    app.put("q", "hang", &2).await;
+    let run = app.time_out().await;
+    run.handled("hang").attempts(1).outcome(Outcome::Retry);
+    assert_eq!(app.waiting("q"), 2);
+}
+
 #[tokio::test]
 async fn a_timeout_is_real_time() {
     let handlers = HandlerRegistry::new().register_with(

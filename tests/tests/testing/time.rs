@@ -1,12 +1,15 @@
 //! The clock of a test.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use ploomby::{
-    HandlerOptions, HandlerRegistry, OrderBy, Outcome, Publisher, Queue, Rate, Retry,
+    HandlerOptions, HandlerRegistry, OrderBy, Outcome, Publisher, Queue, Rate, Retry, Unavailable,
     extract::{Attempt, Batch, State},
     testing::TestApp,
 };
@@ -249,4 +252,70 @@ async fn the_rate_of_a_batch_takes_no_real_time() {
     app.advance(2 * HOUR).await.handled("see_all").times(4);
     app.advance(HOUR).await.handled("see_all").times(1);
     assert_eq!(seen.take(), [0, 1, 2, 3, 4, 5, 6]);
+}
+
+/// Fails so often, since what it needs is away.
+#[derive(Clone, Default)]
+struct Away(Arc<AtomicU32>);
+
+async fn ask(
+    number: u64,
+    State(away): State<Away>,
+    State(seen): State<Seen>,
+) -> Result<(), Unavailable> {
+    let fails = |left: u32| left.checked_sub(1);
+    if away.0.fetch_update(Relaxed, Relaxed, fails).is_ok() {
+        return Err(Unavailable::new(anyhow::anyhow!("the bank is closed")));
+    }
+    seen.0.lock().unwrap().push(number);
+    Ok(())
+}
+
+/// The pauses grow to half a minute, and the queue rests.
+#[tokio::test]
+async fn an_outage_takes_no_real_time() {
+    for has_others in [false, true] {
+        let (away, seen) = (Away::default(), Seen::default());
+        away.0.store(10, Relaxed);
+        let mut handlers = HandlerRegistry::new().register("ask", ask);
+        if has_others {
+            handlers = handlers.register("other", async |_: u64| {});
+        }
+        let app = TestApp::with(handlers)
+            .state(away)
+            .state(seen.clone())
+            .queue(Queue::new("q").prefetch(8))
+            .start()
+            .await;
+        for number in 0..30 {
+            app.put("q", "ask", &number).await;
+        }
+        let run = app.run().await;
+        run.handled("ask").outcome(Outcome::Ack);
+        let mut numbers = seen.take();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..30).collect::<Vec<_>>(), "{}", app.journal());
+        app.dead_letters("q").none();
+    }
+}
+
+#[tokio::test]
+async fn an_outage_goes_on_until_the_test_moves_the_clock() {
+    let (away, seen) = (Away::default(), Seen::default());
+    away.0.store(2, Relaxed);
+    let app = TestApp::with(HandlerRegistry::new().register("ask", ask))
+        .state(away)
+        .state(seen.clone())
+        .queue(Queue::new("q"))
+        .horizon(Duration::ZERO)
+        .start()
+        .await;
+    app.put("q", "ask", &1).await;
+    app.put("q", "ask", &2).await;
+    app.run().await;
+    assert!(seen.take().is_empty());
+    app.advance(Duration::from_secs(60)).await;
+    let mut numbers = seen.take();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 2]);
 }
