@@ -42,8 +42,8 @@
 //!   alternate exchanges; exchanges that are deleted with their last binding.
 //! - Queues in the order of publishing; competing consumers served in turn as far as their prefetch
 //!   allows; unacknowledged messages, requeued to their place and marked as redelivered.
-//! - The arguments `x-message-ttl`, `x-max-length`, `x-overflow` (`drop-head`, `reject-publish`),
-//!   `x-dead-letter-exchange`, `x-dead-letter-routing-key`,
+//! - The arguments `x-message-ttl`, `x-max-length`, `x-max-length-bytes`, `x-overflow` (`drop-head`, `reject-publish`),
+//!   `x-max-priority` (of classic queues), `x-single-active-consumer`, `x-dead-letter-exchange`, `x-dead-letter-routing-key`,
 //!   `x-dead-letter-strategy` and `x-queue-type` (`classic`, `quorum`). Declaring a queue again with other ones is
 //!   an error.
 //! - The `expiration` of a message. As in classic queues, it takes effect at the head of the queue.
@@ -66,7 +66,8 @@
 //! - Any other argument that starts with `x-`: it is refused. Others are ignored, as RabbitMQ does.
 //! - Streams, and what sets quorum queues apart: one that is declared behaves like a classic queue
 //!   and has no delivery limit.
-//! - Priorities: the property is carried and changes nothing.
+//! - The priorities of consumers, and the two priorities that a quorum queue of RabbitMQ 4 has: in a queue without
+//!   `x-max-priority`, the property is carried and changes nothing.
 //! - Persistence, durable, exclusive and auto-delete queues, and queues named by the broker: a
 //!   queue lives until it is deleted or the process ends.
 //! - Connections, channels, heartbeats, virtual hosts, users, permissions, memory alarms and the

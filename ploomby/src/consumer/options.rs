@@ -178,7 +178,7 @@ macro_rules! queue_option_setters {
         }
 
         /// Declares the queue so that one consumer at a time is served, and the next one only when that is gone: the
-        /// order is kept between several programs. The embedded broker refuses it.
+        /// order is kept between several programs.
         ///
         /// Source: [single active consumer](https://www.rabbitmq.com/docs/consumers#single-active-consumer).
         #[must_use]
@@ -187,7 +187,7 @@ macro_rules! queue_option_setters {
         }
 
         /// Declares the queue with priorities up to this one, which RabbitMQ advises to be below 10. Messages of a higher
-        /// [priority](crate::Outgoing::priority) come first. The embedded broker refuses it.
+        /// [priority](crate::Outgoing::priority) come first. A quorum queue has none.
         ///
         /// Source: [priority queues](https://www.rabbitmq.com/docs/priority).
         #[must_use]

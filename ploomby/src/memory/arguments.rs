@@ -11,21 +11,28 @@ pub(super) const MAX_TTL: u64 = 315_360_000_000;
 
 const MESSAGE_TTL: &str = "x-message-ttl";
 const MAX_LENGTH: &str = "x-max-length";
+const MAX_BYTES: &str = "x-max-length-bytes";
+const MAX_PRIORITY: &str = "x-max-priority";
+const SINGLE_ACTIVE: &str = "x-single-active-consumer";
 const OVERFLOW: &str = "x-overflow";
 const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
 const DEAD_LETTER_ROUTING_KEY: &str = "x-dead-letter-routing-key";
 const QUEUE_TYPE: &str = "x-queue-type";
 const STRATEGY: &str = "x-dead-letter-strategy";
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 10] = [
     MESSAGE_TTL,
     MAX_LENGTH,
+    MAX_BYTES,
+    MAX_PRIORITY,
+    SINGLE_ACTIVE,
     OVERFLOW,
     DEAD_LETTER_EXCHANGE,
     DEAD_LETTER_ROUTING_KEY,
     QUEUE_TYPE,
     STRATEGY,
 ];
-const MODELLED: &str = "x-message-ttl, x-max-length, x-overflow, x-dead-letter-exchange, \
+const MODELLED: &str = "x-message-ttl, x-max-length, x-max-length-bytes, x-max-priority, \
+                        x-single-active-consumer, x-overflow, x-dead-letter-exchange, \
                         x-dead-letter-routing-key, x-dead-letter-strategy and x-queue-type";
 const REJECT_PUBLISH: &str = "reject-publish";
 const CLASSIC: &str = "classic";
@@ -40,6 +47,7 @@ pub(super) struct QueueArguments(BTreeMap<&'static str, Setting>);
 enum Setting {
     Number(u64),
     Text(String),
+    Flag(bool),
 }
 
 /// What the arguments mean to the queue.
@@ -47,6 +55,12 @@ enum Setting {
 pub(super) struct Policy {
     pub(super) ttl: Option<Duration>,
     pub(super) max_length: Option<usize>,
+    /// Of the bodies that are ready.
+    pub(super) max_bytes: Option<u64>,
+    /// A message of a higher priority counts as one of this.
+    pub(super) max_priority: u8,
+    /// One consumer is served, and the next one when that is gone.
+    pub(super) single_active: bool,
     pub(super) overflow: Overflow,
     /// `None` where they are dropped.
     pub(super) dead_letters: Option<DeadLetters>,
@@ -99,6 +113,10 @@ impl QueueArguments {
             let problem = "needs an x-queue-type of quorum beside it";
             return Err(Fault::Invalid(problem).of(queue, STRATEGY));
         }
+        if settings.0.contains_key(MAX_PRIORITY) && settings.queue_type() == QUORUM {
+            let problem = "is for classic queues alone";
+            return Err(Fault::Invalid(problem).of(queue, MAX_PRIORITY));
+        }
         Ok(settings)
     }
 
@@ -131,6 +149,11 @@ impl QueueArguments {
             max_length: self
                 .number(MAX_LENGTH)
                 .map(|length| usize::try_from(length).unwrap_or(usize::MAX)),
+            max_bytes: self.number(MAX_BYTES),
+            max_priority: self
+                .number(MAX_PRIORITY)
+                .map_or(0, |most| u8::try_from(most).unwrap_or(u8::MAX)),
+            single_active: matches!(self.0.get(SINGLE_ACTIVE), Some(Setting::Flag(true))),
             overflow: match self.text(OVERFLOW) {
                 Some(REJECT_PUBLISH) => Overflow::RejectPublish,
                 _ => Overflow::DropHead,
@@ -152,13 +175,13 @@ impl QueueArguments {
     fn number(&self, name: &str) -> Option<u64> {
         match self.0.get(name)? {
             Setting::Number(number) => Some(*number),
-            Setting::Text(_) => None,
+            Setting::Text(_) | Setting::Flag(_) => None,
         }
     }
 
     fn text(&self, name: &str) -> Option<&str> {
         match self.0.get(name)? {
-            Setting::Number(_) => None,
+            Setting::Number(_) | Setting::Flag(_) => None,
             Setting::Text(text) => Some(text),
         }
     }
@@ -170,7 +193,15 @@ fn setting(name: &'static str, value: Value) -> Result<Setting, Fault> {
             ttl if ttl > MAX_TTL => Err(Fault::Invalid("has to be at most 315360000000")),
             ttl => Ok(Setting::Number(ttl)),
         },
-        MAX_LENGTH => number(&value).map(Setting::Number),
+        MAX_LENGTH | MAX_BYTES => number(&value).map(Setting::Number),
+        MAX_PRIORITY => match number(&value)? {
+            most if most > u8::MAX.into() => Err(Fault::Invalid("has to be at most 255")),
+            most => Ok(Setting::Number(most)),
+        },
+        SINGLE_ACTIVE => match value {
+            Value::Bool(is_set) => Ok(Setting::Flag(is_set)),
+            _ => Err(Fault::Invalid("has to be true or false")),
+        },
         OVERFLOW => one_of(
             value,
             &["drop-head", REJECT_PUBLISH],
@@ -259,6 +290,7 @@ impl fmt::Display for Setting {
         match self {
             Self::Number(number) => number.fmt(f),
             Self::Text(text) => text.fmt(f),
+            Self::Flag(is_set) => is_set.fmt(f),
         }
     }
 }
@@ -309,6 +341,8 @@ mod tests {
         assert!(refusal("x-message-ttl", 315_360_000_001_i64).ends_with("at most 315360000000"));
         assert!(given("x-message-ttl", 315_360_000_000_i64).is_ok());
         assert!(refusal("x-max-length", -1).ends_with("0 or more"));
+        assert!(refusal("x-max-priority", 256).ends_with("at most 255"));
+        assert!(refusal("x-single-active-consumer", "true").ends_with("true or false"));
         assert!(refusal("x-overflow", 1).ends_with("has to be text"));
         assert!(refusal("x-dead-letter-routing-key", "q").contains("x-dead-letter-exchange"));
         assert!(refusal("x-dead-letter-strategy", "at-least-once").contains("quorum"));

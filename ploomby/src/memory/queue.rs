@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{cmp::Reverse, collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{sync::Notify, time::Instant};
 
@@ -15,8 +15,10 @@ pub(super) struct Queue {
     pub(super) name: Arc<str>,
     pub(super) arguments: QueueArguments,
     policy: Policy,
-    /// In the order of their sequence numbers.
+    /// Those of the highest priority first, and then in the order of their sequence numbers.
     ready: VecDeque<Entry>,
+    /// Of their bodies.
+    ready_bytes: u64,
     sequence: u64,
     consumers: Vec<Attached>,
     /// The consumer whose turn it is.
@@ -32,6 +34,7 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) struct Entry {
     sequence: u64,
+    priority: u8,
     expires_at: Option<Instant>,
     pub(super) redelivered: Redelivered,
     pub(super) stored: Arc<Stored>,
@@ -69,6 +72,7 @@ impl Queue {
             policy: arguments.policy(),
             arguments,
             ready: VecDeque::new(),
+            ready_bytes: 0,
             sequence: 0,
             consumers: Vec::new(),
             turn: 0,
@@ -83,12 +87,37 @@ impl Queue {
         self.policy.keeps
     }
 
-    /// Whether one more message would be rejected.
-    pub(super) fn rejects(&self) -> bool {
-        match (self.policy.overflow, self.policy.max_length) {
-            (Overflow::RejectPublish, Some(max)) => self.ready.len() >= max,
-            _ => false,
+    /// Whether this message would be rejected.
+    pub(super) fn rejects(&self, stored: &Stored) -> bool {
+        self.policy.overflow == Overflow::RejectPublish
+            && self.is_too_much(self.ready.len() + 1, self.ready_bytes + len(stored))
+    }
+
+    fn is_too_much(&self, messages: usize, bytes: u64) -> bool {
+        let is_above = |max| bytes > max;
+        self.policy.max_length.is_some_and(|max| messages > max)
+            || self.policy.max_bytes.is_some_and(is_above)
+    }
+
+    fn push(&mut self, place: usize, entry: Entry) {
+        self.ready_bytes += len(&entry.stored);
+        self.ready.insert(place, entry);
+    }
+
+    fn pop(&mut self) -> Option<Entry> {
+        let entry = self.ready.pop_front()?;
+        self.ready_bytes -= len(&entry.stored);
+        Some(entry)
+    }
+
+    /// Where a message stands among those that are ready.
+    fn place_of(&self, entry: &Entry) -> usize {
+        match self.ready.back() {
+            Some(last) if last.rank() > entry.rank() => {}
+            _ => return self.ready.len(),
         }
+        self.ready
+            .partition_point(|other| other.rank() < entry.rank())
     }
 
     /// Takes a message in. [`pump`](Self::pump) before and after.
@@ -98,12 +127,14 @@ impl Queue {
             (queue, message) => queue.or(message),
         };
         let expires_at = ttl.and_then(|ttl| self.stage.now().checked_add(ttl));
-        let entry = Entry::new(self.sequence, expires_at, stored);
+        let priority = stored.published.message.properties().priority();
+        let mut entry = Entry::new(self.sequence, expires_at, stored);
+        entry.priority = priority.unwrap_or_default().min(self.policy.max_priority);
         self.sequence += 1;
         // a message that would expire at once still reaches a consumer that has room
         match self.consumer_with_room() {
             Some(consumer) if self.ready.is_empty() => self.consumers[consumer].give(entry),
-            _ => self.ready.push_back(entry),
+            _ => self.push(self.place_of(&entry), entry),
         }
     }
 
@@ -114,14 +145,14 @@ impl Queue {
             if head.is_due(&self.stage) {
                 self.drop_head(Death::Expired, &mut dead);
             } else if let Some(consumer) = self.consumer_with_room() {
-                let entry = self.ready.pop_front().expect("the head is there");
+                let entry = self.pop().expect("the head is there");
                 self.consumers[consumer].give(entry);
             } else {
                 break;
             }
         }
-        if let (Overflow::DropHead, Some(max)) = (self.policy.overflow, self.policy.max_length) {
-            while self.ready.len() > max {
+        if self.policy.overflow == Overflow::DropHead {
+            while !self.ready.is_empty() && self.is_too_much(self.ready.len(), self.ready_bytes) {
                 self.drop_head(Death::TooMany, &mut dead);
             }
         }
@@ -130,7 +161,7 @@ impl Queue {
 
     /// The first ready message, as `basic.get` without acknowledgement takes it.
     pub(super) fn get(&mut self) -> Option<Entry> {
-        self.ready.pop_front()
+        self.pop()
     }
 
     /// Gives the first ready message to this consumer, whatever its prefetch.
@@ -139,22 +170,20 @@ impl Queue {
             .consumers
             .iter()
             .position(|known| known.id == consumer)?;
-        let entry = self.ready.pop_front()?;
+        let entry = self.pop()?;
         self.consumers[at].give(entry);
         Some(())
     }
 
     pub(super) fn purge(&mut self) -> VecDeque<Entry> {
+        self.ready_bytes = 0;
         std::mem::take(&mut self.ready)
     }
 
     /// Puts a message back to its place.
     pub(super) fn requeue(&mut self, mut entry: Entry) {
         entry.redelivered = Redelivered::Yes;
-        let place = self
-            .ready
-            .partition_point(|other| other.sequence < entry.sequence);
-        self.ready.insert(place, entry);
+        self.push(self.place_of(&entry), entry);
     }
 
     pub(super) fn attach(&mut self, id: u64, prefetch: usize, wake: Arc<Notify>) {
@@ -169,6 +198,16 @@ impl Queue {
 
     pub(super) fn consumer(&mut self, id: u64) -> Option<&mut Attached> {
         self.consumers.iter_mut().find(|consumer| consumer.id == id)
+    }
+
+    /// Delivers to a consumer again that was cancelled, so many at a time. It comes after the others.
+    pub(super) fn resume(&mut self, id: u64, prefetch: usize) {
+        let at = self.consumers.iter().position(|consumer| consumer.id == id);
+        if let Some(at) = at {
+            let mut consumer = self.consumers.remove(at);
+            consumer.prefetch = prefetch;
+            self.consumers.push(consumer);
+        }
     }
 
     /// Removes a consumer; what it has not settled is requeued.
@@ -241,7 +280,7 @@ impl Queue {
     }
 
     fn drop_head(&mut self, reason: Death, dead: &mut Vec<Stored>) {
-        let head = self.ready.pop_front();
+        let head = self.pop();
         dead.extend(head.and_then(|head| self.dead_letter(head, reason)));
     }
 
@@ -252,8 +291,13 @@ impl Queue {
         Some(Arc::unwrap_or_clone(entry.stored).dead_letter(&self.name, reason, to))
     }
 
-    /// The next consumer in turn whose prefetch allows one more delivery.
+    /// The next consumer in turn whose prefetch allows one more delivery. Of a queue that serves one at a time, that one.
     fn consumer_with_room(&mut self) -> Option<usize> {
+        if self.policy.single_active {
+            let mut consumers = self.consumers.iter();
+            let active = consumers.position(Attached::is_served)?;
+            return self.consumers[active].has_room().then_some(active);
+        }
         let count = self.consumers.len();
         let found = (self.turn..count)
             .chain(0..self.turn.min(count))
@@ -263,14 +307,24 @@ impl Queue {
     }
 }
 
+/// Of the body.
+fn len(stored: &Stored) -> u64 {
+    stored.published.message.body().len() as u64
+}
+
 impl Entry {
     pub(super) fn new(sequence: u64, expires_at: Option<Instant>, stored: Arc<Stored>) -> Self {
         Self {
             sequence,
+            priority: 0,
             expires_at,
             redelivered: Redelivered::No,
             stored,
         }
+    }
+
+    fn rank(&self) -> (Reverse<u8>, u64) {
+        (Reverse(self.priority), self.sequence)
     }
 
     fn is_due(&self, stage: &Stage) -> bool {
@@ -299,9 +353,8 @@ impl Attached {
         self.prefetch = 0;
     }
 
-    /// Delivers again, so many at a time.
-    pub(super) fn resume(&mut self, prefetch: usize) {
-        self.prefetch = prefetch;
+    fn is_served(&self) -> bool {
+        self.prefetch > 0
     }
 
     fn has_room(&self) -> bool {

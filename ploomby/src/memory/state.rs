@@ -204,7 +204,7 @@ impl State {
         told.is_routed = true;
         self.pump(id);
         let queue = self.queue_mut(id);
-        if queue.rejects() {
+        if queue.rejects(stored) {
             told.full = Some(queue.name.clone());
         } else {
             queue.publish(stored.clone());
@@ -281,7 +281,7 @@ impl State {
                 continue;
             }
             dead.extend(self.pump_one(id));
-            if !self.queue(id).rejects() {
+            if !self.queue(id).rejects(stored) {
                 self.queue_mut(id).publish(stored.clone());
                 dead.extend(self.pump_one(id));
                 is_taken = true;

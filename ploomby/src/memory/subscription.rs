@@ -66,17 +66,18 @@ impl Subscription {
         let queue = state.get_mut(self.queue);
         if let Some(consumer) = queue.and_then(|queue| queue.consumer(self.consumer)) {
             consumer.cancel();
+            // the next one of a queue that serves one at a time
+            state.pump(self.queue);
         }
     }
 
     /// Delivers again after [`cancel`](Self::cancel).
     pub(super) fn resume(&self, prefetch: usize) {
         let mut state = self.shared.lock();
-        let queue = state.get_mut(self.queue);
-        if let Some(consumer) = queue.and_then(|queue| queue.consumer(self.consumer)) {
-            consumer.resume(prefetch);
+        if let Some(queue) = state.get_mut(self.queue) {
+            queue.resume(self.consumer, prefetch);
+            state.pump(self.queue);
         }
-        state.pump(self.queue);
     }
 
     fn try_fetch(&self, fetched: &mut Vec<Fetched>) -> Result<(), Cancelled> {

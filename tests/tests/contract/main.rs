@@ -1,5 +1,6 @@
 //! What every source of messages must do, run against the embedded broker and against RabbitMQ.
 
+mod arguments;
 mod batches;
 mod brakes;
 mod calls;
@@ -68,6 +69,14 @@ contract! {
         a_handler_that_needs_a_trace_refuses_a_message_without_one,
         a_message_without_a_trace_begins_one_if_the_queue_says_so,
         a_batch_goes_on_with_no_trace_of_its_messages;
+    arguments:
+        messages_of_a_higher_priority_come_first_in_their_order,
+        without_a_limit_the_priority_changes_nothing,
+        what_is_too_much_is_dropped_from_the_highest_priority_on,
+        what_is_too_long_altogether_is_dead_lettered_from_the_head,
+        a_queue_that_is_full_by_its_bytes_rejects,
+        one_consumer_at_a_time_is_served,
+        an_argument_that_means_nothing_is_refused;
     samples:
         a_sample_keeps_the_order_behind_a_consumer_that_is_full,
         a_sample_beside_a_consumer_keeps_no_message_from_it,
