@@ -90,6 +90,8 @@ pub(crate) enum Asked {
     Publish,
     /// To keep the copy of a message.
     Copy,
+    /// To bring a reply to whoever called.
+    Reply,
     /// To take note of what became of a delivery.
     Settle,
 }

@@ -95,10 +95,11 @@ impl MemoryAcknowledger {
     /// Puts the copy of a message where it is kept, unless something goes wrong.
     async fn kept(
         &self,
+        asked: Asked,
         copy: Message,
         keep: impl Fn(Message) -> Result<(), ConsumerError>,
     ) -> Result<(), ConsumerError> {
-        match self.stage.fate(Asked::Copy, &self.name) {
+        match self.stage.fate(asked, &self.name) {
             Fate::Done => keep(copy),
             Fate::Crash => pending().await,
             Fate::Twice => keep(copy.clone()).and_then(|()| keep(copy)),
@@ -151,6 +152,26 @@ impl MemoryAcknowledger {
         Some((queue, entry))
     }
 
+    /// Brings a reply to where it goes.
+    fn answer(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        reply: Message,
+    ) -> Result<(), ConsumerError> {
+        let stored = stored((exchange, routing_key), reply)?;
+        let is_address = exchange.is_empty() && delivery::is_well_formed(routing_key);
+        match self.shared.lock().publish(stored) {
+            Ok(()) => Ok(()),
+            // a client that waited there may have gone: it is no queue
+            Err(MemoryError::Unroutable(_)) if is_address => Ok(()),
+            Err(MemoryError::Unroutable(_) | MemoryError::Unbound { .. }) => {
+                Err(ConsumerError::new(NobodyThere))
+            }
+            Err(error) => Err(ConsumerError::new(error)),
+        }
+    }
+
     /// Puts a copy into a queue of ours, which is declared where it is gone.
     fn keep(&self, queue: &Declared, copy: Message) -> Result<(), ConsumerError> {
         let stored = stored(("", &queue.name), copy)?;
@@ -188,12 +209,14 @@ impl Acknowledger for MemoryAcknowledger {
     }
 
     async fn retry(&self, copy: Message, delay: Duration) -> Result<(), ConsumerError> {
-        self.kept(copy, |copy| match self.companions.waiting_queue(delay) {
-            Some(queue) => self.keep(&queue, copy),
-            None => {
-                let stored = stored(("", &self.name), copy)?;
-                let published = self.shared.lock().publish(stored);
-                published.map_err(ConsumerError::new)
+        self.kept(Asked::Copy, copy, |copy| {
+            match self.companions.waiting_queue(delay) {
+                Some(queue) => self.keep(&queue, copy),
+                None => {
+                    let stored = stored(("", &self.name), copy)?;
+                    let published = self.shared.lock().publish(stored);
+                    published.map_err(ConsumerError::new)
+                }
             }
         })
         .await
@@ -201,7 +224,10 @@ impl Acknowledger for MemoryAcknowledger {
 
     async fn dead_letter(&self, copy: Message) -> Result<(), ConsumerError> {
         match &self.companions.dead_letters {
-            Some(queue) => self.kept(copy, |copy| self.keep(queue, copy)).await,
+            Some(queue) => {
+                self.kept(Asked::Copy, copy, |copy| self.keep(queue, copy))
+                    .await
+            }
             None => Err(ConsumerError::new("there is no dead-letter queue")),
         }
     }
@@ -216,17 +242,10 @@ impl Acknowledger for MemoryAcknowledger {
         routing_key: &str,
         reply: Message,
     ) -> Result<(), ConsumerError> {
-        let stored = stored((exchange, routing_key), reply)?;
-        let is_address = exchange.is_empty() && delivery::is_well_formed(routing_key);
-        match self.shared.lock().publish(stored) {
-            Ok(()) => Ok(()),
-            // a client that waited there may have gone: it is no queue
-            Err(MemoryError::Unroutable(_)) if is_address => Ok(()),
-            Err(MemoryError::Unroutable(_) | MemoryError::Unbound { .. }) => {
-                Err(ConsumerError::new(NobodyThere))
-            }
-            Err(error) => Err(ConsumerError::new(error)),
-        }
+        self.kept(Asked::Reply, reply, |reply| {
+            self.answer(exchange, routing_key, reply)
+        })
+        .await
     }
 
     async fn lost(&self) {

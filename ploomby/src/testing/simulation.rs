@@ -100,7 +100,7 @@ pub fn simulate(seeds: impl IntoIterator<Item = u64>, test: impl AsyncFn()) {
 ///
 /// A handler is interrupted where it waits for something, and where it sends, so that one that does nothing but compute is
 /// interrupted at its beginning and its end. Tasks that a handler spawns outlive a crash of the simulation. A handler of a
-/// [`Batch`](crate::extract::Batch) is interrupted before and after it alone. Nothing goes wrong with replies.
+/// [`Batch`](crate::extract::Batch) is interrupted before and after it alone.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is simulated before it is run"]
 pub struct Simulation {
@@ -118,8 +118,8 @@ pub enum Fault {
     Crash,
     /// A message comes to its queue twice, as if its sender had lost the confirm and sent it again. It has the same id.
     Duplicate,
-    /// The confirm of a message that a handler sends, or that ploomby keeps for another attempt or as a dead letter, does not
-    /// come. The message is in its queue, or it is not.
+    /// The confirm of a message that a handler sends, of a reply, or of what ploomby keeps for another attempt or as a dead
+    /// letter does not come. The message is in its queue, or it is not.
     LostConfirm,
     /// The connection of a consumer is lost: what it has not acknowledged comes again, while handlers go on.
     Cut,

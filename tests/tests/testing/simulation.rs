@@ -8,7 +8,7 @@ use std::{
 };
 
 use ploomby::{
-    HandlerRegistry, OrderBy, Publisher, Queue, Retry,
+    HandlerRegistry, OrderBy, Publisher, Queue, Reply, Retry,
     extract::{Batch, State},
     testing::{Fault, Simulation, TestApp, TestRunning, simulate},
 };
@@ -277,4 +277,71 @@ fn batches_keep_their_promises_too() {
         app.run().await;
         bank.assert_once(0..8);
     });
+}
+
+/// A reply is sent before its message is acknowledged.
+#[test]
+fn who_calls_hears_the_reply_whoever_crashes() {
+    let faults = [Fault::Crash, Fault::Cut, Fault::Duplicate, Fault::Slow];
+    Simulation::new().faults(faults).run(0..200, async || {
+        let double = async |number: u64| {
+            yield_now().await;
+            Reply(2 * number)
+        };
+        let app = TestApp::with(HandlerRegistry::new().register("double", double))
+            .queue(Queue::new("sums"))
+            .start()
+            .await;
+        for number in 0..3 {
+            let run = app.call("sums", "double", &number).await;
+            assert_eq!(run.reply::<u64>(), 2 * number);
+        }
+    });
+}
+
+/// A message is acknowledged once what comes of it is confirmed: another attempt, a dead letter, an answer to both.
+#[test]
+fn what_fails_is_tried_again_or_kept_whatever_goes_wrong() {
+    simulate(0..300, async || {
+        let bank = Bank::default();
+        let fail_once = async |id: u64, State(bank): State<Bank>| {
+            if bank.has_charged(id) {
+                return Ok(());
+            }
+            bank.charge(id);
+            anyhow::bail!("the first time")
+        };
+        let fail = async |_: u64| -> anyhow::Result<()> { anyhow::bail!("never") };
+        let handlers = HandlerRegistry::new()
+            .register("fail_once", fail_once)
+            .register("fail", fail);
+        let app = TestApp::with(handlers)
+            .state(bank.clone())
+            .queue(Queue::new("q").retry(Retry::fixed(2, HOUR)))
+            .start()
+            .await;
+        for id in 0..3_u64 {
+            app.put("q", "fail_once", &id).await;
+            app.put("q", "fail", &id).await;
+        }
+        app.run().await;
+        bank.assert_once(0..3);
+        assert!(app.dead_letters("q").messages().len() >= 3);
+    });
+}
+
+/// The confirm of a reply may be lost, and so may that of what is said in its place.
+#[test]
+fn who_calls_hears_at_most_that_there_is_no_value() {
+    Simulation::new()
+        .faults([Fault::LostConfirm])
+        .run(0..100, async || {
+            let double = async |number: u64| Reply(2 * number);
+            let app = TestApp::with(HandlerRegistry::new().register("double", double))
+                .queue(Queue::new("sums"))
+                .start()
+                .await;
+            let run = app.call("sums", "double", &21).await;
+            run.handled("double").once();
+        });
 }

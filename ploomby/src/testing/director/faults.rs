@@ -145,6 +145,7 @@ impl Director {
                 None => return Fate::Done,
             },
             Asked::Copy => (self.instance, Plan::COPIES),
+            Asked::Reply => (self.instance, Plan::REPLIES),
             Asked::Settle => (self.instance, Plan::SETTLES),
         };
         if state.is_dead(instance) {
@@ -159,6 +160,9 @@ impl Director {
                 Fate::Cut,
                 format!("the connection of `{queue}` is lost before an acknowledgement"),
             ),
+            (Happens::Twice, Asked::Reply) => {
+                (Fate::Twice, format!("a reply of `{queue}` arrives twice"))
+            }
             (Happens::Twice, Asked::Copy) => (
                 Fate::Twice,
                 format!("a copy of a message of `{queue}` is kept twice"),
@@ -170,6 +174,7 @@ impl Director {
             (Happens::Unconfirmed { arrives }, asked) => {
                 let what = match asked {
                     Asked::Copy => "a copy of a message of",
+                    Asked::Reply => "a reply of",
                     _ => "a message for",
                 };
                 let does = if arrives { "arrives" } else { "is lost" };

@@ -57,6 +57,9 @@ impl Plan {
         Happens::Twice,
         Happens::Cut,
     ];
+    /// The connection that is lost is that of the consumer, and replies go over another one.
+    pub(in crate::testing) const REPLIES: &[Happens] =
+        &[Happens::Crash, ARRIVES, IS_LOST, Happens::Twice];
     pub(in crate::testing) const SETTLES: &[Happens] = &[Happens::Crash, Happens::Cut];
     pub(in crate::testing) const STEPS: &[Happens] = &[Happens::Crash, Happens::Slow(SLOWEST)];
 
