@@ -82,7 +82,6 @@ mod contract;
 mod dlq;
 mod message;
 mod near;
-mod pretty;
 mod program;
 mod screen;
 mod surroundings;

@@ -61,8 +61,6 @@ use tracing::info;
 #[cfg(feature = "asyncapi")]
 pub use self::contract::{Contract, Undescribed};
 use self::source::Source;
-#[cfg(feature = "cli")]
-pub(crate) use self::transfer::{typed, untyped};
 pub use self::{
     check::{Finding, Level},
     depths::{QueueDepths, Waiting},
@@ -71,6 +69,7 @@ pub use self::{
     error::OpsError,
     filter::Filter,
     groups::{Group, GroupBy, Groups},
+    health::{CheckInfo, HealthInfo, QueueHealthInfo, Status, TroubleInfo, WaitingHandler},
     letter::{Letter, Summary},
     look::Look,
     program::{HandlerInfo, Program, QueueInfo},
@@ -86,7 +85,7 @@ use crate::{
     app::{App, Error},
     dispatcher::Dispatcher,
     handler::HandlerRegistry,
-    publisher::{Destination, PublishError, Publisher},
+    publisher::{BrokerUrl, Destination, PublishError, Publisher},
 };
 
 mod check;
@@ -96,8 +95,11 @@ mod depths;
 mod discard;
 mod edit;
 mod error;
+#[cfg(any(feature = "admin", feature = "cli"))]
+pub(crate) mod faces;
 mod filter;
 mod groups;
+mod health;
 mod letter;
 mod look;
 mod program;
@@ -144,25 +146,40 @@ impl App {
     /// # Errors
     ///
     /// A URL that means no broker.
-    pub fn ops(mut self) -> Result<Ops, Error> {
+    pub fn ops(self) -> Result<Ops, Error> {
         self.ops_beside()
     }
 
     /// The same, beside which the app is still there.
-    pub(crate) fn ops_beside(&mut self) -> Result<Ops, Error> {
-        let url = self.broker()?;
-        Ok(Ops {
-            program: self.program(),
-            handlers: self.registry(),
-            source: Source::new(url.clone()),
-            destination: Destination::new(url, "ops publisher"),
-            publisher: OnceCell::new(),
-            trials: OnceLock::new(),
-        })
+    pub(crate) fn ops_beside(&self) -> Result<Ops, Error> {
+        Ok(Ops::of(self.program(), self.registry(), self.broker()?))
     }
 }
 
 impl Ops {
+    pub(crate) fn of(program: Program, handlers: HandlerRegistry, url: BrokerUrl) -> Self {
+        Self {
+            program,
+            handlers,
+            source: Source::new(url.clone()),
+            destination: Destination::new(url, "ops publisher"),
+            publisher: OnceCell::new(),
+            trials: OnceLock::new(),
+        }
+    }
+
+    /// Those of a program that runs.
+    #[cfg(feature = "admin")]
+    pub(crate) fn of_described(program: &crate::app::Described) -> Self {
+        let crate::app::Described {
+            name,
+            queues,
+            handlers,
+            url,
+        } = program.clone();
+        Self::of(Program::of(name, queues, &handlers), handlers, url)
+    }
+
     /// The queues and the handlers.
     pub fn program(&self) -> &Program {
         &self.program
@@ -227,7 +244,15 @@ impl Ops {
 
     /// Leaves an event of what was done.
     fn tell(&self, act: &str, queue: &str, done: &Done) {
-        let who = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
+        self.tell_of(None, act, queue, done);
+    }
+
+    /// The same of what somebody did.
+    pub(crate) fn tell_of(&self, who: Option<&str>, act: &str, queue: &str, done: &Done) {
+        let who = who
+            .map(str::to_owned)
+            .or_else(|| std::env::var("USER").ok());
+        let who = who.unwrap_or_else(|| "somebody".to_owned());
         let user = self.source.user();
         let (count, ids) = (done.done, done.ids.join(" "));
         info!(target: "ploomby::ops", who, user, act, queue, count, ids);

@@ -273,7 +273,7 @@ fn not_answered(error: CallError) -> Fault {
 }
 
 impl Try {
-    pub(super) async fn execute(self, mut app: App, screen: &mut Screen) -> Result<Found, Fault> {
+    pub(super) async fn execute(self, app: App, screen: &mut Screen) -> Result<Found, Fault> {
         known(&app, &self.place)?;
         let ops = app.ops_beside()?;
         let rehearsed = match (&self.dead, &self.key, &self.payload) {

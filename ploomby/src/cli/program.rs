@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     app::App,
-    ops::{HandlerInfo, Ops, QueueDepths},
+    ops::{
+        HandlerInfo, Ops, QueueDepths,
+        faces::{keys, payload, reply},
+    },
 };
 
 /// `run`.
@@ -22,6 +25,10 @@ pub struct Run {
     /// Consumes only this queue; may be given several times
     #[arg(long, value_name = "QUEUE")]
     queue: Vec<String>,
+    /// Serves a page, probes and metrics there, such as 127.0.0.1:9090
+    #[cfg(feature = "admin")]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
 }
 
 /// `handlers`.
@@ -55,6 +62,11 @@ impl Run {
                 }
                 app.only(self.queue)
             }
+        };
+        #[cfg(feature = "admin")]
+        let app = match self.admin {
+            Some(address) => app.admin(address),
+            None => app,
         };
         app.run().await?;
         Ok(Found::Nothing)
@@ -174,42 +186,6 @@ fn one(handler: &HandlerInfo, screen: &mut Screen) -> Result<Found, Fault> {
         screen.wrapped(&format!("{name:<12}"), line)?;
     }
     Ok(Found::Nothing)
-}
-
-fn keys(handler: &HandlerInfo) -> String {
-    let default = handler.is_default.then(|| "(any other)".to_owned());
-    let keys: Vec<_> = handler.keys.iter().cloned().chain(default).collect();
-    keys.join(", ")
-}
-
-fn payload(handler: &HandlerInfo) -> String {
-    match &handler.payload {
-        None => "none".to_owned(),
-        Some(payload) if handler.is_batch => format!("Batch<{}>", short(payload)),
-        Some(payload) => short(payload),
-    }
-}
-
-fn reply(handler: &HandlerInfo) -> String {
-    let reply = handler.reply.as_deref();
-    reply.map_or_else(|| "none".to_owned(), short)
-}
-
-/// A type by its last names: paths are long.
-fn short(ty: &str) -> String {
-    let is_of_path =
-        |character: char| character.is_alphanumeric() || matches!(character, '_' | ':');
-    let mut short = String::new();
-    let mut rest = ty;
-    while let Some(first) = rest.chars().next() {
-        let end = rest
-            .find(|character| !is_of_path(character))
-            .unwrap_or(rest.len());
-        let (path, after) = rest.split_at(end.max(first.len_utf8()));
-        short.push_str(path.rsplit_once("::").map_or(path, |(_, name)| name));
-        rest = after;
-    }
-    short
 }
 
 fn queues(depths: Vec<QueueDepths>, is_json: bool, screen: &mut Screen) -> io::Result<()> {

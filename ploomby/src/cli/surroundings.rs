@@ -53,7 +53,7 @@ pub struct Topology {
 }
 
 impl CheckAll {
-    pub(super) async fn execute(self, mut app: App, screen: &mut Screen) -> Result<Found, Fault> {
+    pub(super) async fn execute(self, app: App, screen: &mut Screen) -> Result<Found, Fault> {
         let mut findings = app.check_offline();
         if let Some(file) = &self.against {
             findings.extend(broken(&app, file)?);

@@ -9,6 +9,7 @@ pub struct Discarding<'o> {
     queue: String,
     filter: Filter,
     limit: usize,
+    by: Option<String>,
     done: Done,
 }
 
@@ -29,12 +30,19 @@ impl Ops {
             queue: queue.to_owned(),
             filter,
             limit,
+            by: None,
             done: Done::default(),
         })
     }
 }
 
 impl Discarding<'_> {
+    /// For whom: their name stands in the event that it leaves, in place of the user of the process.
+    pub fn by(mut self, who: impl Into<String>) -> Self {
+        self.by = Some(who.into());
+        self
+    }
+
     /// Discards the next letter. It is written to `sink` first, in the form of [`Ops::export`]: what cannot be written is
     /// not discarded. None after the last.
     ///
@@ -76,7 +84,8 @@ impl Discarding<'_> {
             ..self.done
         };
         if done.done > 0 {
-            self.look.ops.tell("discard", &self.queue, &done);
+            let (ops, by) = (self.look.ops, self.by.as_deref());
+            ops.tell_of(by, "discard", &self.queue, &done);
         }
         self.look.end().await?;
         Ok(done)

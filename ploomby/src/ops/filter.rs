@@ -1,6 +1,6 @@
 use std::time::SystemTime;
 
-use super::Letter;
+use super::{GroupBy, Letter};
 use crate::message::Value;
 
 /// Which letters are meant: those that all of this holds for. The default means all.
@@ -20,6 +20,7 @@ pub struct Filter {
     headers: Vec<(String, String)>,
     since: Option<SystemTime>,
     until: Option<SystemTime>,
+    group: Option<(GroupBy, Option<String>)>,
 }
 
 impl Filter {
@@ -70,6 +71,12 @@ impl Filter {
         self
     }
 
+    /// Those of one [`Group`](super::Group): its name, which is None for letters that say nothing.
+    pub fn group<N: Into<String>>(mut self, by: GroupBy, name: Option<N>) -> Self {
+        self.group = Some((by, name.map(Into::into)));
+        self
+    }
+
     /// Whether every letter is meant.
     pub fn is_all(&self) -> bool {
         let Self {
@@ -80,6 +87,7 @@ impl Filter {
             headers,
             since,
             until,
+            group,
         } = self;
         let texts = [key, reason, error];
         ids.is_empty()
@@ -87,6 +95,7 @@ impl Filter {
             && texts.iter().all(|text| text.is_none())
             && since.is_none()
             && until.is_none()
+            && group.is_none()
     }
 
     /// How many letters it can mean at most, where that is known.
@@ -111,11 +120,13 @@ impl Filter {
         };
         let failed_at = letter.failed_at();
         let is_named = || self.ids.iter().any(|id| letter.is_named(id));
+        let is_of_group = |(by, name): &(GroupBy, Option<String>)| by.name_of(letter) == *name;
         (self.ids.is_empty() || is_named())
             && is(&self.key, letter.key())
             && is(&self.reason, letter.reason())
             && self.error.iter().all(has_text)
             && self.headers.iter().all(has_header)
+            && self.group.iter().all(is_of_group)
             && self.since.is_none_or(|since| failed_at >= Some(since))
             && self
                 .until

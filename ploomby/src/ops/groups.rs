@@ -55,6 +55,19 @@ pub struct Groups {
 /// How many keys a group tells.
 const MOST_KEYS: usize = 5;
 
+impl GroupBy {
+    /// The name of the group that a letter is in.
+    pub(super) fn name_of(self, letter: &Letter) -> Option<String> {
+        match self {
+            Self::Error => letter.error().map(kind_of),
+            Self::Key => letter.key().map(str::to_owned),
+            Self::Reason => letter.reason().map(str::to_owned),
+            Self::Handler => letter.handler().map(str::to_owned),
+            Self::Build => letter.app().map(str::to_owned),
+        }
+    }
+}
+
 impl Groups {
     /// No letter yet.
     pub fn new(by: GroupBy) -> Self {
@@ -66,13 +79,7 @@ impl Groups {
 
     /// Counts a letter.
     pub fn add(&mut self, letter: &Letter) {
-        let name = match self.by {
-            GroupBy::Error => letter.error().map(kind_of),
-            GroupBy::Key => letter.key().map(str::to_owned),
-            GroupBy::Reason => letter.reason().map(str::to_owned),
-            GroupBy::Handler => letter.handler().map(str::to_owned),
-            GroupBy::Build => letter.app().map(str::to_owned),
-        };
+        let name = self.by.name_of(letter);
         let group = self.groups.entry(name.clone()).or_insert_with(|| Group {
             v: 1,
             name,

@@ -100,11 +100,16 @@ pub struct HandlerInfo {
 impl App {
     /// What it consumes and handles. Nothing is connected, and no state is made.
     pub fn program(&self) -> Program {
-        let set_up = self.consumed();
-        let handlers = self.registry();
-        let queues = set_up.iter().map(|queue| queue_info(queue, &handlers));
-        let mut program = Program {
-            name: self.name().map(str::to_owned),
+        let name = self.name().map(str::to_owned);
+        Program::of(name, self.consumed(), &self.registry())
+    }
+}
+
+impl Program {
+    pub(crate) fn of(name: Option<String>, set_up: Vec<Queue>, handlers: &HandlerRegistry) -> Self {
+        let queues = set_up.iter().map(|queue| queue_info(queue, handlers));
+        let mut program = Self {
+            name,
             queues: queues.collect(),
             handlers: handlers.inventory().into_iter().map(handler_info).collect(),
             set_up,
@@ -113,11 +118,9 @@ impl App {
         program.handlers.sort_by_key(first);
         program
     }
-}
 
-impl Program {
     /// A queue by its name.
-    pub(super) fn queue(&self, name: &str) -> Result<&QueueInfo, OpsError> {
+    pub(crate) fn queue(&self, name: &str) -> Result<&QueueInfo, OpsError> {
         let found = self.queues.iter().find(|queue| queue.name == name);
         found.ok_or_else(|| {
             let names = self.queues.iter().map(|queue| format!("`{}`", queue.name));

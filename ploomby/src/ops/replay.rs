@@ -31,6 +31,7 @@ pub struct Replay {
     to: Option<String>,
     edit: Option<Edit>,
     is_dry: bool,
+    by: Option<String>,
 }
 
 /// A letter that was replayed, or would be.
@@ -71,6 +72,7 @@ impl Replay {
             to: None,
             edit: None,
             is_dry: false,
+            by: None,
         }
     }
 
@@ -108,6 +110,12 @@ impl Replay {
     /// says in its header `ploomby-edited-from` which letter it was.
     pub fn edited(mut self, edit: Edit) -> Self {
         self.edit = Some(edit);
+        self
+    }
+
+    /// For whom: their name stands in the event that it leaves, in place of the user of the process.
+    pub fn by(mut self, who: impl Into<String>) -> Self {
+        self.by = Some(who.into());
         self
     }
 
@@ -184,7 +192,7 @@ impl Replaying<'_> {
                 Some(_) => "edit",
                 None => "replay",
             };
-            ops.tell(act, &self.queue, &done);
+            ops.tell_of(self.replay.by.as_deref(), act, &self.queue, &done);
         }
         self.look.end().await?;
         Ok(done)

@@ -11,7 +11,7 @@ use crate::{
         arguments::Where,
         screen::{Screen, tell},
     },
-    ops::{Filter, Fit, Groups, Letter, Look, Ops, OpsError, Summary},
+    ops::{Filter, Fit, Groups, Letter, Look, Ops, OpsError, Summary, faces},
 };
 
 /// Does something with each letter that is meant, until it says that this is enough. Says how many were not looked at.
@@ -129,7 +129,7 @@ impl GroupsOf {
                 let ago = group.last.and_then(|last| now.duration_since(last).ok());
                 vec![
                     group.count.to_string(),
-                    ago.map_or_else(|| "-".to_owned(), |ago| ago_text(ago.as_secs())),
+                    ago.map_or_else(|| "-".to_owned(), |ago| faces::ago(ago.as_secs())),
                     group.keys.join(", "),
                     group.name.unwrap_or_else(|| "(says nothing)".to_owned()),
                 ]
@@ -142,15 +142,6 @@ impl GroupsOf {
         }
         tell_rest(not_looked_at, screen)?;
         Ok(Found::Nothing)
-    }
-}
-
-fn ago_text(seconds: u64) -> String {
-    match seconds {
-        0..=119 => format!("{seconds} s ago"),
-        120..=7_199 => format!("{} min ago", seconds / 60),
-        7_200..=172_799 => format!("{} h ago", seconds / 3_600),
-        _ => format!("{} days ago", seconds / 86_400),
     }
 }
 

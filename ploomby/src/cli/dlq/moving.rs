@@ -13,9 +13,12 @@ use crate::{
     cli::{
         Fault, Found,
         arguments::Where,
-        screen::{Screen, clean, tell},
+        screen::{Screen, tell},
     },
-    ops::{Done, Filter, Ops, OpsError, Replay, Replayed},
+    ops::{
+        Done, Filter, Ops, OpsError, Replay, Replayed,
+        faces::{clean, letters},
+    },
 };
 
 /// Whether it is to be done.
@@ -60,13 +63,6 @@ async fn count(ops: &Ops, place: &Where, filter: &Filter, limit: usize) -> Resul
     })
     .await?;
     Ok(count)
-}
-
-fn letters(count: usize) -> String {
-    match count {
-        1 => "1 letter".to_owned(),
-        count => format!("{count} letters"),
-    }
 }
 
 /// Ends a command: by what was done, and by what went wrong meanwhile.

@@ -4,13 +4,11 @@ use std::io;
 
 use super::Show;
 use crate::{
-    cli::{
-        Fault, Found,
-        pretty::{is_json, pretty},
-        screen::{Screen, clean},
+    cli::{Fault, Found, screen::Screen},
+    ops::{
+        Letter, Ops,
+        faces::{self, is_json, pretty},
     },
-    message::Value,
-    ops::{Fit, Letter, Ops},
 };
 
 /// How much of a body is shown, in characters.
@@ -62,7 +60,7 @@ impl Shown<'_> {
             ("error", owned(summary.error)),
             ("type", owned(summary.error_type)),
             ("handler", owned(summary.handler)),
-            ("place", self.place()),
+            ("place", faces::place(self.ops, letter)),
             ("build", owned(summary.app)),
             ("attempts", number(summary.attempts)),
             ("failed at", summary.failed_at.clone()),
@@ -70,7 +68,7 @@ impl Shown<'_> {
             ("edited from", owned(letter.edited_from())),
             ("message id", owned(summary.message_id)),
             ("trace", owned(summary.trace_id)),
-            ("this build", Some(fit_text(&fit))),
+            ("this build", Some(faces::fit(&fit))),
         ];
         for (name, value) in lines {
             if let Some(value) = value {
@@ -78,17 +76,6 @@ impl Shown<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Where it panicked, or else where its handler stands in this build.
-    fn place(&self) -> Option<String> {
-        let location = self.letter.location().map(str::to_owned);
-        location.or_else(|| {
-            let mut handlers = self.ops.program().handlers.iter();
-            let name = self.letter.handler();
-            let handler = handlers.find(|handler| Some(handler.function.as_str()) == name)?;
-            Some(format!("{}:{}", handler.file, handler.line))
-        })
     }
 
     fn headers(&self, screen: &mut Screen) -> io::Result<()> {
@@ -101,7 +88,7 @@ impl Shown<'_> {
             MOST_HEADERS
         };
         for (name, value) in headers.iter().take(most) {
-            screen.wrapped("header      ", &format!("{name}: {}", shown(value)))?;
+            screen.wrapped("header      ", &format!("{name}: {}", faces::value(&value)))?;
         }
         if headers.len() > most {
             screen.line(&format!(
@@ -132,33 +119,5 @@ impl Shown<'_> {
             screen.line("  … the rest by --full")?;
         }
         Ok(())
-    }
-}
-
-fn shown(value: &Value) -> String {
-    match value {
-        Value::Text(text) => clean(text),
-        Value::Bool(value) => value.to_string(),
-        Value::Timestamp(seconds) => format!("{seconds} s since 1970"),
-        Value::Bytes(bytes) => format!("{} bytes: {}", bytes.len(), bytes.escape_ascii()),
-        Value::Array(values) => format!(
-            "[{}]",
-            values.iter().map(shown).collect::<Vec<_>>().join(", ")
-        ),
-        Value::Table(members) => {
-            let members = members
-                .iter()
-                .map(|(name, value)| format!("{name}: {}", shown(value)));
-            format!("{{{}}}", members.collect::<Vec<_>>().join(", "))
-        }
-        other => other.number_text().unwrap_or_else(|| "nothing".to_owned()),
-    }
-}
-
-fn fit_text(fit: &Fit) -> String {
-    match fit {
-        Fit::Fits => "would take it".to_owned(),
-        Fit::NotKnown => "has a handler that looks at the body by itself".to_owned(),
-        Fit::Unfit { reason, error } => format!("would not take it: {reason}: {error}"),
     }
 }

@@ -7,7 +7,7 @@ const DEEPEST: usize = 128;
 const DEEPEST_INDENT: usize = 32;
 
 /// The same on several lines. The text is JSON.
-pub(super) fn pretty(json: &str) -> String {
+pub(crate) fn pretty(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
     let (mut depth, mut characters) = (0_usize, json.trim().chars().peekable());
     let new_line = |out: &mut String, depth: usize| {
@@ -56,7 +56,7 @@ pub(super) fn pretty(json: &str) -> String {
 }
 
 /// Whether a text is JSON that people can read on several lines.
-pub(super) fn is_json(text: &[u8]) -> bool {
+pub(crate) fn is_json(text: &[u8]) -> bool {
     // what is ignored is read without a limit
     serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok() && depth(text) <= DEEPEST
 }
