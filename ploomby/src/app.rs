@@ -5,6 +5,8 @@ use std::{any::TypeId, fmt, pin::pin, sync::Arc, time::Duration};
 use http::Extensions;
 use tracing::{error, info, warn};
 
+#[cfg(feature = "admin")]
+pub(crate) use self::attendant::{Attend, Attendant, Controls, Described, Life};
 pub use self::{error::Error, queue::Queue, running::Running};
 use self::{given::LazyState, running::Consumers};
 use crate::{
@@ -26,6 +28,8 @@ use crate::{
     trace::Trace,
 };
 
+#[cfg(feature = "admin")]
+mod attendant;
 mod error;
 mod given;
 mod parts;
@@ -106,6 +110,11 @@ pub struct App {
     trace: Option<Trace>,
     /// Where its messages are handled.
     stage: Stage,
+    /// Who stands beside it, and what is said to them.
+    #[cfg(feature = "admin")]
+    pub(crate) attend: Option<Attend>,
+    #[cfg(feature = "admin")]
+    pub(crate) said: Extensions,
 }
 
 impl App {
@@ -132,6 +141,10 @@ impl App {
             checks: Vec::new(),
             trace: None,
             stage: Stage::default(),
+            #[cfg(feature = "admin")]
+            attend: None,
+            #[cfg(feature = "admin")]
+            said: Extensions::new(),
         }
     }
 
@@ -342,6 +355,10 @@ impl App {
     ///
     /// What keeps it from starting.
     pub async fn start(mut self) -> Result<Running, Error> {
+        #[cfg(feature = "admin")]
+        let described = self.described()?;
+        #[cfg(feature = "admin")]
+        let attending = attendant::Attending::begin(&mut self).await?;
         let url = self.broker_of_start()?;
         let mut handlers = self.handlers.take().unwrap_or_else(HandlerRegistry::linked);
         if let Some(only) = self.only.take() {
@@ -388,6 +405,8 @@ impl App {
             self.name,
             sent,
             checking,
+            #[cfg(feature = "admin")]
+            (described, attending),
         ))
     }
 

@@ -2,6 +2,9 @@
 //!
 //! They stand outside of the package. This file is read for doc tests alone, so the package builds without them.
 
+#[cfg(feature = "admin")]
+#[doc = include_str!("../../docs/admin.md")]
+mod admin {}
 #[doc = include_str!("../../docs/comparison.md")]
 mod comparison {}
 #[cfg(feature = "asyncapi")]

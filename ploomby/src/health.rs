@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, SystemTime},
 };
@@ -20,6 +20,8 @@ use crate::{
 };
 
 mod blocked;
+#[cfg(feature = "admin")]
+mod control;
 mod copies;
 
 /// Whether each queue is consumed, and why not. Cheap to clone: all clones tell the same.
@@ -64,6 +66,10 @@ impl Health {
             queue: queue.clone(),
             consumers: consumers.len(),
             not_consuming: consumers.iter().filter_map(|one| one.trouble()).collect(),
+            ended: consumers
+                .iter()
+                .filter(|one| one.is_over.load(Relaxed))
+                .count(),
             unwired: consumers.iter().find_map(|one| one.unwired_for()),
             reconnects: consumers.iter().map(|one| one.returns.load(Relaxed)).sum(),
             copies: consumers.first().and_then(|one| one.copies.trouble()),
@@ -127,6 +133,7 @@ pub struct QueueHealth {
     queue: String,
     consumers: usize,
     not_consuming: Vec<Trouble>,
+    ended: usize,
     unwired: Option<Trouble>,
     reconnects: u64,
     copies: Option<Trouble>,
@@ -155,6 +162,11 @@ impl QueueHealth {
     /// Since when and why the others do not.
     pub fn not_consuming(&self) -> &[Trouble] {
         &self.not_consuming
+    }
+
+    /// How many of them are over: they failed for good, or the program shuts down. They do not come back.
+    pub fn ended(&self) -> usize {
+        self.ended
     }
 
     /// How often a consumer came back that had not consumed: once for each consumer and outage.
@@ -292,6 +304,7 @@ impl fmt::Display for Trouble {
 #[derive(Debug, Default)]
 pub(crate) struct ConsumerHealth {
     trouble: Mutex<Option<Trouble>>,
+    is_over: AtomicBool,
     /// How often it consumed again.
     returns: AtomicU64,
     unwired: Mutex<Option<Trouble>>,
@@ -311,6 +324,7 @@ impl ConsumerHealth {
     ) -> Self {
         Self {
             trouble: Mutex::default(),
+            is_over: AtomicBool::new(false),
             returns: AtomicU64::new(0),
             unwired: Mutex::default(),
             copies,
@@ -368,6 +382,7 @@ impl ConsumerHealth {
 
     /// The reason that was told before stands.
     pub(crate) fn ended(&self) {
+        self.is_over.store(true, Relaxed);
         self.lock()
             .get_or_insert_with(|| Trouble::now("the consumer has ended"));
     }

@@ -6,6 +6,7 @@
 //! a delivery, from the settings of a program to the words that all of them speak:
 //!
 //! - `cli`: the command line of a program;
+//! - `admin`: a page, probes and metrics over HTTP;
 //! - `testing`: tests of handlers, in a process and in no time;
 //! - `ops`: what a program handles, how much waits, and its dead letters;
 //! - `app`: `run` and `App`, from settings to a running program;
@@ -31,8 +32,6 @@
 //! - `codec`: from the bytes of a body to the payload;
 //! - `outcome`: what a handler decided, or why a message could not be handled;
 //! - `message`: the message as a program sees it.
-//!
-//! What is still to come has its place, too: `admin` between `testing` and `cli`.
 
 #[cfg(feature = "metrics")]
 pub use self::metrics::{Distribution, HandlerMetrics, Metrics, QueueMetrics, SentMetrics};
@@ -81,6 +80,9 @@ macro_rules! debug_is_text {
 // in the order of the floors: blank lines keep it
 #[cfg(feature = "cli")]
 pub mod cli;
+
+#[cfg(feature = "admin")]
+pub mod admin;
 
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -12,11 +12,13 @@
 //! - [`Dependency`]: what handlers need, and that may be away
 //! - [`seen`]: what handlers note, and a test waits for
 //! - [`eventually`], [`eventually_some`]: waiting for a condition, with a deadline
+//! - [`http`]: asking a server
 //! - [`unique_name`]: names that no other test uses
 
 mod bed;
 mod dependency;
 mod fake_broker;
+pub mod http;
 mod linked;
 mod logged;
 mod name;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use garde::Validate;
+use ploomby::admin::{Access, Role};
 use ploomby::extract::{Header, Protobuf, Valid};
 use ploomby::trace::Trace;
-use ploomby::{HandlerRegistry, KeySource, Message, Properties, Queue};
-use ploomby_tests::{Bed, KEY, Logged};
+use ploomby::{App, HandlerRegistry, KeySource, Message, Properties, Queue};
+use ploomby_tests::{Bed, DEADLINE, KEY, Logged, eventually, http};
 use serde::{Deserialize, Serialize};
 
 const SECRET: &str = "correct horse";
@@ -196,4 +197,52 @@ async fn a_line_of_a_message_says_its_trace_and_is_in_its_span_if_there_is_one()
             assert_eq!(is_in_span, trace.is_some(), "{line}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_done_by_the_page_is_told_with_who_and_what() {
+    let (log, _guard) = Logged::begin();
+    Bed::memory()
+        .await
+        .run(async |bed| {
+            let queue = bed.queue_name();
+            let fail = async || Err::<(), _>(anyhow::anyhow!("no luck"));
+            let app = App::new(bed.url())
+                .handlers(HandlerRegistry::new().register("charge", fail))
+                .queue(Queue::new(&queue).key(KeySource::header(KEY)))
+                .admin("0")
+                .admin_access(Access::token("0123456789abcdef", Role::Admin));
+            let running = app.start().await.unwrap();
+            let address = running.admin_address().unwrap();
+            bed.send(&queue, "charge", "the body").await;
+            let dead = format!("{queue}_dlq");
+            eventually(DEADLINE, async || bed.ready_count(&dead).await == 1).await;
+
+            // the name `ada` and the token
+            let ada = ("authorization", "Basic YWRhOjAxMjM0NTY3ODlhYmNkZWY=");
+            let page = http::get(address, "/queues", &[ada]).await.body;
+            let (_, token) = page.split_once("name=\"token\" value=\"").unwrap();
+            let token = token.split('"').next().unwrap();
+            let same = ("sec-fetch-site", "same-origin");
+            for path in ["/pause", "/resume", "/discard"] {
+                let form = format!("token={token}&queue={queue}");
+                let done = http::try_request(address, "POST", path, &[ada, same], &form).await;
+                assert_eq!(done.unwrap().status, 303, "{path}");
+            }
+            eventually(DEADLINE, async || log.lines_with("ploomby::ops").len() == 3).await;
+            let acts = [("pause", 0), ("resume", 0), ("discard", 1)];
+            for (line, (act, count)) in log.lines_with("ploomby::ops").iter().zip(acts) {
+                let told = format!(
+                    r#"who="ada" user="guest" act="{act}" queue="{queue}" count={count} ids=""#
+                );
+                assert!(line.contains(&told), "{line}");
+            }
+            running.shut_down().await.unwrap();
+        })
+        .await;
+    let log = log.text();
+    assert!(
+        !log.contains("0123456789abcdef") && !log.contains("the body"),
+        "{log}"
+    );
 }

@@ -34,6 +34,9 @@ pub enum Error {
     /// The state that [`App::state_with`](crate::App::state_with) makes could not be made.
     #[error("cannot make the state that handlers take: {0}")]
     State(Box<dyn std::error::Error + Send + Sync>),
+    /// The port of `App::admin`, of the feature `admin`, cannot be opened.
+    #[error("cannot open the admin port: {0}")]
+    Admin(Box<dyn std::error::Error + Send + Sync>),
     /// Consuming ended.
     #[error(transparent)]
     Run(#[from] RunError),

@@ -36,6 +36,17 @@ impl App {
         }
     }
 
+    /// What it is, without what it does.
+    #[cfg(feature = "admin")]
+    pub(crate) fn described(&self) -> Result<super::Described, Error> {
+        Ok(super::Described {
+            name: self.name().map(str::to_owned),
+            queues: self.consumed(),
+            handlers: self.registry(),
+            url: self.broker()?,
+        })
+    }
+
     /// Name and version.
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref()
@@ -113,7 +124,7 @@ impl App {
     }
 
     /// The broker, for a program that starts: how long it is waited for.
-    pub(super) fn broker_of_start(&mut self) -> Result<BrokerUrl, Error> {
+    pub(super) fn broker_of_start(&self) -> Result<BrokerUrl, Error> {
         let limit = self.wait_for_broker;
         Ok(match (self.broker()?, limit) {
             (BrokerUrl::Rabbit(url), Some(limit)) => BrokerUrl::Rabbit(url.waiting(limit)),
@@ -122,9 +133,9 @@ impl App {
     }
 
     /// The broker, with who asks for the password.
-    pub(crate) fn broker(&mut self) -> Result<BrokerUrl, Error> {
+    pub(crate) fn broker(&self) -> Result<BrokerUrl, Error> {
         Ok(
-            match (BrokerUrl::parse(&self.url)?, self.credentials.take()) {
+            match (BrokerUrl::parse(&self.url)?, self.credentials.clone()) {
                 (BrokerUrl::Rabbit(url), Some(ask)) => BrokerUrl::Rabbit(url.asking(ask)),
                 (url, _) => url,
             },

@@ -33,6 +33,11 @@ pub struct Running {
     sent: Sent,
     /// The program's own checks: they end with it.
     checking: JoinSet<()>,
+    #[cfg(feature = "admin")]
+    described: super::Described,
+    /// Who stands beside it.
+    #[cfg(feature = "admin")]
+    attending: super::attendant::Attending,
 }
 
 pub(super) enum Consumers {
@@ -48,15 +53,47 @@ impl Running {
         name: Option<Arc<str>>,
         sent: Sent,
         checking: JoinSet<()>,
+        #[cfg(feature = "admin")] (described, attending): (
+            super::Described,
+            super::attendant::Attending,
+        ),
     ) -> Self {
-        Self {
+        let running = Self {
             consumers,
             destination,
             publisher: OnceCell::new_with(publisher),
             name,
             sent,
             checking,
-        }
+            #[cfg(feature = "admin")]
+            described,
+            #[cfg(feature = "admin")]
+            attending,
+        };
+        #[cfg(feature = "admin")]
+        running.attending.running(super::Controls {
+            health: running.health(),
+            metrics: running.metrics(),
+        });
+        running
+    }
+
+    /// What it is, without what it does.
+    #[cfg(feature = "admin")]
+    pub(crate) fn described(&self) -> &super::Described {
+        &self.described
+    }
+
+    /// Where who stands beside it can be found.
+    #[cfg(feature = "admin")]
+    pub(crate) fn attendant_address(&self) -> Option<std::net::SocketAddr> {
+        self.attending.address
+    }
+
+    /// How far it is, now and later.
+    #[cfg(feature = "admin")]
+    pub(crate) fn life(&self) -> tokio::sync::watch::Receiver<super::Life> {
+        self.attending.subscribe()
     }
 
     /// Sends to the broker of the app: the publisher that its handlers take, or else one that is connected
@@ -192,12 +229,16 @@ impl Running {
 
     async fn disconnect(&mut self) -> Result<(), RunError> {
         let end = self.consumers.end_of_a_shutdown();
+        #[cfg(feature = "admin")]
+        self.attending.draining();
         let disconnected = self.consumers.disconnect().await;
         self.checking.shutdown().await;
         if let Some(publisher) = self.publisher.take() {
             // a connection may be frozen
             let _ = timeout_at(end, publisher.close()).await;
         }
+        #[cfg(feature = "admin")]
+        self.attending.end(end).await;
         disconnected
     }
 

@@ -50,6 +50,10 @@ impl App {
             checks: self.checks.clone(),
             trace: self.trace,
             stage,
+            #[cfg(feature = "admin")]
+            attend: None,
+            #[cfg(feature = "admin")]
+            said: http::Extensions::new(),
         };
         again.layer(layer)
     }

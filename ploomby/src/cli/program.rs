@@ -25,7 +25,7 @@ pub struct Run {
     /// Consumes only this queue; may be given several times
     #[arg(long, value_name = "QUEUE")]
     queue: Vec<String>,
-    /// Serves a page, probes and metrics there, such as 127.0.0.1:9090
+    /// A page, probes and metrics, such as at 127.0.0.1:9090
     #[cfg(feature = "admin")]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,

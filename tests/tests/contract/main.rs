@@ -1,6 +1,7 @@
 //! What every source of messages must do, run against the embedded broker and against RabbitMQ.
 
 mod arguments;
+mod admin;
 mod batches;
 mod brakes;
 mod calls;
@@ -77,6 +78,13 @@ contract! {
         a_queue_that_is_full_by_its_bytes_rejects,
         one_consumer_at_a_time_is_served,
         an_argument_that_means_nothing_is_refused;
+    admin:
+        the_admin_port_says_how_the_program_is,
+        the_admin_port_is_there_until_the_program_has_ended,
+        a_program_nests_the_page_in_a_router_of_its_own,
+        nothing_begins_without_its_admin_port,
+        letters_are_replayed_edited_and_discarded_by_the_page,
+        a_queue_is_paused_and_resumed_by_the_page;
     samples:
         a_sample_keeps_the_order_behind_a_consumer_that_is_full,
         a_sample_beside_a_consumer_keeps_no_message_from_it,

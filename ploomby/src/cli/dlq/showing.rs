@@ -88,7 +88,7 @@ impl Shown<'_> {
             MOST_HEADERS
         };
         for (name, value) in headers.iter().take(most) {
-            screen.wrapped("header      ", &format!("{name}: {}", faces::value(&value)))?;
+            screen.wrapped("header      ", &format!("{name}: {}", faces::value(value)))?;
         }
         if headers.len() > most {
             screen.line(&format!(

@@ -109,8 +109,8 @@ fn structs_are_compared_field_by_field() {
     let expected = [
         "`customer` is required now",
         "`id` has to be at most 4294967295 now",
-        "`kind` may not be \"Phone\" any more",
         "`kind.Shop.floor` is required now",
+        "`kind` may not be \"Phone\" any more",
         "`lines[].cents` may not be integer any more, but string",
     ];
     let mut found_once = found.clone();
