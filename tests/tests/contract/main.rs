@@ -1,7 +1,7 @@
 //! What every source of messages must do, run against the embedded broker and against RabbitMQ.
 
-mod arguments;
 mod admin;
+mod arguments;
 mod batches;
 mod brakes;
 mod calls;

@@ -60,7 +60,7 @@ impl TestApp {
     ///
     /// # Panics
     ///
-    /// With a URL of no RabbitMQ, and in a [simulation](super::simulate), which needs the embedded broker.
+    /// With a URL of no RabbitMQ, and in a [simulation](crate::testing::simulate), which needs the embedded broker.
     #[track_caller]
     pub fn on(mut self, url: &str) -> Self {
         assert!(
