@@ -138,7 +138,16 @@ pub(super) async fn handlers(
             "Since this process began, each attempt by itself. p50 and p99 are the bounds below which half of them and 99 of "
             "a hundred lie."
         }
+        @if cfg!(feature = "asyncapi") {
+            p { a href="asyncapi.json" { "What others may send, as AsyncAPI" } }
+        }
     })
+}
+
+/// What other programs may send.
+#[cfg(feature = "asyncapi")]
+pub(super) async fn contract(State(site): State<Arc<Site>>) -> impl IntoResponse {
+    axum::Json(site.ops.program().contract().as_json().clone())
 }
 
 fn handler(at: usize, info: &HandlerInfo, row: &HandlerRow) -> Markup {

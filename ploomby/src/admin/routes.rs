@@ -62,7 +62,7 @@ impl Route {
 /// The table that the router is made of.
 pub(super) fn all() -> Vec<Route> {
     let reader = Need::Role(Role::Reader);
-    vec![
+    let mut all = vec![
         Route::get("/live", Need::Nothing, probes::live),
         Route::get("/ready", Need::Nothing, probes::ready),
         Route::get("/health", reader, probes::health),
@@ -88,7 +88,20 @@ pub(super) fn all() -> Vec<Route> {
         Route::post("/discard", Role::Admin, moving::discard),
         Route::get("/edit", Need::Role(Role::Admin), editing::ask),
         Route::post("/edit", Role::Admin, editing::edit),
-    ]
+    ];
+    all.extend(contract(reader));
+    all
+}
+
+/// What other programs may send, if the program can write it down.
+#[cfg(feature = "asyncapi")]
+fn contract(reader: Need) -> Option<Route> {
+    Some(Route::get("/asyncapi.json", reader, overview::contract))
+}
+
+#[cfg(not(feature = "asyncapi"))]
+fn contract(_: Need) -> Option<Route> {
+    None
 }
 
 /// A router in which each route has its guard.

@@ -296,6 +296,15 @@ async fn a_reader_sees_neither_bodies_nor_headers() {
         assert!(!page.contains("the secret"), "{path}: {page}");
         assert!(!page.contains("<form action=\"pause\""), "{path}: {page}");
     }
+    #[cfg(feature = "asyncapi")]
+    {
+        let (status, document) = bed.get("/asyncapi.json", Role::Reader).await;
+        let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+        assert_eq!(
+            (status, &document["asyncapi"]),
+            (StatusCode::OK, &"3.0.0".into())
+        );
+    }
 }
 
 #[tokio::test]
