@@ -166,7 +166,7 @@ fn each_shape_of_payload_and_reply_has_its_schema() {
     ));
     assert!(replies("refund", json!(7)) && !replies("refund", json!("7")));
     assert!(replies("text", Value::Null) && !replies("text", json!(1)));
-    assert!(replies("error", json!({"code": "a", "message": "b"})));
+    assert!(replies("(error)", json!({"code": "a", "message": "b"})));
     let none = &document["operations"]["shop/lent"];
     assert_eq!(none["reply"], Value::Null, "an `Outcome` is no reply");
 

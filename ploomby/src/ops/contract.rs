@@ -4,6 +4,8 @@ use serde_json::Value as Json;
 
 use super::Program;
 
+pub(super) use self::document::ANY_KEY;
+
 pub(super) mod compare;
 mod document;
 mod schemas;

@@ -11,7 +11,7 @@ use crate::{
 const BINDING: &str = "0.3.0";
 
 /// The message of a key that no other handler has.
-const ANY_KEY: &str = "(any other key)";
+pub(in crate::ops) const ANY_KEY: &str = "(any other key)";
 
 pub(super) fn of(program: &Program) -> Contract {
     let mut writer = Writer {
@@ -261,7 +261,7 @@ fn extension(queue: &Queue, handler: &HandlerInfo) -> Json {
     about
 }
 
-const ERROR: &str = "error";
+const ERROR: &str = "(error)";
 
 /// The name of its schema, which no type has.
 const ERROR_REPLY: &str = "ploomby.ErrorReply";
@@ -269,7 +269,7 @@ const ERROR_REPLY: &str = "ploomby.ErrorReply";
 /// The reply of a handler that returned no value, as [`ErrorReply`](crate::ErrorReply) is written.
 fn error() -> Json {
     json!({
-        "name": ERROR,
+        "name": "error",
         "summary": "Why there is no value",
         "headers": {
             "type": "object",

@@ -8,7 +8,10 @@ use super::{contract, resolved};
 use crate::ops::{
     Finding, Program,
     check::of_queue,
-    contract::compare::{Side, refused},
+    contract::{
+        ANY_KEY,
+        compare::{Side, refused},
+    },
 };
 
 /// What breaks the contract; for each queue that has schemas and breaks nothing, that it does not.
@@ -21,8 +24,10 @@ pub(super) fn against(program: &Program, document: &Json) -> Vec<Finding> {
         let mut compared = 0;
         let mut broken = Vec::new();
         for (key, was) in keys {
-            // that the key is gone is told by its own
-            let Some(is) = new.get(queue).and_then(|keys| keys.get(key)) else {
+            // a key that is gone goes to the default handler; that there is none is told by its own
+            let taken = new.get(queue);
+            let taken = taken.and_then(|keys| keys.get(key).or_else(|| keys.get(ANY_KEY)));
+            let Some(is) = taken else {
                 continue;
             };
             let reasons = moved(was, is).into_iter();
@@ -68,9 +73,9 @@ fn between<'d>(
 ) -> Option<Vec<String>> {
     let side = |document, exchange| {
         let schema = schema_of(part(exchange)?)?;
-        Some(Side { document, schema })
+        Some(Side::new(document, schema))
     };
-    Some(refused(side(from, sent)?, side(to, read)?))
+    Some(refused(&side(from, sent)?, &side(to, read)?))
 }
 
 /// The payload, also where it says by which language it is described.

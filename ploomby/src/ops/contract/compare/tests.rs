@@ -1,15 +1,13 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+
+use serde_json::{Value as Json, json};
 
 use super::*;
 
 fn reasons(from: &Json, to: &Json) -> Vec<String> {
-    let side = |schema| Side {
-        document: schema,
-        schema,
-    };
-    refused(side(from), side(to))
+    let side = |schema| Side::new(schema, schema);
+    refused(&side(from), &side(to))
 }
 
 /// As `schemars` describes them.
@@ -159,4 +157,149 @@ fn what_is_no_schema_is_compared_without_harm() {
     }
     let circle = json!({"$ref": "#"});
     assert_eq!(reasons(&circle, &circle), [""; 0]);
+}
+
+#[allow(dead_code)]
+mod shapes {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) struct Placed {
+        id: u32,
+        inner: Option<Box<Placed>>,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(tag = "type")]
+    pub(super) enum Tagged {
+        Placed(Placed),
+        Gone { why: String },
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(tag = "type")]
+    pub(super) enum TaggedLater {
+        Placed(Placed),
+        Gone { why: String, who: String },
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(tag = "t", content = "c")]
+    pub(super) enum Adjacent {
+        Placed(Placed),
+        Gone(Option<u8>),
+        Nothing,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(untagged)]
+    pub(super) enum Untagged {
+        Number(u8),
+        Text(String),
+        Placed(Placed),
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) enum By {
+        Mail { to: String },
+        Phone(u32),
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) struct Flat {
+        id: u32,
+        #[serde(flatten)]
+        by: By,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) struct FlatTwice {
+        #[serde(flatten)]
+        by: By,
+        #[serde(flatten)]
+        tagged: Tagged,
+        #[serde(flatten)]
+        others: HashMap<String, String>,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) struct FlatLater {
+        id: String,
+        customer: String,
+        #[serde(flatten)]
+        by: By,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) enum Kind {
+        Mail,
+        Phone,
+    }
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) struct Email(#[schemars(email)] String);
+
+    #[derive(Deserialize, JsonSchema)]
+    pub(super) enum KindTold {
+        Mail,
+        /// By voice.
+        Phone,
+    }
+}
+
+/// Whatever serde writes a type as, a build breaks nothing of its own contract.
+#[test]
+fn nothing_breaks_itself() {
+    use std::collections::{BTreeMap, HashMap};
+
+    use shapes::*;
+
+    macro_rules! same {
+        ($($ty:ty),*) => {$(assert_eq!(of::<$ty, $ty>(), [""; 0], stringify!($ty));)*};
+    }
+    same!(
+        Placed, Tagged, TaggedLater, Adjacent, Untagged, By, Flat, FlatTwice, FlatLater, Kind, KindTold,
+        HashMap<String, Json>, HashMap<u32, Placed>, BTreeMap<String, Option<Tagged>>, Option<Untagged>,
+        Vec<(u8, Flat)>, [Adjacent; 2], Result<u8, Tagged>, (), Json, std::time::Duration, Option<Vec<Email>>
+    );
+}
+
+#[test]
+fn what_stands_beside_alternatives_counts() {
+    use shapes::{Flat, FlatLater, Tagged, TaggedLater};
+
+    let found = of::<Flat, FlatLater>();
+    let expected = [
+        "`customer` is required now",
+        "`id` may not be integer any more, but string",
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(of::<Tagged, TaggedLater>(), ["`who` is required now"]);
+    assert_eq!(of::<TaggedLater, Tagged>(), [""; 0]);
+}
+
+#[test]
+fn each_value_and_each_type_may_be_taken_by_another_alternative() {
+    use shapes::{Email, Kind, KindTold};
+
+    assert_eq!(of::<Kind, KindTold>(), [""; 0]);
+    assert_eq!(of::<KindTold, Kind>(), [""; 0]);
+    assert_eq!(
+        of::<Option<String>, Option<Email>>(),
+        ["it has to be of the format `email` now"]
+    );
+    assert_eq!(of::<Option<Email>, Option<String>>(), [""; 0]);
+}
+
+#[test]
+fn the_values_of_maps_are_compared() {
+    use std::collections::HashMap;
+
+    let found = of::<HashMap<String, Json>, HashMap<String, u32>>();
+    assert_eq!(found[0], "`*` has to be integer now");
+    let found = of::<HashMap<u32, String>, HashMap<u32, i64>>();
+    assert_eq!(found, ["`*` may not be string any more, but integer"]);
+    assert_eq!(of::<HashMap<u32, u8>, HashMap<u32, i64>>(), [""; 0]);
 }
