@@ -68,8 +68,14 @@ pub(crate) trait Watch: Send + Sync {
     /// What is sent to the first of these queues waits there for the second.
     fn waits(&self, waiting: &str, queue: &str);
 
-    /// A queue of ours is about to be declared on RabbitMQ.
-    fn declares(&self, queue: &str);
+    /// Whether the test has made it on RabbitMQ. What is there otherwise, no test touches.
+    fn has_made(&self, what: Made<'_>) -> bool;
+
+    /// It is not on RabbitMQ, and is about to be made.
+    fn makes(&self, what: Made<'_>);
+
+    /// It is on RabbitMQ, and the test has not made it. Says why it is not used.
+    fn refuses(&self, what: Made<'_>) -> String;
 
     /// A message is about to be sent to RabbitMQ, which does not tell what queues have it.
     fn sending(&self, message: &Addressed) -> Box<dyn OnItsWay>;
@@ -82,6 +88,13 @@ pub(crate) trait OnItsWay: fmt::Debug + Send {
 
     /// No queue takes it.
     fn is_unroutable(&mut self);
+}
+
+/// What is made on RabbitMQ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Made<'a> {
+    Queue(&'a str),
+    Exchange(&'a str),
 }
 
 /// What the program asks of the broker.
@@ -289,6 +302,15 @@ impl Drop for AtWork {
     fn drop(&mut self) {
         if let Some(watch) = self.0.watch() {
             watch.left();
+        }
+    }
+}
+
+impl fmt::Display for Made<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queue(name) => write!(f, "queue `{name}`"),
+            Self::Exchange(name) => write!(f, "exchange `{name}`"),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         companions::{Declared, Purpose},
     },
     message::{Value, wire::field_table},
+    stage::Made,
     topology::Wiring,
 };
 
@@ -28,6 +29,7 @@ mod difference;
 mod ground;
 mod once;
 mod refusal;
+mod staged;
 mod wire;
 
 /// A queue that is to be consumed, as the program describes it.
@@ -186,11 +188,9 @@ pub(super) async fn declare(
 }
 
 async fn declare_by(asker: &mut Asker<'_>, declared: &Declared) -> Result<(), TopologyError> {
-    if let Some(watch) = asker.connection().url().stage.watch() {
-        watch.declares(&declared.name);
-    }
     let broker = asker.broker();
     once(&broker, &declared.name, &declared.arguments, async || {
+        staged::makes(asker, Made::Queue(&declared.name)).await?;
         declare_alone(asker, declared).await
     })
     .await

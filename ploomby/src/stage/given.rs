@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use super::Stage;
@@ -18,9 +21,11 @@ pub(crate) struct Given(u64);
 
 impl Given {
     pub(crate) fn new(stage: Stage) -> Self {
-        let mut given = lock();
-        let number = given.last_key_value().map_or(1, |(last, _)| last + 1);
-        given.insert(number, stage);
+        // never twice: a URL may outlive its test
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+
+        let number = NUMBER.fetch_add(1, Relaxed);
+        lock().insert(number, stage);
         Self(number)
     }
 

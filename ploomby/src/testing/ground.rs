@@ -17,10 +17,11 @@ use tokio::{
 };
 
 use self::keeper::Keeper;
-pub(super) use self::keeper::Names;
+pub(super) use self::names::{Names, of_no_test};
 use crate::{message::Message, rabbit::RabbitUrl, topology::Wiring};
 
 mod keeper;
+mod names;
 
 /// How long a test waits until it is its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10 * 60);
@@ -50,7 +51,7 @@ impl Ground {
         url: RabbitUrl,
         names: Names,
         foreign: Vec<Foreign>,
-        mut declares: mpsc::UnboundedReceiver<String>,
+        mut makes: mpsc::UnboundedReceiver<Names>,
     ) -> Result<Self, String> {
         let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
         let talk = async move {
@@ -59,15 +60,15 @@ impl Ground {
                 // cancel safety: both keep what they have not given
                 tokio::select! {
                     biased;
-                    Some(name) = declares.recv() => keeper.write_down_another(name).await,
+                    Some(names) = makes.recv() => keeper.write_down_others(names).await,
                     job = queue.recv() => match job {
                         Some(job) => job(&mut keeper).await,
                         None => break,
                     },
                 }
             }
-            while let Ok(name) = declares.try_recv() {
-                keeper.knows_of(name);
+            while let Ok(names) = makes.try_recv() {
+                keeper.knows_of(names);
             }
             keeper.clean_up().await;
         };

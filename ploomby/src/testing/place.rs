@@ -6,6 +6,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{
     app::OwnBroker,
+    director::Director,
     ground::{Foreign, Ground, Names},
 };
 use crate::{
@@ -70,10 +71,10 @@ impl Place {
         }
     }
 
-    /// How many messages are ready in a queue, or wait until they come to it; None if there is no such queue. `declared` are
-    /// the queues that ploomby has made on RabbitMQ.
+    /// How many messages are ready in a queue, or wait until they come to it; None if there is no such queue. `made` are the
+    /// queues that the test has made on RabbitMQ.
     #[track_caller]
-    pub(super) fn waiting(&self, queue: &str, declared: Vec<String>) -> Option<usize> {
+    pub(super) fn waiting(&self, queue: &str, made: Vec<String>) -> Option<usize> {
         let is_beside = |name: &str| {
             let as_retry = name.replacen("_delay_", "_retry_", 1);
             is_retry_queue(name, queue) || is_retry_queue(&as_retry, queue)
@@ -86,7 +87,7 @@ impl Place {
                 Some(ready.len() + beside.map(|messages| messages.len()).sum::<usize>())
             }
             Self::Rabbit(on) => {
-                let beside = declared.into_iter().filter(|name| is_beside(name));
+                let beside = made.into_iter().filter(|name| is_beside(name));
                 let queues = [queue.to_owned()].into_iter().chain(beside).collect();
                 let ready = match on.ground.ready_now(queues) {
                     Ok(ready) => ready,
@@ -106,7 +107,8 @@ impl Described<'_> {
         &self,
         model: &MemoryBroker,
         url: RabbitUrl,
-        declared: UnboundedReceiver<String>,
+        director: &Director,
+        makes: UnboundedReceiver<Names>,
     ) -> Result<Ground, String> {
         let mut names = Names::default();
         let mut foreign = Vec::new();
@@ -125,7 +127,8 @@ impl Described<'_> {
                 wiring,
             });
         }
-        Ground::take(url, names, foreign, declared).await
+        director.is_to_make(names.clone());
+        Ground::take(url, names, foreign, makes).await
     }
 
     /// Notes the names of a queue and its exchanges, and has the model know where their messages go.

@@ -26,6 +26,7 @@ pub trait Bridge: Send + Sync + 'static {
 pub struct Origin<'a> {
     pub(super) came: &'a [TraceContext],
     pub(super) is_child: bool,
+    pub(super) is_batch: bool,
 }
 
 impl<'a> Origin<'a> {
@@ -45,7 +46,7 @@ impl<'a> Origin<'a> {
     /// The baggage of the message; none of a batch.
     pub fn baggage(&self) -> Option<&'a str> {
         match self.came {
-            [came] => came.baggage(),
+            [came] if !self.is_batch => came.baggage(),
             _ => None,
         }
     }

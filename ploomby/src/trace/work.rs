@@ -33,9 +33,17 @@ pub(crate) struct Work {
     came: Vec<TraceContext>,
     /// None if it has no span, and only what is sent goes on.
     trace: Option<Trace>,
-    /// Its messages are handled together, in a span that those of the messages are linked to.
-    is_in_batch: bool,
+    part: Part,
     begun: OnceLock<Begun>,
+}
+
+/// What is at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Message,
+    /// It is handled together with others, in a span that theirs are linked to.
+    InBatch,
+    Batch,
 }
 
 struct Begun {
@@ -72,18 +80,30 @@ pub(crate) fn of(
 #[cold]
 fn of_traced(delivery: &Delivery, setting: Option<Trace>, is_in_batch: bool) -> Option<Arc<Work>> {
     let trace = Trace::chosen(setting);
-    let came: Vec<_> = TraceContext::of(delivery.headers()).into_iter().collect();
-    if trace.is_none() && (came.is_empty() || is_in_batch) {
+    let mut came: Vec<_> = TraceContext::of(delivery.headers()).into_iter().collect();
+    if trace.is_none() && is_in_batch {
+        came.clear();
+    }
+    if is_nothing(trace, &came) {
         return None;
     }
     let work = Work {
         delivery: delivery.clone(),
         came,
         trace,
-        is_in_batch,
+        part: match is_in_batch {
+            true => Part::InBatch,
+            false => Part::Message,
+        },
         begun: OnceLock::new(),
     };
     Some(Arc::new(work))
+}
+
+/// Whether nobody has to know what is at work. A bridge would take what is sent for sent outside of a handler, and give it a
+/// trace.
+fn is_nothing(trace: Option<Trace>, came: &[TraceContext]) -> bool {
+    trace.is_none() && came.is_empty() && bridge::get().is_none()
 }
 
 /// A batch that is handled, for [`Within`]; None if it is not traced. Whose trace it would go on is nobody's choice, so
@@ -94,18 +114,25 @@ pub(crate) fn batch(
     setting: Option<Trace>,
     handler: &str,
 ) -> Option<Arc<Work>> {
-    let trace = Trace::chosen(setting).filter(|_| is_on())?;
+    let trace = Trace::chosen(setting);
+    if !is_on() || is_nothing(trace, &[]) {
+        return None;
+    }
     let came = messages
         .iter()
+        .filter(|_| trace.is_some())
         .filter_map(|message| TraceContext::of(message.headers()));
     let work = Work {
         delivery: delivery.clone(),
         came: came.collect(),
-        trace: Some(trace),
-        is_in_batch: false,
+        trace,
+        part: Part::Batch,
         begun: OnceLock::new(),
     };
-    let span = spans::of_batch(delivery.queue(), handler, messages.len());
+    let span = match trace {
+        Some(_) => spans::of_batch(delivery.queue(), handler, messages.len()),
+        None => Span::none(),
+    };
     let begun = work.begun_in(span, false);
     work.begun.get_or_init(|| begun);
     Some(Arc::new(work))
@@ -114,17 +141,17 @@ pub(crate) fn batch(
 /// The handler of the message that this thread is at begins.
 pub(crate) fn begin_handling(handler: &str) {
     begin(
-        |work| (!work.is_in_batch).then_some(Operation::Process),
+        |work| (work.part != Part::InBatch).then_some(Operation::Process),
         handler,
     );
 }
 
 /// The message that this thread is at is settled now. If no handler began, there is nothing to see unless it failed.
 pub(crate) fn begin_settling(handler: &str, failure: Option<&Failure>) {
-    let operation = |work: &Work| match (work.is_in_batch, failure) {
-        (true, _) => Some(Operation::Settle),
-        (false, Some(_)) => Some(Operation::Process),
-        (false, None) => None,
+    let operation = |work: &Work| match (work.part, failure) {
+        (Part::InBatch, _) => Some(Operation::Settle),
+        (_, Some(_)) => Some(Operation::Process),
+        (_, None) => None,
     };
     begin(operation, handler);
 }
@@ -238,12 +265,13 @@ impl Work {
                 let origin = Origin {
                     came: &self.came,
                     is_child,
+                    is_batch: self.part == Part::Batch,
                 };
                 bridge.process(&span, &origin).or_else(|| named.cloned())
             }
             // a link has no meaning then
             (None, Some(_)) => match &self.came[..] {
-                [came] => Some(came.clone()),
+                [came] if self.part != Part::Batch => Some(came.clone()),
                 _ => Some(TraceContext::begin()),
             },
         };
@@ -258,7 +286,7 @@ impl Work {
         match self.trace {
             None | Some(Trace::Off | Trace::Parent) => true,
             Some(Trace::Link) => false,
-            Some(Trace::Auto) => !self.is_in_batch && self.delivery.is_fresh(),
+            Some(Trace::Auto) => self.part == Part::Message && self.delivery.is_fresh(),
         }
     }
 

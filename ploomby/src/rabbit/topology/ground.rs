@@ -1,14 +1,13 @@
 //! A broker on which tests take turns.
 
-use amqprs::channel::{
-    ExchangeDeclareArguments, ExchangeDeleteArguments, QueueDeclareArguments, QueueDeleteArguments,
-};
+use amqprs::channel::{ExchangeDeleteArguments, QueueDeclareArguments, QueueDeleteArguments};
 
 use super::{
     Asker, Consumed, TopologyError,
     asker::Fault,
     depth_by, ensure,
     refusal::{Asked, Subject},
+    wire::has_exchange,
 };
 use crate::{
     consumer::Declare,
@@ -60,18 +59,7 @@ impl RabbitGround {
 
     pub(crate) async fn has_exchange(&self, exchange: &str) -> Result<bool, TopologyError> {
         let mut asker = Asker::new(&self.0);
-        let mut look = ExchangeDeclareArguments::new(exchange, "direct");
-        look.passive(true);
-        let looked = asker.ask_by(async |channel| channel.exchange_declare(look).await);
-        let found = match looked.await {
-            Ok(()) => Ok(true),
-            Err(Fault::Refused(closed)) if closed.is_not_found() => Ok(false),
-            Err(fault) => Err(fault.told(|closed| TopologyError::Refused {
-                subject: Subject::Exchange(exchange.to_owned()),
-                asked: Asked::Look,
-                closed,
-            })),
-        };
+        let found = has_exchange(&mut asker, exchange).await;
         asker.close().await;
         found
     }

@@ -39,6 +39,9 @@ pub(crate) enum TopologyError {
     },
     #[error("queue `{0}` is not there, and is not to be declared: waiting for it")]
     Missing(String),
+    /// A test does not use it, and says why.
+    #[error("{0}")]
+    OfNoTest(String),
     #[error("the connection was lost while queues were declared: {0}")]
     Lost(String),
     #[error("the broker did not answer within {0:?} while queues were declared")]
@@ -121,6 +124,7 @@ impl TopologyError {
             Self::Connect(_)
             | Self::Argument(_)
             | Self::Missing(_)
+            | Self::OfNoTest(_)
             | Self::OtherExchange(_)
             | Self::Different { .. } => false,
         }
@@ -132,7 +136,10 @@ impl TopologyError {
             Self::Connect(error) => !error.is_hopeless(),
             Self::Lost(_) | Self::NoAnswer(_) | Self::Missing(_) => true,
             Self::Refused { closed, .. } => closed.is_passing(),
-            Self::Argument(_) | Self::OtherExchange(_) | Self::Different { .. } => false,
+            Self::Argument(_)
+            | Self::OfNoTest(_)
+            | Self::OtherExchange(_)
+            | Self::Different { .. } => false,
         }
     }
 }

@@ -8,11 +8,13 @@ use super::{
     difference::Difference,
     once::once,
     refusal::{Asked, Subject, TopologyError},
+    staged,
 };
 use crate::{
     consumer::Declare,
     message::{Value, wire::field_table},
     rabbit::session::events::Closed,
+    stage::Made,
     topology::{Binding, Exchange, Kind, Link, OtherExchange, Wiring},
 };
 
@@ -98,6 +100,10 @@ async fn declare_exchange(
     let name = format!("exchange {}", exchange.name);
     let fingerprint = fingerprint(exchange, kind, declare);
     once(&broker, &name, &fingerprint, async || {
+        // the broker itself has made those
+        if !exchange.name.starts_with("amq.") {
+            staged::makes(asker, Made::Exchange(&exchange.name)).await?;
+        }
         declare_alone(asker, declare, exchange, kind).await
     })
     .await
@@ -124,7 +130,7 @@ async fn declare_alone(
         return look_instead(asker, exchange, closed).await;
     }
     let Some(difference) = Difference::read(&closed.text) else {
-        return Err(refused(exchange, Asked::Declare, closed));
+        return Err(refused(&exchange.name, Asked::Declare, closed));
     };
     let other = difference.of_exchange(&exchange.name);
     if declare == Declare::All || other.is_of_another_type() {
@@ -142,7 +148,7 @@ async fn look_instead(
 ) -> Result<(), TopologyError> {
     match look_for(asker, exchange).await {
         Err(TopologyError::Refused { closed, .. }) if closed.is_not_found() => {
-            return Err(refused(exchange, Asked::Declare, refusal));
+            return Err(refused(&exchange.name, Asked::Declare, refusal));
         }
         // newer brokers want a right for looking, too
         Err(TopologyError::Refused { closed, .. }) if closed.is_no_right() => {}
@@ -156,7 +162,23 @@ async fn look_instead(
 }
 
 async fn look_for(asker: &mut Asker<'_>, exchange: &Exchange) -> Result<(), TopologyError> {
-    let mut arguments = ExchangeDeclareArguments::new(&exchange.name, "direct");
+    look_by_name(asker, &exchange.name).await
+}
+
+/// Whether there is an exchange of this name.
+pub(super) async fn has_exchange(
+    asker: &mut Asker<'_>,
+    exchange: &str,
+) -> Result<bool, TopologyError> {
+    match look_by_name(asker, exchange).await {
+        Ok(()) => Ok(true),
+        Err(TopologyError::Refused { closed, .. }) if closed.is_not_found() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+async fn look_by_name(asker: &mut Asker<'_>, exchange: &str) -> Result<(), TopologyError> {
+    let mut arguments = ExchangeDeclareArguments::new(exchange, "direct");
     arguments.passive(true);
     let looked = asker.ask_by(async |channel| channel.exchange_declare(arguments).await);
     looked
@@ -164,9 +186,9 @@ async fn look_for(asker: &mut Asker<'_>, exchange: &Exchange) -> Result<(), Topo
         .map_err(|fault| fault.told(|closed| refused(exchange, Asked::Look, closed)))
 }
 
-fn refused(exchange: &Exchange, asked: Asked, closed: Closed) -> TopologyError {
+fn refused(exchange: &str, asked: Asked, closed: Closed) -> TopologyError {
     TopologyError::Refused {
-        subject: Subject::Exchange(exchange.name.clone()),
+        subject: Subject::Exchange(exchange.to_owned()),
         asked,
         closed,
     }

@@ -118,14 +118,15 @@ pub(super) async fn place(
         }
         return Place::Embedded(own);
     };
-    let (declares, declared) = mpsc::unbounded_channel();
+    let (tell, makes) = mpsc::unbounded_channel();
     director.is_on_rabbit(OnRabbit {
         model: own.0.clone(),
         consumed: app.consumed.clone(),
         limit: app.limit,
-        declares,
+        makes: tell,
     });
-    match app.prepare(&own.0, rabbit.url, declared).await {
+    let prepared = app.prepare(&own.0, rabbit.url, director, makes);
+    match prepared.await {
         Ok(ground) => Place::Rabbit(OnGround {
             ground,
             url: rabbit.named,

@@ -5,7 +5,7 @@
 //! asked of the embedded broker, which has the same exchanges and bindings.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     time::Duration,
 };
 
@@ -17,8 +17,8 @@ use crate::{
     memory::MemoryBroker,
     message::Addressed,
     outcome::Outcome,
-    stage::{OnItsWay, Verdict},
-    testing::journal::Sent,
+    stage::{Made, OnItsWay, Verdict},
+    testing::{ground::Names, journal::Sent},
 };
 
 /// What a test on RabbitMQ has to know.
@@ -30,8 +30,8 @@ pub(in crate::testing) struct OnRabbit {
     pub(in crate::testing) consumed: HashSet<String>,
     /// What expires earlier may be gone before it is handled.
     pub(in crate::testing) limit: Duration,
-    /// Who hears the names of queues that are about to be declared.
-    pub(in crate::testing) declares: UnboundedSender<String>,
+    /// Who hears of what is about to be made.
+    pub(in crate::testing) makes: UnboundedSender<Names>,
 }
 
 #[derive(Debug)]
@@ -39,8 +39,9 @@ pub(super) struct Owing {
     on: OnRabbit,
     /// By queue and message id.
     owed: HashMap<(String, String), Owed>,
-    /// The queues that ploomby has declared beside those of the app.
-    declared: BTreeSet<String>,
+    made: Names,
+    /// What was to be used that no test has made.
+    refusal: Option<String>,
 }
 
 /// A message that is to be settled, so many times.
@@ -76,7 +77,8 @@ impl Director {
             state.owing = Some(Owing {
                 on,
                 owed: HashMap::new(),
-                declared: BTreeSet::new(),
+                made: Names::default(),
+                refusal: None,
             });
         });
     }
@@ -96,11 +98,25 @@ impl Director {
         (state.now_of_owed(), state.version)
     }
 
-    /// The queues that ploomby has declared beside those of the app.
-    pub(in crate::testing) fn declared(&self) -> Vec<String> {
+    /// What the app makes at its start. None of it is there before.
+    pub(in crate::testing) fn is_to_make(&self, names: Names) {
+        self.change(|state| {
+            if let Some(owing) = &mut state.owing {
+                owing.made.extend(names);
+            }
+        });
+    }
+
+    /// The queues that the test has made.
+    pub(in crate::testing) fn made_queues(&self) -> Vec<String> {
         let state = self.lock();
-        let declared = state.owing.iter().flat_map(|owing| &owing.declared);
-        declared.cloned().collect()
+        let made = state.owing.iter().flat_map(|owing| &owing.made.queues);
+        made.cloned().collect()
+    }
+
+    /// Why something that is there was not used, which ends the test.
+    pub(in crate::testing) fn refusal(&self) -> Option<String> {
+        self.lock().owing.as_ref()?.refusal.clone()
     }
 
     /// Messages that are on their way, in words.
@@ -115,13 +131,27 @@ impl Director {
         told
     }
 
-    pub(super) fn note_declared(&self, queue: &str) {
+    /// Before the test has its turn, nothing is looked at.
+    pub(super) fn knows_of(&self, what: Made<'_>) -> bool {
+        let state = self.lock();
+        let owing = state.owing.as_ref();
+        owing.is_none_or(|owing| owing.made.contains(what))
+    }
+
+    pub(super) fn note_made(&self, what: Made<'_>) {
         self.change(|state| {
             if let Some(owing) = &mut state.owing {
-                if owing.declared.insert(queue.to_owned()) {
-                    // the test may be over
-                    let _ = owing.on.declares.send(queue.to_owned());
-                }
+                owing.made.extend(Names::of(what));
+                // the test may be over
+                let _ = owing.on.makes.send(Names::of(what));
+            }
+        });
+    }
+
+    pub(super) fn note_refusal(&self, refusal: String) {
+        self.change(|state| {
+            if let Some(owing) = &mut state.owing {
+                owing.refusal = Some(refusal);
             }
         });
     }

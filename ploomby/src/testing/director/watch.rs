@@ -7,9 +7,10 @@ use super::{Director, SENDER, Sender, State};
 use crate::{
     delivery::{Delivery, Published},
     message::Addressed,
-    stage::{Asked, Fate, OnItsWay, Verdict, Watch},
+    stage::{Asked, Fate, Made, OnItsWay, Verdict, Watch},
     testing::{
         clock::TimerId,
+        ground::of_no_test,
         journal::{Handled, Sent, What},
     },
 };
@@ -132,8 +133,18 @@ impl Watch for Director {
         });
     }
 
-    fn declares(&self, queue: &str) {
-        self.note_declared(queue);
+    fn has_made(&self, what: Made<'_>) -> bool {
+        self.knows_of(what)
+    }
+
+    fn makes(&self, what: Made<'_>) {
+        self.note_made(what);
+    }
+
+    fn refuses(&self, what: Made<'_>) -> String {
+        let refusal = of_no_test(what, "");
+        self.note_refusal(refusal.clone());
+        refusal
     }
 
     fn sending(&self, message: &Addressed) -> Box<dyn OnItsWay> {

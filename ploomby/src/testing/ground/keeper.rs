@@ -2,11 +2,15 @@ use std::collections::BTreeSet;
 
 use tracing::warn;
 
-use super::Foreign;
+use super::{
+    Foreign,
+    names::{Names, of_no_test},
+};
 use crate::{
     message::Message,
     publisher::{BrokerUrl, Destination, Publisher},
     rabbit::{RabbitGround, RabbitLooker, RabbitUrl},
+    stage::Made,
     testing::run::count,
 };
 
@@ -16,12 +20,8 @@ const TURN: &str = "ploomby.testing.turn";
 /// What tests have made and not removed yet, for the one after a test that was killed.
 const MADE: &str = "ploomby.testing.made";
 
-/// What a test makes.
-#[derive(Clone, Debug, Default)]
-pub(in crate::testing) struct Names {
-    pub(in crate::testing) queues: BTreeSet<String>,
-    pub(in crate::testing) exchanges: BTreeSet<String>,
-}
+/// Another test may have the virtual host by then, and queues of the same names.
+const LOST: &str = "the connection by which it was this test's turn on the virtual host was lost";
 
 /// Keeps a broker as it was.
 pub(super) struct Keeper {
@@ -29,6 +29,7 @@ pub(super) struct Keeper {
     ground: RabbitGround,
     looker: RabbitLooker,
     made: Names,
+    /// It was this test's turn when that was last looked at.
     has_turn: bool,
 }
 
@@ -65,12 +66,12 @@ impl Keeper {
             if let Some(ready) = ready {
                 let ready = usize::try_from(ready).unwrap_or(usize::MAX);
                 let with = format!(", with {}", count(ready, "message"));
-                return Err(refused("queue", queue, &with));
+                return Err(of_no_test(Made::Queue(queue), &with));
             }
         }
         for exchange in &names.exchanges {
             if self.ground.has_exchange(exchange).await.map_err(told)? {
-                return Err(refused("exchange", exchange, ""));
+                return Err(of_no_test(Made::Exchange(exchange), ""));
             }
         }
         self.write_down(names).await?;
@@ -87,6 +88,7 @@ impl Keeper {
     }
 
     pub(super) async fn ready(&mut self, queues: Vec<String>) -> Result<Vec<Option<u32>>, String> {
+        self.keep_turn().await?;
         self.ground.ready(&queues).await.map_err(told)
     }
 
@@ -103,28 +105,22 @@ impl Keeper {
         Ok(messages)
     }
 
-    /// A queue that is about to be made beside those that were known at the start.
-    pub(super) async fn write_down_another(&mut self, queue: String) {
-        let queues = BTreeSet::from([queue]);
-        let names = Names {
-            queues,
-            exchanges: BTreeSet::new(),
-        };
+    /// What is about to be made beside what was known at the start.
+    pub(super) async fn write_down_others(&mut self, names: Names) {
         if let Err(error) = self.write_down(names).await {
-            warn!(error, "a queue of a test is not written down");
+            warn!(error, "what a test makes is not written down");
         }
     }
 
-    /// A queue that was made at last.
-    pub(super) fn knows_of(&mut self, queue: String) {
-        self.made.queues.insert(queue);
+    /// What was made at last.
+    pub(super) fn knows_of(&mut self, names: Names) {
+        self.made.extend(names);
     }
 
     /// Removes all that the test has made, and lets the next one have its turn.
     pub(super) async fn clean_up(mut self) {
-        if self.has_turn {
-            self.made.queues.insert(MADE.to_owned());
-            if let Err(error) = self.delete(&self.made).await {
+        if self.has_turn && !self.made.is_empty() {
+            if let Err(error) = self.remove_made().await {
                 warn!(
                     error,
                     "not all that a test has made was removed: the next test will"
@@ -138,19 +134,12 @@ impl Keeper {
 
     /// Writes down what is about to be made.
     async fn write_down(&mut self, names: Names) -> Result<(), String> {
-        let new = |known: &BTreeSet<String>, name: &&String| !known.contains(*name);
-        let queues = names
-            .queues
-            .iter()
-            .filter(|name| new(&self.made.queues, name));
-        let exchanges = names.exchanges.iter();
-        let exchanges = exchanges.filter(|name| new(&self.made.exchanges, name));
-        let lines = queues.map(|name| format!("queue {name}"));
-        let lines = lines.chain(exchanges.map(|name| format!("exchange {name}")));
-        let text = lines.collect::<Vec<_>>().join("\n");
-        if text.is_empty() {
+        let names = names.without(&self.made);
+        if names.is_empty() {
             return Ok(());
         }
+        let text = names.lines();
+        self.made.extend(names);
         let no_wiring = crate::topology::Wiring::default();
         let declared = self.ground.declare(MADE, &[], &no_wiring).await;
         declared.map_err(told)?;
@@ -158,10 +147,7 @@ impl Keeper {
         let publisher = Publisher::to_destination(destination).await.map_err(told)?;
         let written = publisher.publish(MADE, Message::new(text)).await;
         publisher.close().await;
-        written.map_err(told)?;
-        self.made.queues.extend(names.queues);
-        self.made.exchanges.extend(names.exchanges);
-        Ok(())
+        written.map_err(told)
     }
 
     async fn remove_leftovers(&mut self) -> Result<(), String> {
@@ -171,33 +157,33 @@ impl Keeper {
         }
         let mut left = Names::default();
         for message in &written {
-            for line in String::from_utf8_lossy(message.body()).lines() {
-                match line.split_once(' ') {
-                    Some(("queue", name)) => left.queues.insert(name.to_owned()),
-                    Some(("exchange", name)) => left.exchanges.insert(name.to_owned()),
-                    _ => continue,
-                };
-            }
+            left.read(&String::from_utf8_lossy(message.body()));
         }
-        left.queues.insert(MADE.to_owned());
         self.delete(&left).await
     }
 
+    async fn remove_made(&mut self) -> Result<(), String> {
+        self.keep_turn().await?;
+        self.delete(&self.made).await
+    }
+
+    /// A turn goes with its connection, and the next connection has to take it again.
+    async fn keep_turn(&mut self) -> Result<(), String> {
+        match self.take_turn().await? {
+            true => Ok(()),
+            false => Err(LOST.to_owned()),
+        }
+    }
+
+    /// Deletes what is written down last, and only if all else is gone: the next test tries again by it.
     async fn delete(&self, names: &Names) -> Result<(), String> {
-        // what is written down goes last
-        let mut queues: Vec<_> = names.queues.iter().cloned().collect();
-        queues.sort_by_key(|name| name == MADE);
-        let exchanges: Vec<_> = names.exchanges.iter().cloned().collect();
+        let list = |names: &BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>();
+        let (queues, exchanges) = (list(&names.queues), list(&names.exchanges));
         let deleted = self.ground.delete(&queues, &exchanges).await;
+        deleted.map_err(told)?;
+        let deleted = self.ground.delete(&[MADE.to_owned()], &[]).await;
         deleted.map_err(told)
     }
-}
-
-fn refused(what: &str, name: &str, with: &str) -> String {
-    format!(
-        "{what} `{name}` is on the broker already{with}, and no test has made it. A test does not touch what is not its own: \
-         delete it if it means nothing, or give the tests a virtual host of their own, as `rabbitmqctl add_vhost` makes it"
-    )
 }
 
 fn told(error: impl std::error::Error) -> String {

@@ -40,8 +40,8 @@ impl TestRunning {
     #[must_use]
     #[track_caller]
     pub fn waiting(&self, queue: &str) -> usize {
-        let declared = self.settings.director.declared();
-        match self.settings.place.waiting(queue, declared) {
+        let made = self.settings.director.made_queues();
+        match self.settings.place.waiting(queue, made) {
             Some(waiting) => waiting,
             None => panic!("there is no queue `{queue}`"),
         }

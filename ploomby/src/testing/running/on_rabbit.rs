@@ -24,6 +24,9 @@ impl TestRunning {
         }
         let mut quiet_looks = 0;
         loop {
+            if let Some(refusal) = director.refusal() {
+                panic!("{refusal}\n{}", self.what_happened());
+            }
             let (now, version) = director.look_at_owed();
             let next = match now {
                 Now::Quiet { next, .. } => next,
@@ -58,7 +61,10 @@ impl TestRunning {
                     quiet_looks = 0;
                     self.wait_for_more(limit).await;
                 }
-                Ok(_) if director.look_at_owed().1 != version => quiet_looks = 0,
+                Ok(_) if director.look_at_owed().1 != version => {
+                    quiet_looks = 0;
+                    self.wait_for_more(limit).await;
+                }
                 Ok(_) => {
                     quiet_looks += 1;
                     if quiet_looks == LOOKS {
