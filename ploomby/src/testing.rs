@@ -92,7 +92,10 @@
 //! - Queues and exchanges have the names that the program gives them, and are removed at the end, also if the test fails. What
 //!   a test that was killed has left is removed by the next one.
 //! - A test does not start if one of its queues, of their dead-letter queues or of its exchanges is there already, and no test
-//!   has made it: nobody's messages are handled or deleted by accident. A virtual host for tests alone is best all the same.
+//!   has made it. Later it fails if another queue or exchange that the app is to make is there already. No test deletes what
+//!   no test has made.
+//! - Handlers under test send to whatever real queue or exchange they name, if the test does not name it: give tests a virtual
+//!   host of their own.
 //! - The user needs the rights to configure, write and read the queues and exchanges of the app, and those whose names begin
 //!   with `ploomby.testing.`.
 

@@ -7,13 +7,16 @@ use opentelemetry::KeyValue;
 use opentelemetry::baggage::BaggageExt;
 use opentelemetry::trace::SpanKind;
 use ploomby::extract::{Attempt, Batch, TraceId};
+use ploomby::memory::MemoryBroker;
 use ploomby::trace::Trace;
-use ploomby::{HandlerRegistry, Outcome, Properties, Publisher, Queue, Reply, Retry, RpcClient};
+use ploomby::{
+    HandlerRegistry, Message, Outcome, Properties, Publisher, Queue, Reply, Retry, RpcClient,
+};
 use tokio::sync::Notify;
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::collected::{Collected, Story, start};
+use crate::collected::{Collected, Story, eventually, start};
 
 /// Fails once.
 async fn second(Attempt(attempt): Attempt) -> Outcome {
@@ -105,6 +108,56 @@ async fn a_batch_is_linked_to_what_sent_its_messages() {
     assert_eq!(Story::links(batch).len(), 3);
     // what the batch sends is its own
     assert_eq!(Story::names(&story.children(batch)), ["send lorries"]);
+}
+
+/// A message that a sender of no traces has sent.
+fn parcel(key: &str) -> Message {
+    let properties = Properties::new().with_message_type(key).unwrap();
+    Message::new("1").with_properties(properties)
+}
+
+#[tokio::test]
+async fn what_handlers_of_untraced_messages_send_has_no_trace() {
+    let send = async |publisher: Publisher| publisher.send("lorries", "load", &()).await;
+    let pack =
+        async |_: Batch<u32>, publisher: Publisher| publisher.send("lorries", "load", &()).await;
+    let (collected, _guard) = Collected::begin();
+    let handlers = HandlerRegistry::new()
+        .register("send", send)
+        .register("pack", pack);
+    let broker = MemoryBroker::named("untraced");
+    broker.declare_queue("lorries", []).unwrap();
+    let queue = Queue::new("parcels").batch_size(1).trace(Trace::Off);
+    let running = start("memory://untraced", queue, handlers).await;
+    for key in ["send", "pack"] {
+        let message = parcel(key);
+        broker.publish("parcels", message).unwrap();
+        eventually(async || broker.ready_count("lorries") == 1).await;
+        let sent = broker.get("lorries").unwrap();
+        assert_eq!(sent.headers().text("traceparent"), None, "{key}");
+    }
+    running.shut_down().await.unwrap();
+    assert!(collected.story().all("send lorries").is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_has_the_baggage_of_none_of_its_messages() {
+    let pack =
+        async |_: Batch<u32>, publisher: Publisher| publisher.send("lorries", "load", &()).await;
+    let (_collected, _guard) = Collected::begin();
+    let broker = MemoryBroker::named("packed");
+    broker.declare_queue("lorries", []).unwrap();
+    let handlers = HandlerRegistry::new().register("pack", pack);
+    let queue = Queue::new("parcels").batch_size(1);
+    let running = start("memory://packed", queue, handlers).await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let message = parcel("pack").with_header("traceparent", parent).unwrap();
+    let message = message.with_header("baggage", "tenant=acme").unwrap();
+    broker.publish("parcels", message).unwrap();
+    eventually(async || broker.ready_count("lorries") == 1).await;
+    let sent = broker.get("lorries").unwrap();
+    assert_eq!(sent.headers().text("baggage"), None);
+    running.shut_down().await.unwrap();
 }
 
 #[tokio::test]

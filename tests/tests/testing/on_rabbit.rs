@@ -136,6 +136,60 @@ async fn an_exchange_that_no_test_has_made_is_not_touched() {
     assert!(raw.has_exchange(&exchange).await);
 }
 
+#[tokio::test]
+async fn a_queue_beside_that_no_test_has_made_is_not_touched() {
+    let (raw, queue) = (Raw::connect().await, unique_name("q"));
+    let (retried, delayed) = (format!("{queue}_retry_50ms"), format!("{queue}_delay_70ms"));
+    let kept = [retried.as_str(), &delayed];
+    for queue in kept {
+        raw.declare(queue).await;
+        raw.publish(queue, "precious").await;
+    }
+    let expected = |queue| format!("queue `{queue}` is on the broker already, and no test has");
+    let retry = Retry::fixed(2, Duration::from_millis(50));
+    let said = panic_of(failing(Queue::new(&queue).retry(retry)).await.start()).await;
+    assert!(said.contains(&expected(&retried)), "{said}");
+    // one that is made while the test runs
+    let app = failing(Queue::new(&queue)).await.start().await;
+    let sent = app.send_with(|publisher| {
+        let message = publisher.to(&queue).key("fail").payload(&1);
+        message.delay(Duration::from_millis(70))
+    });
+    let said = panic_of(sent).await;
+    assert!(said.contains(&expected(&delayed)), "{said}");
+    drop(app);
+    for queue in kept {
+        assert!(raw.has_queue(queue).await, "{queue}");
+        raw.delete(queue).await;
+    }
+    assert!(!raw.has_queue(&queue).await);
+}
+
+#[tokio::test]
+async fn an_exchange_that_a_handler_makes_is_removed_unless_it_was_there() {
+    let raw = Raw::connect().await;
+    let (queue, made, kept) = (unique_name("q"), unique_name("made"), unique_name("kept"));
+    let tell = async |name: String, publisher: Publisher| {
+        publisher.declare(&Exchange::topic(name)).await?;
+        anyhow::Ok(())
+    };
+    let declare = ExchangeDeclareArguments::new(&kept, "topic");
+    raw.channel().await.exchange_declare(declare).await.unwrap();
+    let app = TestApp::with(HandlerRegistry::new().register("tell", tell))
+        .queue(Queue::new(&queue))
+        .on(rabbit().await.url())
+        .start()
+        .await;
+    app.send(&queue, "tell", &made).await.handled("tell").once();
+    assert!(raw.has_exchange(&made).await);
+    let said = panic_of(app.send(&queue, "tell", &kept)).await;
+    let expected = format!("exchange `{kept}` is on the broker already, and no test has made it");
+    assert!(said.starts_with(&expected), "{said}");
+    drop(app);
+    assert!(!raw.has_exchange(&made).await);
+    assert!(raw.has_exchange(&kept).await);
+}
+
 /// The queue, its retry queue, that of a delay, its dead letters, the one of another program, and the exchange.
 #[tokio::test]
 async fn nothing_is_left_of_a_test_also_if_it_fails() {
