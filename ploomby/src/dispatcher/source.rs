@@ -82,8 +82,9 @@ impl Dispatcher {
         let mut resting = self.queue.brakes.resting();
         // it ends with the queue
         let changed = resting.wait_for(|rests| *rests != before).await;
-        if let Ok(rests) = changed {
-            let rests = *rests;
+        // not held any longer: who has the queue rest waits for it, and whoever looks waits for them
+        let rests = changed.map(|rests| *rests);
+        if let Ok(rests) = rests {
             self.queue.brakes.note(rests);
         }
     }
