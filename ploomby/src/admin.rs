@@ -146,9 +146,15 @@ impl Admin {
         Self(Arc::new(Site::new(ops, life, door)))
     }
 
-    /// Closes what is connected, if nobody else uses it.
-    async fn close(self) {
-        // what is being done with letters was stopped as the program began to end
+    /// Stops what is being done with letters, waits until the letter that is on its way has got there and what is held is
+    /// back, and closes the connection of the page unless a router of it is still there.
+    ///
+    /// A program that nests the page calls it at its end, so that the runtime does not end before. The port of
+    /// [`App::admin`] does so by itself.
+    pub async fn close(self) {
+        for act in self.0.acts.all() {
+            act.stop.cancel();
+        }
         self.0.tasks.close();
         self.0.tasks.wait().await;
         if let Some(site) = Arc::into_inner(self.0) {
@@ -173,8 +179,10 @@ impl Admin {
     ///
     /// let listener = tokio::net::TcpListener::bind("0.0.0.0:8080").await?;
     /// let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    /// tokio::spawn(async { axum::serve(listener, service).await });
+    /// let serving = tokio::spawn(async { axum::serve(listener, service).await });
     /// running.until_signal().await?;
+    /// serving.abort();
+    /// admin.close().await;
     /// # Ok(())
     /// # }
     /// ```

@@ -60,6 +60,8 @@ use tracing::info;
 
 #[cfg(feature = "asyncapi")]
 pub use self::contract::{Contract, Undescribed};
+#[cfg(feature = "admin")]
+pub(crate) use self::groups::kind_of_error;
 use self::source::Source;
 pub use self::{
     check::{Finding, Level},

@@ -116,7 +116,8 @@ impl Access {
 
     /// Who a proxy in front of the program names in a header, such as `x-forwarded-user`, with the role that `roles` gives
     /// to that name. The header is believed only in requests that come straight from one of these `peers`: the proxy has
-    /// to take away what visitors write there themselves.
+    /// to take away what visitors write there themselves. Where a peer is 127.0.0.1, whoever is logged in on the machine or
+    /// forwards the port can write the header, too.
     ///
     /// A program that [nests](super::Admin::router) the page serves its router by `into_make_service_with_connect_info::<SocketAddr>`,
     /// else nobody's address is known and no header is believed.
@@ -151,6 +152,9 @@ impl Access {
     }
 
     /// Anybody who comes so far: for a program whose own layers let nobody else through, or a page that all may see.
+    ///
+    /// A port of [`App::admin`](crate::App::admin) on the loopback interface then answers to `localhost` and addresses of
+    /// that interface alone, as it does without an access.
     pub fn anybody(role: Role) -> Self {
         Self::one(Way::Anybody(role))
     }
@@ -180,6 +184,12 @@ impl Access {
     pub(super) fn takes_tokens(&self) -> bool {
         let is_token = |way: &Way| matches!(way, Way::Token(..));
         self.ways.iter().any(is_token)
+    }
+
+    /// Whether it asks nobody who they are.
+    pub(super) fn takes_anybody(&self) -> bool {
+        let is_anybody = |way: &Way| matches!(way, Way::Anybody(_));
+        self.ways.iter().any(is_anybody)
     }
 
     /// Who sends a request, if they may come in.

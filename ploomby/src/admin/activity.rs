@@ -20,7 +20,7 @@ use super::{
     text::Told,
     which::link,
 };
-use crate::ops::faces;
+use crate::ops::{Done, faces};
 
 /// Leads to the page of an act.
 pub(super) fn see(number: u64) -> Response {
@@ -45,7 +45,7 @@ pub(super) async fn acts(
     };
     page.with(html! {
         @if acts.is_empty() {
-            p { "Nothing was done by this page since the process began." }
+            p { "Nothing was done with letters by this page since the process began." }
         } @else {
             div.table { table {
                 thead { tr {
@@ -144,6 +144,10 @@ pub(super) async fn stop(
     if visitor.role < least_for(act.what) {
         let text = "who may not begin this may not stop it\n";
         return (StatusCode::FORBIDDEN, text).into_response();
+    }
+    if act.progress().ended.is_none() {
+        let who = Some(visitor.who());
+        site.ops.tell_of(who, "stop", &act.queue, &Done::default());
     }
     act.stop.cancel();
     see(act.number)

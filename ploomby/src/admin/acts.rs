@@ -11,10 +11,13 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::text::count;
+use super::text::{beginning, count};
 
 /// So many are remembered.
 const MOST: usize = 100;
+
+/// So much is kept of the words that say which letters are meant, in characters.
+const MOST_WORDS: usize = 300;
 
 /// All of them, by their numbers.
 #[derive(Debug, Default)]
@@ -75,7 +78,7 @@ impl Acts {
             number,
             what,
             queue: queue.to_owned(),
-            which: which.unwrap_or_else(|| "all".to_owned()),
+            which: which.map_or_else(|| "all".to_owned(), |which| beginning(&which, MOST_WORDS)),
             who: who.to_owned(),
             since: SystemTime::now(),
             stop: CancellationToken::new(),
@@ -174,7 +177,9 @@ mod tests {
     #[test]
     fn what_is_over_is_forgotten_and_what_is_at_work_is_not() {
         let acts = Acts::default();
-        let first = acts.begin("replay", "billing", None, "ada", 5).unwrap();
+        let words = Some("x".repeat(1_000_000));
+        let first = acts.begin("replay", "billing", words, "ada", 5).unwrap();
+        assert_eq!(first.which.chars().count(), MOST_WORDS + 1);
         assert_eq!(
             acts.begin("discard", "billing", None, "bob", 5)
                 .unwrap_err(),

@@ -9,6 +9,8 @@ use super::{Access, AccessError, Role, Visitor};
 pub(super) struct Door {
     /// None on the loopback interface, where nobody is asked.
     access: Option<Access>,
+    /// Whether it answers to names of the machine alone.
+    is_of_the_machine: bool,
 }
 
 impl Door {
@@ -19,12 +21,28 @@ impl Door {
         access.check()?;
         Ok(Self {
             access: Some(access),
+            is_of_the_machine: false,
+        })
+    }
+
+    /// The same for a port on the loopback interface.
+    ///
+    /// # Errors
+    ///
+    /// An access that cannot work.
+    pub(super) fn guarded_on_loopback(access: Access) -> Result<Self, AccessError> {
+        Ok(Self {
+            is_of_the_machine: access.takes_anybody(),
+            ..Self::guarded(access)?
         })
     }
 
     /// For a port on the loopback interface.
     pub(super) fn of_the_machine() -> Self {
-        Self { access: None }
+        Self {
+            access: None,
+            is_of_the_machine: true,
+        }
     }
 
     /// Who sends a request, if they may come in.
@@ -43,7 +61,7 @@ impl Door {
     /// Whether a request asks for this machine by a name that means it. Where nobody is asked who they are, a page of
     /// somebody else could have a browser send requests here under a name of its own, which it lets mean 127.0.0.1.
     pub(super) fn is_asked_for(&self, request: &Parts) -> bool {
-        if self.access.is_some() {
+        if !self.is_of_the_machine {
             return true;
         }
         let host = request
@@ -70,13 +88,15 @@ impl Door {
 mod tests {
     use super::*;
 
+    fn request(host: &str) -> Parts {
+        let request = http::Request::get("/").header(HOST, host).body(());
+        request.unwrap().into_parts().0
+    }
+
     #[test]
     fn a_port_of_the_machine_answers_to_names_of_the_machine_alone() {
         let door = Door::of_the_machine();
-        let asked = |host: &str| {
-            let request = http::Request::get("/").header(HOST, host).body(());
-            door.is_asked_for(&request.unwrap().into_parts().0)
-        };
+        let asked = |host: &str| door.is_asked_for(&request(host));
         for host in [
             "127.0.0.1:9090",
             "localhost",
@@ -98,5 +118,20 @@ mod tests {
         }
         let nameless = http::Request::get("/").body(()).unwrap();
         assert!(!door.is_asked_for(&nameless.into_parts().0));
+    }
+
+    #[test]
+    fn a_port_of_the_machine_that_lets_anybody_in_is_asked_for_by_its_name() {
+        let token = || Access::token("0123456789abcdef", Role::Admin);
+        let anybody = || Access::anybody(Role::Admin);
+        for access in [anybody(), token().or(anybody())] {
+            let door = Door::guarded_on_loopback(access.clone()).unwrap();
+            assert!(!door.is_asked_for(&request("evil.example")));
+            assert!(door.is_asked_for(&request("localhost:9090")));
+            let elsewhere = Door::guarded(access).unwrap();
+            assert!(elsewhere.is_asked_for(&request("admin.example")));
+        }
+        let door = Door::guarded_on_loopback(token()).unwrap();
+        assert!(door.is_asked_for(&request("admin.example")));
     }
 }

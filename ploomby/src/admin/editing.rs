@@ -16,13 +16,13 @@ use super::{
     acts::Ended,
     guard::Fields,
     letters::{short, troubled},
-    page::{Page, Tab, hidden, token},
+    page::{Page, Tab, token},
     site::Site,
     text::{Told, beginning, size},
     walk::{self, Trouble},
     which::{Which, link},
 };
-use crate::ops::{Edit, Letter, OpsError, Replay, faces::Form};
+use crate::ops::{Edit, Letter, OpsError, Replay, faces::Form, kind_of_error};
 
 /// A larger body is for another editor than a browser.
 const MOST_BODY: usize = 256 * 1024;
@@ -42,13 +42,16 @@ pub(super) async fn ask(
     let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let queue = fields.get("queue").unwrap_or_default();
     let id = fields.get("id").unwrap_or_default();
-    match walk::letter(&site, queue, id).await {
-        Ok(letter) => {
-            let form = Form::of(&site.ops, queue, &letter);
+    let letter = match walk::letter(&site, queue, id).await {
+        Ok(letter) => letter,
+        Err(trouble) => return refused(&site, &visitor, &trouble),
+    };
+    match form_of(&site, queue, &letter) {
+        Ok(form) => {
             let draft = Draft::of(&form, &letter);
             page(&site, &visitor, (queue, &letter), (&form, &draft), None)
         }
-        Err(trouble) => refused(&site, &visitor, &trouble),
+        Err(size) => too_large(&site, &visitor, &letter, size),
     }
 }
 
@@ -57,13 +60,19 @@ pub(super) async fn edit(
     Extension(visitor): Extension<Visitor>,
     Extension(fields): Extension<Fields>,
 ) -> Response {
-    let queue = fields.get("queue").unwrap_or_default();
-    let id = fields.get("id").unwrap_or_default();
+    let which = match Which::of(&fields) {
+        Ok(which) => which,
+        Err(trouble) => return refused(&site, &visitor, &trouble),
+    };
+    let (queue, id) = which.letter();
     let letter = match walk::letter(&site, queue, id).await {
         Ok(letter) => letter,
         Err(trouble) => return refused(&site, &visitor, &trouble),
     };
-    let form = Form::of(&site.ops, queue, &letter);
+    let form = match form_of(&site, queue, &letter) {
+        Ok(form) => form,
+        Err(size) => return too_large(&site, &visitor, &letter, size),
+    };
     let written = Draft::written(&fields, &form);
     let wrong = |why: &str| {
         page(
@@ -84,6 +93,15 @@ pub(super) async fn edit(
         Err(Trouble::Ops(error)) => wrong(&error.to_string()),
         Err(trouble) => refused(&site, &visitor, &trouble),
     }
+}
+
+/// The letter as a form, or the size of a body that is too large. Most of these are not even read.
+fn form_of(site: &Site, queue: &str, letter: &Letter) -> Result<Form, usize> {
+    let most = |size| if size > MOST_BODY { Err(size) } else { Ok(()) };
+    most(letter.message().body().len())?;
+    let form = Form::of(&site.ops, queue, letter);
+    most(form.body.len())?;
+    Ok(form)
 }
 
 /// Sends it if the program would take it.
@@ -122,7 +140,8 @@ async fn send(
                 act.step();
                 act.end(Ended::Done);
             }
-            Err(trouble) => act.end(Ended::Failed(trouble.to_string())),
+            // readers see it, too, and no body: who edits has the whole on the form
+            Err(trouble) => act.end(Ended::Failed(kind_of_error(&trouble.to_string()))),
         }
         sent
     });
@@ -188,14 +207,6 @@ fn page(
         tab: Tab::Queues,
         live: None,
     };
-    if form.body.len() > MOST_BODY {
-        let status = StatusCode::PAYLOAD_TOO_LARGE;
-        return page.with_status(status, html! {
-            p.note.wrong {
-                "Its body has " (size(form.body.len())) ": " code { "dlq edit " (Told(&id)) } " edits it outside of the browser."
-            }
-        });
-    }
     let status = match wrong {
         Some(_) => StatusCode::UNPROCESSABLE_ENTITY,
         None => StatusCode::OK,
@@ -204,7 +215,7 @@ fn page(
         @if let Some(why) = wrong { p.note.wrong role="alert" { (Told(why)) } }
         p { "It failed: " (Told(beginning(failed, 2_000))) }
         form action="edit" method="post" {
-            (token(site, visitor)) (hidden([("queue", queue), ("id", &id)]))
+            (token(site, visitor)) (Which::one(queue, &id).field())
             div.field {
                 label for="key" { "Key" }
                 input type="text" id="key" name="key" value=(draft.key) autocomplete="off";
@@ -223,6 +234,22 @@ fn page(
                 button.main type="submit" { "Send" }
                 a.button href=(link("letter", [("queue", queue), ("id", &id)])) { "Back" }
             }
+        }
+    })
+}
+
+fn too_large(site: &Arc<Site>, visitor: &Visitor, letter: &Letter, bytes: usize) -> Response {
+    let id = letter.id();
+    let page = Page {
+        site,
+        visitor,
+        title: &format!("Edit letter {}", beginning(short(&id), 40)),
+        tab: Tab::Queues,
+        live: None,
+    };
+    page.with_status(StatusCode::PAYLOAD_TOO_LARGE, html! {
+        p.note.wrong {
+            "Its body has " (size(bytes)) ": " code { "dlq edit " (Told(&id)) } " edits it outside of the browser."
         }
     })
 }

@@ -1,6 +1,6 @@
 //! Who is let through to a route, and what each response says to the browser.
 
-use std::sync::Arc;
+use std::{str::FromStr, sync::Arc};
 
 use axum::{
     body::{self, Body},
@@ -18,7 +18,7 @@ use http::{
 };
 use url::form_urlencoded;
 
-use super::{Visitor, routes::Need, site::Site};
+use super::{Visitor, routes::Need, site::Site, text::beginning, walk::Trouble};
 
 /// What stands before one route.
 #[derive(Clone)]
@@ -47,8 +47,7 @@ pub(super) async fn check(
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     if !site.door.is_asked_for(&parts) {
-        let text =
-            "this port answers to 127.0.0.1 and localhost alone: another name needs an `Access`\n";
+        let text = "this port answers to 127.0.0.1 and localhost alone: another name needs an `Access` that asks who comes\n";
         return (StatusCode::MISDIRECTED_REQUEST, text).into_response();
     }
     let Need::Role(least) = need else {
@@ -123,11 +122,27 @@ impl Fields {
 
     /// A field that holds something.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.said(name).filter(|value| !value.is_empty())
+    }
+
+    /// A field, though it may be empty.
+    pub(super) fn said(&self, name: &str) -> Option<&str> {
         let mut fields = self.0.iter();
         let found = fields.find(|(known, _)| known == name);
-        found
-            .map(|(_, value)| value.as_str())
-            .filter(|value| !value.is_empty())
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The number in a field that holds something.
+    ///
+    /// # Errors
+    ///
+    /// Something else than a number.
+    pub(super) fn number<N: FromStr>(&self, name: &'static str) -> Result<Option<N>, Trouble> {
+        let read = |text: &str| {
+            let number = text.trim().parse();
+            number.map_err(|_| Trouble::NoNumber(name, beginning(text, 40)))
+        };
+        self.get(name).map(read).transpose()
     }
 }
 

@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use super::{
     Role, Visitor,
     guard::Fields,
-    letters::{short, troubled},
+    letters::{error_for, short, troubled},
     page::{Page, Tab},
     site::Site,
     text::{Lines, Told, beginning, size},
@@ -20,8 +20,8 @@ use super::{
     which::{Which, link},
 };
 use crate::ops::{
-    Letter, Ops,
-    faces::{self, is_json, pretty},
+    Fit, Letter, Ops,
+    faces::{self, readable},
 };
 
 /// So much of a body is shown, in characters.
@@ -55,7 +55,7 @@ pub(super) async fn letter(
     match walk::letter(&site, queue, id).await {
         Ok(letter) => page.with(html! {
             p { a href=(link("letters", [("queue", queue)])) { "All dead letters of " (Told(queue)) } }
-            (summary(&site.ops, queue, &letter))
+            (summary(&site.ops, queue, &letter, &visitor))
             (actions(queue, &letter.id(), &visitor))
             @if visitor.role >= Role::Operator {
                 (headers(&letter))
@@ -69,8 +69,13 @@ pub(super) async fn letter(
     }
 }
 
-fn summary(ops: &Ops, queue: &str, letter: &Letter) -> Markup {
+fn summary(ops: &Ops, queue: &str, letter: &Letter, visitor: &Visitor) -> Markup {
     let summary = letter.summary();
+    let fit = match ops.fits(queue, letter) {
+        // the error may hold parts of the body
+        Fit::Unfit { .. } if visitor.role < Role::Operator => "would not take it".to_owned(),
+        fit => faces::fit(&fit),
+    };
     let owned = |text: Option<&str>| text.map(str::to_owned);
     let address = letter.address();
     let replayed = (summary.replayed > 0).then(|| format!("{} times", summary.replayed));
@@ -83,7 +88,10 @@ fn summary(ops: &Ops, queue: &str, letter: &Letter) -> Markup {
         ),
         ("Key", owned(summary.key)),
         ("Reason", owned(summary.reason)),
-        ("Error", owned(summary.error)),
+        (
+            "Error",
+            summary.error.map(|error| error_for(visitor, error)),
+        ),
         ("Type of the error", owned(summary.error_type)),
         ("Handler", owned(summary.handler)),
         ("Place", faces::place(ops, letter)),
@@ -97,7 +105,7 @@ fn summary(ops: &Ops, queue: &str, letter: &Letter) -> Markup {
         ("Edited from", owned(letter.edited_from())),
         ("Message id", owned(summary.message_id)),
         ("Trace", owned(summary.trace_id)),
-        ("This build", Some(faces::fit(&ops.fits(queue, letter)))),
+        ("This build", Some(fit)),
     ];
     html! {
         div.card { dl {
@@ -150,9 +158,9 @@ fn body(ops: &Ops, queue: &str, letter: &Letter) -> Markup {
         false => None,
     };
     let text = match text {
-        Some(json) if is_json(json.as_bytes()) => pretty(&json),
+        Some(text) => readable(text),
         // what is cut off need not be read
-        _ => String::from_utf8_lossy(&body[..body.len().min(MOST_BODY * 4)]).into_owned(),
+        None => String::from_utf8_lossy(&body[..body.len().min(MOST_BODY * 4)]).into_owned(),
     };
     let shown = beginning(&text, MOST_BODY);
     let is_cut = shown.len() < text.len() || body.len() > MOST_BODY * 4;

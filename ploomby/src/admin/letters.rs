@@ -22,7 +22,7 @@ use super::{
     walk::{Far, Trouble, Went, walk},
     which::{KINDS, Which, kind_of, link, name_of},
 };
-use crate::ops::{Group, GroupBy, Groups, Letter, faces};
+use crate::ops::{Group, GroupBy, Groups, Letter, faces, kind_of_error};
 
 /// At so many letters a page looks, if it is asked for no other number.
 const SCAN: usize = 1_000;
@@ -55,12 +55,14 @@ struct Row {
 }
 
 impl Row {
-    fn of(letter: &Letter) -> Self {
+    fn of(letter: &Letter, visitor: &Visitor) -> Self {
         let summary = letter.summary();
+        let error = summary.error.map(|error| error_for(visitor, error));
+        let error = error.as_deref().or(summary.reason).unwrap_or("–");
         Self {
             failed_at: summary.failed_at,
             key: beginning(summary.key.unwrap_or("–"), MOST_TEXT),
-            error: beginning(summary.error.or(summary.reason).unwrap_or("–"), MOST_TEXT),
+            error: beginning(error, MOST_TEXT),
             attempts: summary.attempts,
             bytes: summary.bytes,
             id: summary.id,
@@ -88,7 +90,13 @@ pub(super) async fn letters(
     RawQuery(query): RawQuery,
 ) -> Response {
     let fields = Fields::of(query.unwrap_or_default().as_bytes());
-    let which = Which::of(&fields);
+    let which = match Which::of(&fields) {
+        Ok(which) if which.error.is_some() && visitor.role < Role::Operator => {
+            return refused(&site, &visitor, &Trouble::NotForReaders);
+        }
+        Ok(which) => which,
+        Err(trouble) => return refused(&site, &visitor, &trouble),
+    };
     let by = fields.get("by").and_then(kind_of).unwrap_or_default();
     let scan = fields.get("scan").and_then(|scan| scan.parse().ok());
     let far = Far {
@@ -100,13 +108,13 @@ pub(super) async fn letters(
         rows: Vec::new(),
         matching: 0,
     };
-    let filter = which.filter();
+    let (filter, who) = (which.filter(), visitor.clone());
     let looking = walk(&site, &which.queue, far, seen, move |seen, _, letter| {
         if filter.matches(letter) {
             seen.groups.add(letter);
             seen.matching += 1;
             if seen.rows.len() < MOST_ROWS {
-                seen.rows.push(Row::of(letter));
+                seen.rows.push(Row::of(letter, &who));
             }
         }
         ControlFlow::Continue(())
@@ -121,7 +129,7 @@ pub(super) async fn letters(
     };
     match looking.await {
         Ok((seen, went)) => page.with(html! {
-            (filters(&which, by, far))
+            (filters(&which, by, far, &visitor))
             (looked(&seen, went, &which))
             @if seen.matching > 0 { (all_of_them(&which, &visitor)) }
             (grouped(seen.groups.into_groups(), &which, by, &visitor))
@@ -129,6 +137,25 @@ pub(super) async fn letters(
         }),
         Err(trouble) => page.with_status(trouble.status(), troubled(&trouble)),
     }
+}
+
+/// An error as a visitor may see it: it may hold parts of the body, which readers do not see.
+pub(super) fn error_for(visitor: &Visitor, error: &str) -> String {
+    match visitor.role {
+        Role::Reader => kind_of_error(error),
+        Role::Operator | Role::Admin => error.to_owned(),
+    }
+}
+
+fn refused(site: &Arc<Site>, visitor: &Visitor, trouble: &Trouble) -> Response {
+    let page = Page {
+        site,
+        visitor,
+        title: "Letters",
+        tab: Tab::Queues,
+        live: None,
+    };
+    page.with_status(trouble.status(), troubled(trouble))
 }
 
 /// What stands in place of letters that cannot be seen.
@@ -143,7 +170,7 @@ pub(super) fn troubled(trouble: &Trouble) -> Markup {
     }
 }
 
-fn filters(which: &Which, by: GroupBy, far: Far) -> Markup {
+fn filters(which: &Which, by: GroupBy, far: Far, visitor: &Visitor) -> Markup {
     let text = |name: &'static str, label: &str, value: &Option<String>| {
         html! { div {
             label for=(name) { (label) }
@@ -156,7 +183,7 @@ fn filters(which: &Which, by: GroupBy, far: Far) -> Markup {
             div.fields {
                 (text("key", "Key", &which.key))
                 (text("reason", "Reason", &which.reason))
-                (text("error", "Text in the error", &which.error))
+                @if visitor.role >= Role::Operator { (text("error", "Text in the error", &which.error)) }
                 div {
                     label for="by" { "Group by" }
                     select id="by" name="by" {

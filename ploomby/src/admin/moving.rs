@@ -1,6 +1,6 @@
 //! Letters that are replayed or discarded: what is asked before, and how it is done.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use maud::{Markup, html};
+use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -16,7 +17,7 @@ use super::{
     acts::{Act, Ended},
     guard::Fields,
     letters::{count_of, troubled},
-    page::{Page, Tab, hidden, token},
+    page::{Page, Tab, token},
     site::Site,
     text::{Told, count},
     walk::{Trouble, Went},
@@ -24,11 +25,14 @@ use super::{
 };
 use crate::{
     app::Life,
-    ops::{Discarding, Done, Filter, OpsError, Replay, Replaying, faces},
+    ops::{Discarding, Done, Filter, Letter, OpsError, Replay, Replaying, faces},
 };
 
 /// How long the first letters of a replay are watched.
 const CANARY_WAIT: Duration = Duration::from_secs(10);
+
+/// How long a letter that is on its way is waited for once somebody stops it.
+const LAST_LETTER: Duration = Duration::from_secs(5);
 
 /// Nobody waits for a letter for longer.
 const MOST_PER_SECOND: u32 = 1_000_000;
@@ -38,12 +42,15 @@ pub(super) async fn ask_replay(
     Extension(visitor): Extension<Visitor>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let which = Which::of(&Fields::of(query.unwrap_or_default().as_bytes()));
+    let which = match Which::of(&Fields::of(query.unwrap_or_default().as_bytes())) {
+        Ok(which) => which,
+        Err(trouble) => return refused(&site, &visitor, &trouble),
+    };
     let title = format!("Replay letters of {}?", which.queue);
     ask(&site, &visitor, &which, &title, |meant| html! {
         p { "They go back to where they failed, and start anew. What fails again comes back, and is not replayed twice." }
         form action="replay" method="post" {
-            (token(&site, &visitor)) (hidden(which.fields()))
+            (token(&site, &visitor)) (which.field())
             div.fields {
                 div {
                     label for="canary" { "First only so many, and wait 10 s" }
@@ -73,12 +80,15 @@ pub(super) async fn ask_discard(
     Extension(visitor): Extension<Visitor>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let which = Which::of(&Fields::of(query.unwrap_or_default().as_bytes()));
+    let which = match Which::of(&Fields::of(query.unwrap_or_default().as_bytes())) {
+        Ok(which) => which,
+        Err(trouble) => return refused(&site, &visitor, &trouble),
+    };
     let title = format!("Discard letters of {}?", which.queue);
     ask(&site, &visitor, &which, &title, |_| html! {
         p.note.wrong { "They are gone for good. " code { "dlq discard --to FILE" } " writes them to a file first." }
         form action="discard" method="post" {
-            (token(&site, &visitor)) (hidden(which.fields()))
+            (token(&site, &visitor)) (which.field())
             div.fields {
                 div {
                     label for="limit" { "Letters, at most" }
@@ -139,25 +149,22 @@ pub(super) async fn replay(
     Extension(visitor): Extension<Visitor>,
     Extension(fields): Extension<Fields>,
 ) -> Response {
-    let which = Which::of(&fields);
-    let number = |name| {
-        fields
-            .get(name)
-            .and_then(|number| number.parse::<usize>().ok())
-    };
+    begin(&site, &visitor, asked_replay(&fields, &visitor)).await
+}
+
+fn asked_replay(fields: &Fields, visitor: &Visitor) -> Result<Asked, Trouble> {
+    let which = Which::of(fields)?;
     let mut replay = Replay::new(which.filter()).by(visitor.who());
-    if let Some(limit) = number("limit") {
-        replay = replay.limit(limit);
-    }
-    if let Some(canary) = number("canary").filter(|canary| *canary > 0) {
+    let limit = fields.number("limit")?.unwrap_or(usize::MAX);
+    replay = replay.limit(limit);
+    if let Some(canary) = fields.number("canary")?.filter(|canary| *canary > 0) {
         replay = replay.canary(canary, CANARY_WAIT);
     }
-    let rate = fields.get("rate").and_then(|rate| rate.parse::<u32>().ok());
-    if let Some(rate) = rate.filter(|rate| *rate > 0) {
-        replay = replay.every(Duration::from_secs(1) / rate);
+    // none a second is not the same as no limit
+    if let Some(rate) = fields.number::<NonZeroU32>("rate")? {
+        replay = replay.every(Duration::from_secs(1) / rate.get());
     }
-    let limit = number("limit").unwrap_or(usize::MAX);
-    begin(&site, &visitor, which, limit, Plan::Replay(replay)).await
+    Ok((which, limit, Plan::Replay(replay)))
 }
 
 pub(super) async fn discard(
@@ -165,12 +172,18 @@ pub(super) async fn discard(
     Extension(visitor): Extension<Visitor>,
     Extension(fields): Extension<Fields>,
 ) -> Response {
-    let which = Which::of(&fields);
-    let filter = which.filter();
-    let limit = fields.get("limit").and_then(|limit| limit.parse().ok());
-    let limit = limit.unwrap_or(usize::MAX);
-    begin(&site, &visitor, which, limit, Plan::Discard(filter, limit)).await
+    begin(&site, &visitor, asked_discard(&fields)).await
 }
+
+fn asked_discard(fields: &Fields) -> Result<Asked, Trouble> {
+    let which = Which::of(fields)?;
+    let filter = which.filter();
+    let limit = fields.number("limit")?.unwrap_or(usize::MAX);
+    Ok((which, limit, Plan::Discard(filter, limit)))
+}
+
+/// Which letters, how many at most, and what is to be done with them.
+type Asked = (Which, usize, Plan);
 
 /// What is to be done.
 enum Plan {
@@ -210,28 +223,43 @@ impl Plan {
 
 impl Moving<'_> {
     async fn each(&mut self, site: &Site, act: &Act) -> Result<Ended, OpsError> {
-        let mut life = site.life.clone();
-        let mut stopped = std::pin::pin!(stopped(&act.stop, &mut life));
+        let stopped = || stopped(&act.stop, site.life.clone());
         loop {
-            // cancel safety: a letter that is on its way is in both queues, or in one
-            let moved = tokio::select! {
+            // cancel safety: a letter that was found is held, and goes back with the others
+            let found = tokio::select! {
                 biased;
-                () = &mut stopped => return Ok(Ended::Stopped),
-                moved = self.next() => moved?,
+                () = stopped() => return Ok(Ended::Stopped),
+                found = self.find() => found?,
             };
-            if !moved {
+            let Some(letter) = found else {
                 return Ok(Ended::Done);
+            };
+            match to_its_end(self.take(&letter), stopped()).await {
+                Some(taken) => taken?,
+                None => {
+                    let id = letter.id();
+                    let why =
+                        format!("the broker did not say in time what became of the letter {id}");
+                    return Ok(Ended::Failed(why));
+                }
             }
             act.step();
         }
     }
 
-    /// Whether there was one more.
-    async fn next(&mut self) -> Result<bool, OpsError> {
-        Ok(match self {
-            Self::Replay(replaying) => replaying.next().await?.is_some(),
-            Self::Discard(discarding) => discarding.next(None).await?.is_some(),
-        })
+    /// The next one. Nothing has happened to it yet.
+    async fn find(&mut self) -> Result<Option<Letter>, OpsError> {
+        match self {
+            Self::Replay(replaying) => replaying.find().await,
+            Self::Discard(discarding) => discarding.find().await,
+        }
+    }
+
+    async fn take(&mut self, letter: &Letter) -> Result<(), OpsError> {
+        match self {
+            Self::Replay(replaying) => replaying.take(letter).await.map(|_| ()),
+            Self::Discard(discarding) => discarding.take(letter).await,
+        }
     }
 
     async fn end(self) -> Result<Done, OpsError> {
@@ -242,8 +270,25 @@ impl Moving<'_> {
     }
 }
 
+/// Waits for what must not be dropped in its middle: once it is to be stopped, for a last time. None if that is over.
+async fn to_its_end<T>(
+    moving: impl Future<Output = T>,
+    stopped: impl Future<Output = ()>,
+) -> Option<T> {
+    let over = async {
+        stopped.await;
+        sleep(LAST_LETTER).await;
+    };
+    // cancel safety: what is dropped is told as lost
+    tokio::select! {
+        biased;
+        moved = moving => Some(moved),
+        () = over => None,
+    }
+}
+
 /// Somebody stops it, or the program ends.
-async fn stopped(stop: &CancellationToken, life: &mut tokio::sync::watch::Receiver<Life>) {
+async fn stopped(stop: &CancellationToken, mut life: watch::Receiver<Life>) {
     tokio::select! {
         () = stop.cancelled() => {}
         // also an error, when the program was dropped
@@ -252,26 +297,14 @@ async fn stopped(stop: &CancellationToken, life: &mut tokio::sync::watch::Receiv
 }
 
 /// Begins to do something with letters, in a task that the browser need not wait for, and leads to its page.
-async fn begin(
-    site: &Arc<Site>,
-    visitor: &Visitor,
-    which: Which,
-    limit: usize,
-    plan: Plan,
-) -> Response {
-    let refused = |trouble: &Trouble| {
-        let page = Page {
-            site,
-            visitor,
-            title: "Nothing was done",
-            tab: Tab::Queues,
-            live: None,
-        };
-        page.with_status(trouble.status(), troubled(trouble))
+async fn begin(site: &Arc<Site>, visitor: &Visitor, asked: Result<Asked, Trouble>) -> Response {
+    let (which, limit, plan) = match asked {
+        Ok(asked) => asked,
+        Err(trouble) => return refused(site, visitor, &trouble),
     };
     let (meant, went) = match count_of(site, &which).await {
         Ok(counted) => counted,
-        Err(trouble) => return refused(&trouble),
+        Err(trouble) => return refused(site, visitor, &trouble),
     };
     let expected = match which.words() {
         None => went.total,
@@ -283,7 +316,7 @@ async fn begin(
         .begin(plan.what(), &which.queue, words, who, expected.min(limit));
     let act = match begun {
         Ok(act) => act,
-        Err(other) => return refused(&Trouble::Busy(other)),
+        Err(other) => return refused(site, visitor, &Trouble::Busy(other)),
     };
     let (number, site) = (act.number, site.clone());
     site.tasks.clone().spawn(async move {
@@ -297,10 +330,38 @@ async fn begin(
     see(number)
 }
 
+fn refused(site: &Arc<Site>, visitor: &Visitor, trouble: &Trouble) -> Response {
+    let page = Page {
+        site,
+        visitor,
+        title: "Nothing was done",
+        tab: Tab::Queues,
+        live: None,
+    };
+    page.with_status(trouble.status(), troubled(trouble))
+}
+
 /// Who may stop what was begun: whoever may begin it.
 pub(super) fn least_for(what: &str) -> Role {
     match what {
         "replay" => Role::Operator,
         _ => Role::Admin,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_letter_on_its_way_gets_there_though_it_is_to_be_stopped() {
+        let letter = async {
+            sleep(LAST_LETTER / 2).await;
+            5
+        };
+        assert_eq!(to_its_end(letter, ready(())).await, Some(5));
+        assert_eq!(to_its_end(pending::<()>(), ready(())).await, None);
     }
 }

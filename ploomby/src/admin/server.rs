@@ -1,13 +1,16 @@
 //! The port of a program that serves nothing else.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 use tracing::{error, info};
 
 use super::{Admin, settings::Settings};
 use crate::app::{App, Attendant, Error, Life};
+
+/// How long requests that have begun are waited for after the program has ended: some never come whole.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
 
 /// Opens the port, and serves it until the program has ended.
 pub(super) fn attend(
@@ -26,10 +29,20 @@ pub(super) fn attend(
         let service = admin
             .router()
             .into_make_service_with_connect_info::<SocketAddr>();
-        let serving = axum::serve(listener, service).with_graceful_shutdown(ended(life));
+        let serving = axum::serve(listener, service).with_graceful_shutdown(ended(life.clone()));
+        let late = async {
+            ended(life).await;
+            sleep(LAST_REQUESTS).await;
+        };
         let work = async move {
-            if let Err(error) = serving.await {
-                error!(%error, "the admin port is closed");
+            // cancel safety: what is dropped accepts no more, and the answers of 2 s were sent
+            tokio::select! {
+                served = serving.into_future() => {
+                    if let Err(error) = served {
+                        error!(%error, "the admin port is closed");
+                    }
+                }
+                () = late => {}
             }
             admin.close().await;
         };

@@ -42,10 +42,11 @@ impl Settings {
             Err(_) => address.to_owned(),
         };
         let addresses: Vec<SocketAddr> = lookup_host(whole).await.map_err(unusable)?.collect();
-        let is_loopback = |address: &SocketAddr| is_loopback(address.ip());
+        let is_of_the_machine = addresses.iter().all(|address| is_loopback(address.ip()));
         let door = match &self.access {
+            Some(access) if is_of_the_machine => Door::guarded_on_loopback(access.clone())?,
             Some(access) => Door::guarded(access.clone())?,
-            None if addresses.iter().all(is_loopback) => Door::of_the_machine(),
+            None if is_of_the_machine => Door::of_the_machine(),
             None => return Err(PortError::Open(address.to_owned())),
         };
         let listener = TcpListener::bind(&addresses[..]).await.map_err(unusable)?;

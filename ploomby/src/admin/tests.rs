@@ -12,6 +12,8 @@ use super::{
 use crate::Message;
 
 mod bed;
+mod meant;
+mod shown;
 
 #[tokio::test]
 async fn no_request_from_elsewhere_no_form_without_a_token_and_no_role_beyond_its_own_does_anything()

@@ -49,6 +49,14 @@ pub(super) enum Trouble {
     Busy(u64),
     #[error("somebody else looks at the letters of this queue: try again in a moment")]
     NoTurn,
+    #[error("`{0}` takes a whole number in digits alone, such as 500, or nothing, and not `{1}`")]
+    NoNumber(&'static str, String),
+    #[error(
+        "letters have no groups by `{0}`: take `error`, `key`, `reason`, `handler` or `build` as `group_by`"
+    )]
+    NoGroups(String),
+    #[error("the text of errors may hold parts of bodies: only operators filter by it")]
+    NotForReaders,
     #[error("the look at the letters ended with a panic, which is a defect")]
     Panicked,
 }
@@ -78,9 +86,9 @@ pub(super) async fn walk<T: Send + 'static>(
         return Err(Trouble::Busy(act));
     }
     let turn = site.turns.take(queue).await?;
-    let (site, queue) = (site.clone(), queue.to_owned());
+    let (tasks, site, queue) = (site.tasks.clone(), site.clone(), queue.to_owned());
     // a browser that goes away drops what waits for this, and what is held has to go back in order
-    let walking = tokio::spawn(async move {
+    let walking = tasks.spawn(async move {
         let _turn = turn;
         let mut look = site.ops.look(&queue).await?.scan(far.letters);
         let begun = Instant::now();
@@ -136,9 +144,10 @@ impl Trouble {
             // there are no letters
             Self::Ops(OpsError::NotThere(_) | OpsError::NoDeadLetterQueue(_)) => StatusCode::OK,
             Self::Ops(OpsError::Broker(_)) | Self::NoTurn => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Ops(OpsError::Unfit { .. } | OpsError::Publish { .. }) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::Ops(OpsError::Unfit { .. } | OpsError::Publish { .. })
+            | Self::NoNumber(..)
+            | Self::NoGroups(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotForReaders => StatusCode::FORBIDDEN,
             Self::Busy(_) => StatusCode::CONFLICT,
             Self::Ops(_) | Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -53,23 +53,36 @@ impl Discarding<'_> {
         &mut self,
         sink: Option<&mut (dyn Write + Send)>,
     ) -> Result<Option<Letter>, OpsError> {
+        let Some(letter) = self.find().await? else {
+            return Ok(None);
+        };
+        if let Some(sink) = sink {
+            transfer::write(&letter, sink)?;
+            sink.flush()?;
+        }
+        self.take(&letter).await?;
+        Ok(Some(letter))
+    }
+
+    /// The next letter that is to be discarded. Dropped before it is done, nothing has happened to any.
+    pub(crate) async fn find(&mut self) -> Result<Option<Letter>, OpsError> {
         let most = self.filter.most().unwrap_or(usize::MAX);
         while self.done.done < self.limit.min(most) {
             let Some(letter) = self.look.next().await? else {
                 return Ok(None);
             };
-            if !self.filter.matches(&letter) {
-                continue;
+            if self.filter.matches(&letter) {
+                return Ok(Some(letter));
             }
-            if let Some(sink) = sink {
-                transfer::write(&letter, sink)?;
-                sink.flush()?;
-            }
-            self.look.held.ack(letter.tag).await?;
-            self.done.note(letter.id());
-            return Ok(Some(letter));
         }
         Ok(None)
+    }
+
+    /// Discards a letter that was found.
+    pub(crate) async fn take(&mut self, letter: &Letter) -> Result<(), OpsError> {
+        // before it is gone: the event misses none, even if the answer is never seen
+        self.done.note(letter.id());
+        self.look.held.ack(letter.tag).await
     }
 
     /// Gives back what was not discarded, and says what was done.

@@ -3,11 +3,16 @@
 pub(crate) use self::{
     clean::clean,
     form::Form,
-    pretty::{is_json, pretty},
+    pretty::readable,
     words::{ago, fit, keys, letters, payload, place, value},
 };
 #[cfg(feature = "cli")]
-pub(crate) use self::{clean::escaped, form::FormError, words::reply};
+pub(crate) use self::{
+    clean::escaped,
+    form::FormError,
+    pretty::{is_json, pretty},
+    words::reply,
+};
 
 mod clean;
 mod form;

@@ -59,7 +59,7 @@ impl GroupBy {
     /// The name of the group that a letter is in.
     pub(super) fn name_of(self, letter: &Letter) -> Option<String> {
         match self {
-            Self::Error => letter.error().map(kind_of),
+            Self::Error => letter.error().map(kind_of_error),
             Self::Key => letter.key().map(str::to_owned),
             Self::Reason => letter.reason().map(str::to_owned),
             Self::Handler => letter.handler().map(str::to_owned),
@@ -116,15 +116,22 @@ fn as_text<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S:
 }
 
 /// The error without what differs from one letter to the next: numbers, ids, quoted text and addresses.
-pub(super) fn kind_of(error: &str) -> String {
+pub(crate) fn kind_of_error(error: &str) -> String {
     let mut kind = String::new();
     let mut rest = error;
     while let Some(first) = rest.chars().next() {
         let follows_word = kind.chars().next_back().is_some_and(char::is_alphanumeric);
         let quoted = match first {
-            '"' | '`' => rest[1..].find(first),
+            '"' | '`' => match end_of_quoted(&rest[1..], first) {
+                Some(end) => Some(end),
+                // an error may be cut in the middle of what it quotes
+                None => {
+                    kind.extend([first, '…']);
+                    break;
+                }
+            },
             // no apostrophe
-            '\'' if !follows_word => rest[1..].find(first),
+            '\'' if !follows_word => end_of_quoted(&rest[1..], first),
             _ => None,
         };
         if let Some(len) = quoted {
@@ -150,6 +157,17 @@ pub(super) fn kind_of(error: &str) -> String {
         rest = after;
     }
     kind
+}
+
+/// Where the quote is that ends a quoted text. Between backticks nothing is escaped.
+fn end_of_quoted(text: &str, quote: char) -> Option<usize> {
+    let mut is_escaped = false;
+    let ends = |character: char| {
+        let ends = character == quote && !is_escaped;
+        is_escaped = character == '\\' && quote != '`' && !is_escaped;
+        ends
+    };
+    text.find(ends)
 }
 
 fn is_of_word(character: char) -> bool {
@@ -180,11 +198,17 @@ mod tests {
                 "field `…`: invalid type: string \"…\"",
             ),
             ("can't open 'it'", "can't open '…'"),
-            ("an \"open quote", "an \"open quote"),
+            ("an \"open quote", "an \"…"),
+            ("unknown field `open qu", "unknown field `…"),
+            (
+                r#"string "a \"b\" c\\", expected a map"#,
+                r#"string "…", expected a map"#,
+            ),
+            (r"a `\` and `b`", "a `…` and `…`"),
             ("Größe 5 € – zu groß", "Größe # € – zu groß"),
             ("", ""),
         ] {
-            assert_eq!(kind_of(error), kind);
+            assert_eq!(kind_of_error(error), kind);
         }
     }
 }

@@ -35,9 +35,10 @@ impl Letter {
     }
 
     /// What names it in every tool: the header `ploomby-dead-letter-id`. A letter without the header, from an earlier
-    /// ploomby or another program, is named by what it holds: `x` and 16 digits.
+    /// ploomby or another program, or with an empty one, is named by what it holds: `x` and 16 digits.
     pub fn id(&self) -> String {
-        match self.text(headers::DEAD_LETTER_ID) {
+        let named = self.text(headers::DEAD_LETTER_ID);
+        match named.filter(|id| !id.is_empty()) {
             Some(id) => id.to_owned(),
             None => format!("x{:016x}", self.fingerprint()),
         }

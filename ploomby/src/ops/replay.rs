@@ -162,6 +162,14 @@ impl Replaying<'_> {
     ///
     /// Dropped before it is done, a letter may be in both queues.
     pub async fn next(&mut self) -> Result<Option<Replayed>, OpsError> {
+        match self.find().await? {
+            Some(letter) => self.take(&letter).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The next letter that is to be replayed, once it is its turn. Dropped before it is done, nothing has happened to any.
+    pub(crate) async fn find(&mut self) -> Result<Option<Letter>, OpsError> {
         let most = self.replay.filter.most().unwrap_or(usize::MAX);
         while self.done.done < self.replay.limit.min(most) {
             self.watch_canaries().await?;
@@ -169,7 +177,10 @@ impl Replaying<'_> {
                 return Ok(None);
             };
             if self.replay.filter.matches(&letter) {
-                return self.one(&letter).await.map(Some);
+                if !self.replay.is_dry {
+                    sleep_until(self.next_at).await;
+                }
+                return Ok(Some(letter));
             }
         }
         Ok(None)
@@ -203,12 +214,12 @@ impl Replaying<'_> {
         self.look.total()
     }
 
-    async fn one(&mut self, letter: &Letter) -> Result<Replayed, OpsError> {
+    /// Replays a letter that was found.
+    pub(crate) async fn take(&mut self, letter: &Letter) -> Result<Replayed, OpsError> {
         let id = letter.id();
         let to = self.replay.to.clone().unwrap_or_else(|| self.queue.clone());
         self.check_edit(letter)?;
         if !self.replay.is_dry {
-            sleep_until(self.next_at).await;
             self.next_at = self.next_at.max(Instant::now() - self.replay.every) + self.replay.every;
             if let Err(error) = self.send(letter, &to).await {
                 return match error {

@@ -24,6 +24,8 @@ pub(super) async fn fail(RawBody(body): RawBody) -> anyhow::Result<()> {
     anyhow::bail!("cannot take {body}")
 }
 
+pub(super) async fn count(_: u64) {}
+
 /// A program whose only handler fails, and the page of it. A visitor names their role in a header.
 pub(super) struct Bed {
     pub(super) running: Running,
@@ -35,7 +37,11 @@ pub(super) struct Bed {
 impl Bed {
     pub(super) async fn start(name: &str) -> Self {
         let running = App::new(format!("memory://{name}"))
-            .handlers(HandlerRegistry::new().register("charge", fail))
+            .handlers(
+                HandlerRegistry::new()
+                    .register("charge", fail)
+                    .register("count", count),
+            )
             .queue(Queue::new("billing").key(KeySource::header("key")))
             .start()
             .await
@@ -79,6 +85,40 @@ impl Bed {
     pub(super) async fn get(&self, path: &str, role: Role) -> (StatusCode, String) {
         let request = Request::get(path).header("role", role.as_str());
         text(self.ask(request.body(Body::empty()).unwrap()).await).await
+    }
+
+    /// Sends a form of the page, and says what became of it.
+    pub(super) async fn post(&self, path: &str, form: &str) -> (StatusCode, String) {
+        let form = format!("{form}&token={}", self.token(Role::Admin));
+        let headers = [("role", "admin"), ("sec-fetch-site", "same-origin")];
+        text(
+            self.ask(request(&Method::POST, path, &headers, &form))
+                .await,
+        )
+        .await
+    }
+
+    /// Waits for the end of all that is being done with letters, and says how the last one ended.
+    pub(super) async fn ended(&self) -> String {
+        let acts = self.admin.0.acts.all();
+        let waiting = async {
+            while acts.iter().any(|act| act.progress().ended.is_none()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(20), waiting)
+            .await
+            .expect("they end");
+        acts[0].progress().words()
+    }
+
+    /// Puts a letter where letters are, as if it had failed.
+    pub(super) fn put(&self, body: &str, headers: &[(&str, &str)]) {
+        let mut letter = Message::new(body.to_owned());
+        for (name, value) in headers {
+            letter = letter.with_header(name, *value).unwrap();
+        }
+        self.broker.publish("billing_dlq", letter).unwrap();
     }
 
     /// The token of a visitor of this role.

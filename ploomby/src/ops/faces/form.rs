@@ -6,7 +6,7 @@ use base64::{DecodeError, Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 use thiserror::Error;
 
-use super::{is_json, pretty};
+use super::readable;
 use crate::{
     message::{Value, header_names as headers},
     ops::{
@@ -50,8 +50,7 @@ impl Form {
         let text = ops.body_as_text(queue, letter);
         let is_base64 = text.is_none();
         let body = match text {
-            Some(text) if is_json(text.as_bytes()) => pretty(&text),
-            Some(text) => text,
+            Some(text) => readable(text),
             None => STANDARD.encode(letter.message().body()),
         };
         Self {

@@ -6,6 +6,17 @@ const DEEPEST: usize = 128;
 /// What is deeper stands below each other.
 const DEEPEST_INDENT: usize = 32;
 
+/// A longer text is left as it is: the space of nested JSON is many times what it holds.
+const LONGEST: usize = 1024 * 1024;
+
+/// A text as people read it: JSON stands on several lines.
+pub(crate) fn readable(text: String) -> String {
+    match text.len() <= LONGEST && is_json(text.as_bytes()) {
+        true => pretty(&text),
+        false => text,
+    }
+}
+
 /// The same on several lines. The text is JSON.
 pub(crate) fn pretty(json: &str) -> String {
     let mut out = String::with_capacity(json.len() * 2);
@@ -92,6 +103,21 @@ mod tests {
         assert_eq!(pretty(json), expected);
         assert_eq!(pretty(expected), expected);
         assert_eq!(pretty("\"a b\""), "\"a b\"");
+    }
+
+    #[test]
+    fn what_is_long_is_left_as_it_is() {
+        let nested = |numbers| {
+            format!(
+                "{}{}1{}",
+                "[".repeat(100),
+                "1,".repeat(numbers),
+                "]".repeat(100)
+            )
+        };
+        assert!(readable(nested(10)).contains('\n'));
+        let long = nested(LONGEST);
+        assert_eq!(readable(long.clone()), long);
     }
 
     #[test]
