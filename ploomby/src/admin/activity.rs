@@ -4,7 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     Extension,
-    extract::{RawQuery, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use http::{StatusCode, header::LOCATION};
@@ -83,9 +83,8 @@ fn ago(at: SystemTime) -> String {
 pub(super) async fn act(
     State(site): State<Arc<Site>>,
     Extension(visitor): Extension<Visitor>,
-    RawQuery(query): RawQuery,
+    fields: Fields,
 ) -> Response {
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let number = fields.get("n").and_then(|number| number.parse().ok());
     let found = number.and_then(|number| site.acts.get(number));
     let title = match &found {

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Extension,
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{Extension, extract::State, response::Response};
 use http::StatusCode;
 use maud::html;
 
@@ -37,9 +33,8 @@ struct Draft {
 pub(super) async fn ask(
     State(site): State<Arc<Site>>,
     Extension(visitor): Extension<Visitor>,
-    RawQuery(query): RawQuery,
+    fields: Fields,
 ) -> Response {
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let queue = fields.get("queue").unwrap_or_default();
     let id = fields.get("id").unwrap_or_default();
     let letter = match walk::letter(&site, queue, id).await {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{RawQuery, State},
+    extract::State,
     response::{
         IntoResponse, Response,
         sse::{Event, Sse},
@@ -42,8 +42,7 @@ enum Of {
     Act(u64),
 }
 
-pub(super) async fn events(State(site): State<Arc<Site>>, RawQuery(query): RawQuery) -> Response {
-    let query = Fields::of(query.unwrap_or_default().as_bytes());
+pub(super) async fn events(State(site): State<Arc<Site>>, query: Fields) -> Response {
     let act = query.get("act").and_then(|number| number.parse().ok());
     let of = match (query.get("of"), act) {
         (Some("queues"), _) => Of::Queues,

@@ -1,10 +1,10 @@
 //! Who is let through to a route, and what each response says to the browser.
 
-use std::{str::FromStr, sync::Arc};
+use std::{convert::Infallible, str::FromStr, sync::Arc};
 
 use axum::{
     body::{self, Body},
-    extract::{Request, State},
+    extract::{FromRequestParts, Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -113,6 +113,15 @@ pub(super) async fn with_headers(mut response: Response) -> Response {
 
 pub(super) async fn nothing_here() -> impl IntoResponse {
     (StatusCode::NOT_FOUND, "there is nothing here\n")
+}
+
+/// Those of the query. Those of a form come by the guard, which reads them first.
+impl<S: Sync> FromRequestParts<S> for Fields {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts.uri.query().unwrap_or_default().as_bytes()))
+    }
 }
 
 impl Fields {

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Extension,
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{Extension, extract::State, response::Response};
 use maud::{Markup, html};
 
 use super::{
@@ -39,9 +35,8 @@ const MOST_HEADER: usize = 2_000;
 pub(super) async fn letter(
     State(site): State<Arc<Site>>,
     Extension(visitor): Extension<Visitor>,
-    RawQuery(query): RawQuery,
+    fields: Fields,
 ) -> Response {
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let queue = fields.get("queue").unwrap_or_default();
     let id = fields.get("id").unwrap_or_default();
     let title = format!("Letter {}", beginning(short(id), 40));

@@ -6,11 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use axum::{
-    Extension,
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{Extension, extract::State, response::Response};
 use maud::{Markup, html};
 
 use super::{
@@ -87,9 +83,8 @@ pub(super) async fn count_of(site: &Arc<Site>, which: &Which) -> Result<(usize, 
 pub(super) async fn letters(
     State(site): State<Arc<Site>>,
     Extension(visitor): Extension<Visitor>,
-    RawQuery(query): RawQuery,
+    fields: Fields,
 ) -> Response {
-    let fields = Fields::of(query.unwrap_or_default().as_bytes());
     let which = match Which::of(&fields) {
         Ok(which) if which.error.is_some() && visitor.role < Role::Operator => {
             return refused(&site, &visitor, &Trouble::NotForReaders);

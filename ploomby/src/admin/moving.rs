@@ -2,11 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use axum::{
-    Extension,
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{Extension, extract::State, response::Response};
 use maud::{Markup, html};
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -40,9 +36,9 @@ const MOST_PER_SECOND: u32 = 1_000_000;
 pub(super) async fn ask_replay(
     State(site): State<Arc<Site>>,
     Extension(visitor): Extension<Visitor>,
-    RawQuery(query): RawQuery,
+    fields: Fields,
 ) -> Response {
-    let which = match Which::of(&Fields::of(query.unwrap_or_default().as_bytes())) {
+    let which = match Which::of(&fields) {
         Ok(which) => which,
         Err(trouble) => return refused(&site, &visitor, &trouble),
     };
@@ -78,9 +74,9 @@ pub(super) async fn ask_replay(
 pub(super) async fn ask_discard(
     State(site): State<Arc<Site>>,
     Extension(visitor): Extension<Visitor>,
-    RawQuery(query): RawQuery,
+    fields: Fields,
 ) -> Response {
-    let which = match Which::of(&Fields::of(query.unwrap_or_default().as_bytes())) {
+    let which = match Which::of(&fields) {
         Ok(which) => which,
         Err(trouble) => return refused(&site, &visitor, &trouble),
     };

@@ -8,8 +8,6 @@ use crate::schema::SchemaOf;
 pub(super) struct Schemas {
     received: SchemaGenerator,
     sent: SchemaGenerator,
-    /// What is sent, to be renamed once all is known.
-    renamed: Vec<String>,
 }
 
 const SENT: &str = "Sent";
@@ -25,7 +23,6 @@ impl Schemas {
         Self {
             received: settings().for_deserialize().into_generator(),
             sent: settings().for_serialize().into_generator(),
-            renamed: Vec::new(),
         }
     }
 
@@ -47,7 +44,7 @@ impl Schemas {
         let is_other = |(name, schema): &(&String, &Json)| {
             all.get(*name).is_some_and(|received| received != *schema)
         };
-        self.renamed = of_sent
+        let mut renamed: Vec<_> = of_sent
             .iter()
             .filter(is_other)
             .map(|(name, _)| name.clone())
@@ -55,61 +52,63 @@ impl Schemas {
         // what refers to something that is renamed differs as well, although it looks the same
         loop {
             let further = of_sent.iter().filter(|(name, schema)| {
-                all.contains_key(*name) && !self.renamed.contains(name) && self.refers(schema)
+                all.contains_key(*name) && !renamed.contains(name) && refers(schema, &renamed)
             });
             let further: Vec<_> = further.map(|(name, _)| name.clone()).collect();
             if further.is_empty() {
                 break;
             }
-            self.renamed.extend(further);
+            renamed.extend(further);
         }
         for (name, mut schema) in of_sent {
-            self.rename(&mut schema);
-            let name = match self.renamed.contains(&name) {
+            rename(&mut schema, &renamed);
+            let name = match renamed.contains(&name) {
                 true => name + SENT,
                 false => name,
             };
             all.insert(name, schema);
         }
         for schema in sent {
-            self.rename(schema);
+            rename(schema, &renamed);
         }
         all
     }
+}
 
-    fn refers(&self, schema: &Json) -> bool {
-        match schema {
-            Json::Object(fields) => {
-                let name = fields.get("$ref").and_then(name_in);
-                name.is_some_and(|name| self.renamed.iter().any(|renamed| renamed == name))
-                    || fields.values().any(|schema| self.refers(schema))
-            }
-            Json::Array(items) => items.iter().any(|schema| self.refers(schema)),
-            _ => false,
+/// Whether a schema refers to one of these names.
+fn refers(schema: &Json, names: &[String]) -> bool {
+    match schema {
+        Json::Object(fields) => {
+            let name = fields.get("$ref").and_then(Json::as_str).and_then(name_in);
+            name.is_some_and(|name| names.iter().any(|known| known == name))
+                || fields.values().any(|schema| refers(schema, names))
         }
+        Json::Array(items) => items.iter().any(|schema| refers(schema, names)),
+        _ => false,
     }
+}
 
-    fn rename(&self, schema: &mut Json) {
-        match schema {
-            Json::Object(fields) => {
-                if let Some(Json::String(reference)) = fields.get_mut("$ref") {
-                    let name = reference.strip_prefix(DEFINITIONS);
-                    if name.is_some_and(|name| self.renamed.iter().any(|renamed| renamed == name)) {
-                        reference.push_str(SENT);
-                    }
+/// Has the schema refer to what is sent, where that has one of these names.
+fn rename(schema: &mut Json, names: &[String]) {
+    match schema {
+        Json::Object(fields) => {
+            if let Some(Json::String(reference)) = fields.get_mut("$ref") {
+                let name = name_in(reference);
+                if name.is_some_and(|name| names.iter().any(|known| known == name)) {
+                    reference.push_str(SENT);
                 }
-                fields.values_mut().for_each(|schema| self.rename(schema));
             }
-            Json::Array(items) => items.iter_mut().for_each(|schema| self.rename(schema)),
-            _ => {}
+            fields.values_mut().for_each(|schema| rename(schema, names));
         }
+        Json::Array(items) => items.iter_mut().for_each(|schema| rename(schema, names)),
+        _ => {}
     }
 }
 
 const DEFINITIONS: &str = "#/components/schemas/";
 
-fn name_in(reference: &Json) -> Option<&str> {
-    reference.as_str()?.strip_prefix(DEFINITIONS)
+fn name_in(reference: &str) -> Option<&str> {
+    reference.strip_prefix(DEFINITIONS)
 }
 
 fn whole(generator: &mut SchemaGenerator, schema: SchemaOf) -> Json {
