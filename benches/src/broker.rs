@@ -23,12 +23,19 @@ mod deliveries;
 mod session;
 
 /// When a message is delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// As soon as the consumer's window has room.
     Flood,
     /// One each time, whatever was acknowledged by then.
     Every(Duration),
+    /// One each time from this queue, and from all others as soon as there is room.
+    Beside {
+        /// The queue that has little to do.
+        light: String,
+        /// What lies between two of its messages.
+        every: Duration,
+    },
 }
 
 /// What all connections count together.
@@ -87,7 +94,7 @@ pub fn serve(body: Vec<u8>, pace: Pace, counts: Arc<Counts>) -> io::Result<u16> 
     let body: Arc<[u8]> = body.into();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let (body, counts) = (body.clone(), counts.clone());
+            let (body, counts, pace) = (body.clone(), counts.clone(), pace.clone());
             thread::spawn(move || {
                 if let Err(error) = talk(stream, body, pace, counts) {
                     // a consumer that is killed is no fault
@@ -103,5 +110,5 @@ pub fn serve(body: Vec<u8>, pace: Pace, counts: Arc<Counts>) -> io::Result<u16> 
 
 fn talk(stream: TcpStream, body: Arc<[u8]>, pace: Pace, counts: Arc<Counts>) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    Session::new(stream, body, counts).run(pace)
+    Session::new(stream, body, counts, pace).run()
 }

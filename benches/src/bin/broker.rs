@@ -1,7 +1,8 @@
 //! The synthetic broker, as a program that says on standard output what it sees.
 //!
-//! `broker [body=BYTES] [every=MICROSECONDS] [warmup=MILLISECONDS] [until=MILLISECONDS]
-//! [messages=COUNT]`: after the warm-up, which begins with the first acknowledgement, it counts for
+//! `broker [body=BYTES] [every=MICROSECONDS [light=QUEUE]] [warmup=MILLISECONDS] [until=MILLISECONDS]
+//! [messages=COUNT]`: `every` is the time between two messages, of all queues or of the one that `light` names.
+//! It says its port; after the warm-up, which begins with the first acknowledgement, it counts for
 //! a time, or until so many messages are acknowledged. Then it serves on until it is killed.
 
 use std::{
@@ -21,9 +22,11 @@ const GLANCE: Duration = Duration::from_millis(1);
 fn main() -> anyhow::Result<()> {
     let mut arguments = Arguments::of_this_program();
     let body = arguments.get("body")?.unwrap_or(order::SMALL);
-    let pace = match arguments.get("every")? {
-        Some(micros) => Pace::Every(Duration::from_micros(micros)),
-        None => Pace::Flood,
+    let every = arguments.get("every")?.map(Duration::from_micros);
+    let pace = match (every, arguments.get("light")?) {
+        (Some(every), Some(light)) => Pace::Beside { light, every },
+        (Some(every), None) => Pace::Every(every),
+        (None, _) => Pace::Flood,
     };
     let warmup = Duration::from_millis(arguments.get("warmup")?.unwrap_or(300));
     let time = Duration::from_millis(arguments.get("until")?.unwrap_or(2000));

@@ -6,26 +6,23 @@
 //! message, gives it an id and can send it again. The time is that until the last confirm.
 
 use std::{
-    collections::BTreeSet,
     env,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use amqprs::{
-    Ack, BasicProperties, Cancel, CloseChannel, Nack, Return,
-    callbacks::ChannelCallback,
+    BasicProperties,
     channel::{
         BasicPublishArguments, Channel, ConfirmSelectArguments, QueueDeclareArguments,
         QueueDeleteArguments, QueuePurgeArguments,
     },
     connection::{Connection, OpenConnectionArguments},
-    error::Error,
 };
 use anyhow::{Context, ensure};
 use futures_util::{TryStreamExt, stream::FuturesUnordered};
 use ploomby::Publisher;
-use ploomby_benches::{client, samples::Samples};
+use ploomby_benches::{client, confirms::Confirms, samples::Samples};
 use serde::Serialize;
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -152,11 +149,7 @@ impl Bench {
         let channel = connection.open_channel(None).await?;
         let room = Arc::new(Semaphore::new(CALLERS));
         channel
-            .register_callback(Confirms {
-                room: room.clone(),
-                confirmed: 0,
-                early: BTreeSet::new(),
-            })
+            .register_callback(Confirms::new(room.clone()))
             .await?;
         channel
             .confirm_select(ConfirmSelectArguments::new(false))
@@ -200,53 +193,5 @@ impl Bench {
         done.into_iter().collect::<anyhow::Result<()>>()?;
         publisher.close().await;
         Ok(())
-    }
-}
-
-/// Makes room for as many messages as are confirmed.
-struct Confirms {
-    room: Arc<Semaphore>,
-    /// All up to this number are confirmed, and those of `early`.
-    confirmed: u64,
-    early: BTreeSet<u64>,
-}
-
-#[async_trait::async_trait]
-impl ChannelCallback for Confirms {
-    async fn close(&mut self, _: &Channel, _: CloseChannel) -> Result<(), Error> {
-        self.room.close();
-        Ok(())
-    }
-
-    async fn cancel(&mut self, _: &Channel, _: Cancel) -> Result<(), Error> {
-        Ok(())
-    }
-
-    async fn flow(&mut self, _: &Channel, active: bool) -> Result<bool, Error> {
-        Ok(active)
-    }
-
-    async fn publish_ack(&mut self, _: &Channel, ack: Ack) {
-        let before = self.confirmed + self.early.len() as u64;
-        if ack.mutiple() {
-            self.confirmed = ack.delivery_tag();
-            self.early = self.early.split_off(&(self.confirmed + 1));
-        } else {
-            self.early.insert(ack.delivery_tag());
-        }
-        while self.early.remove(&(self.confirmed + 1)) {
-            self.confirmed += 1;
-        }
-        let more = self.confirmed + self.early.len() as u64 - before;
-        self.room
-            .add_permits(usize::try_from(more).unwrap_or(CALLERS));
-    }
-
-    async fn publish_nack(&mut self, _: &Channel, _: Nack) {
-        self.room.close();
-    }
-
-    async fn publish_return(&mut self, _: &Channel, _: Return, _: BasicProperties, _: Vec<u8>) {
-        self.room.close();
     }
 }

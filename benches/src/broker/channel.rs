@@ -22,6 +22,12 @@ impl Channel {
         })
     }
 
+    /// Whether it has a consumer of such a queue.
+    pub(super) fn consumes(&self, is_for: impl Fn(&str) -> bool) -> bool {
+        let deliveries = self.deliveries.as_ref();
+        deliveries.is_some_and(|deliveries| is_for(deliveries.queue()))
+    }
+
     /// How many deliveries the consumer may have beside those it has.
     pub(super) fn room(&self) -> usize {
         match self.deliveries {

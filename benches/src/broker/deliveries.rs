@@ -9,6 +9,7 @@ const ENOUGH: usize = 1 << 20;
 /// Deliveries to one consumer, all the same but for their tags.
 #[derive(Debug)]
 pub(super) struct Deliveries {
+    queue: String,
     bytes: Vec<u8>,
     /// The length of one.
     each: usize,
@@ -49,11 +50,16 @@ impl Deliveries {
         let Writer(one) = one;
         let count = (ENOUGH / one.len()).clamp(1, most);
         Self {
+            queue: queue.to_owned(),
             each: one.len(),
             // behind class, method and the consumer tag
             tag: FRAME_HEAD + 4 + 1 + consumer_tag.len(),
             bytes: one.repeat(count),
         }
+    }
+
+    pub(super) fn queue(&self) -> &str {
+        &self.queue
     }
 
     /// How many [`with_tags`](Self::with_tags) can give at once.

@@ -30,13 +30,16 @@ pub(super) struct Session {
     /// The queues that were declared over this connection.
     queues: HashSet<String>,
     frame_max: usize,
+    pace: Pace,
+    /// When the next message of a pace is due.
+    next: Instant,
     /// Answers that were not written yet.
     answers: Writer,
     is_closing: bool,
 }
 
 impl Session {
-    pub(super) fn new(stream: TcpStream, body: Arc<[u8]>, counts: Arc<Counts>) -> Self {
+    pub(super) fn new(stream: TcpStream, body: Arc<[u8]>, counts: Arc<Counts>, pace: Pace) -> Self {
         Self {
             stream,
             body,
@@ -44,12 +47,14 @@ impl Session {
             channels: BTreeMap::new(),
             queues: HashSet::new(),
             frame_max: FRAME_MAX as usize,
+            pace,
+            next: Instant::now(),
             answers: Writer::default(),
             is_closing: false,
         }
     }
 
-    pub(super) fn run(mut self, pace: Pace) -> io::Result<()> {
+    pub(super) fn run(mut self) -> io::Result<()> {
         let mut protocol = [0; PROTOCOL.len()];
         self.stream.read_exact(&mut protocol)?;
         if &protocol != PROTOCOL {
@@ -57,18 +62,21 @@ impl Session {
         }
         self.start();
         self.write_answers()?;
-        if let Pace::Every(_) = pace {
+        match &self.pace {
+            Pace::Flood => {}
             // it has a core to itself and must not sleep: waking up would be measured, too
-            self.stream.set_nonblocking(true)?;
+            Pace::Every(_) => self.stream.set_nonblocking(true)?,
+            // it has no core to itself, and is timed from when it has written
+            Pace::Beside { every, .. } => self.stream.set_read_timeout(Some(*every / 4))?,
         }
         let mut buffer = vec![0; BUFFER];
         let mut len = 0;
-        let mut next = Instant::now();
         while !self.is_closing {
             match self.stream.read(&mut buffer[len..]) {
                 Ok(0) => return Ok(()),
                 Ok(read) => len += read,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(error) => return Err(error),
             }
             let mut rest = &buffer[..len];
@@ -80,16 +88,24 @@ impl Session {
             buffer.copy_within(len - left..len, 0);
             len = left;
             self.write_answers()?;
-            match pace {
-                Pace::Flood => self.flood()?,
-                Pace::Every(interval) => self.deliver_one_if_due(interval, &mut next)?,
-            }
+            self.deliver()?;
         }
         Ok(())
     }
 
-    fn flood(&mut self) -> io::Result<()> {
-        for channel in self.channels.values_mut() {
+    fn deliver(&mut self) -> io::Result<()> {
+        match self.pace.clone() {
+            Pace::Flood => self.flood(|_| true),
+            Pace::Every(interval) => self.deliver_one_if_due(interval, |_| true),
+            Pace::Beside { light, every } => {
+                self.flood(|queue| queue != light)?;
+                self.deliver_one_if_due(every, |queue| queue == light)
+            }
+        }
+    }
+
+    fn flood(&mut self, is_for: impl Fn(&str) -> bool) -> io::Result<()> {
+        for channel in self.channels.values_mut().filter(|c| c.consumes(&is_for)) {
             let mut room = channel.room();
             while room > 0 {
                 let most = channel.deliveries.as_ref().map_or(0, Deliveries::most);
@@ -105,13 +121,18 @@ impl Session {
         Ok(())
     }
 
-    fn deliver_one_if_due(&mut self, interval: Duration, next: &mut Instant) -> io::Result<()> {
+    fn deliver_one_if_due(
+        &mut self,
+        interval: Duration,
+        is_for: impl Fn(&str) -> bool,
+    ) -> io::Result<()> {
         let now = Instant::now();
-        if now < *next {
+        if now < self.next {
             return Ok(());
         }
-        *next = (*next + interval).max(now);
-        for channel in self.channels.values_mut().filter(|c| c.room() > 0) {
+        self.next = (self.next + interval).max(now);
+        let channels = self.channels.values_mut();
+        for channel in channels.filter(|c| c.room() > 0 && c.consumes(&is_for)) {
             let first = channel.deliver(1, Some(now));
             if let Some(deliveries) = &mut channel.deliveries {
                 // nonblocking, and so small that the socket takes it

@@ -106,7 +106,7 @@ fn run(plan: &Plan, case: &Case, manner: &Manner) -> anyhow::Result<Run> {
     })
 }
 
-fn micros(time: Duration) -> f64 {
+pub(crate) fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 

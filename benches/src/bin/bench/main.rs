@@ -1,7 +1,8 @@
 //! Measures ploomby beside the others, in one go, and writes what it found.
 //!
 //! `bench [quick=true] [peers=PROGRAM] [rabbit=URL]... [only=SECTION]... [out=FOLDER]`: `scripts/bench`
-//! gives it what it needs. Sections: `flood`, `latency`, `drain`, `counts`, `scale`.
+//! gives it what it needs. Sections: `flood`, `latency`, `drain`, `counts`, `scale`, `handlers`, `bodies`, and on RabbitMQ
+//! `services` and `publish`.
 
 use std::{env, path::PathBuf};
 
@@ -10,18 +11,23 @@ use ploomby_benches::arguments::Arguments;
 
 use self::{plan::Plan, report::Report};
 
+mod beside;
+mod bodies;
 mod counts;
 mod drain;
 mod flood;
+mod handlers;
 mod latency;
 mod manner;
 mod plan;
 mod plot;
 mod process;
+mod publish;
 mod rabbit;
 mod report;
 mod rounds;
 mod scale;
+mod services;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -55,6 +61,21 @@ async fn main() -> anyhow::Result<()> {
     }
     if wants("scale") {
         scale::measure(&plan, &mut report)?;
+    }
+    if wants("handlers") {
+        handlers::measure(&plan, &mut report).await;
+        beside::measure(&plan, &mut report).await;
+    }
+    if wants("bodies") {
+        bodies::measure(&plan, &mut report).await;
+    }
+    for url in &rabbits {
+        if wants("services") {
+            services::measure(&plan, url, &mut report).await?;
+        }
+        if wants("publish") {
+            publish::measure(&plan, url, &mut report).await?;
+        }
     }
     report.write(&out)
 }

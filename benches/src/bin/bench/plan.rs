@@ -46,15 +46,31 @@ impl Plan {
 
     /// The manners that can be measured here.
     pub(crate) fn manners(&self) -> impl Iterator<Item = &'static Manner> {
-        MANNERS
+        self.of(&MANNERS)
+    }
+
+    /// Those of them that can be.
+    pub(crate) fn of(&self, manners: &'static [Manner]) -> impl Iterator<Item = &'static Manner> {
+        manners
             .iter()
             .filter(|manner| self.program(manner).is_some())
+    }
+
+    /// How many queues a service is started with.
+    pub(crate) fn queues(&self) -> usize {
+        if self.is_quick { 50 } else { 1000 }
+    }
+
+    /// How long a service is watched that has nothing to do.
+    pub(crate) fn idle(&self) -> Duration {
+        Duration::from_secs(if self.is_quick { 2 } else { 60 })
     }
 
     /// The program that has this manner, where there is one.
     pub(crate) fn program(&self, manner: &Manner) -> Option<PathBuf> {
         match manner.program {
             Program::Consume => Some(self.programs.join("consume")),
+            Program::Produce => Some(self.programs.join("produce")),
             Program::Peers => self.peers.clone(),
         }
     }

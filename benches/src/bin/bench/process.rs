@@ -62,30 +62,29 @@ impl Process {
         Ok(Self { child, lines })
     }
 
-    /// The numbers of the next line, which begins with this word. Fails when `other` ends meanwhile.
+    /// The numbers of the next line that begins with this word. Fails when `other` ends meanwhile.
     pub(crate) fn expect(
         &mut self,
         word: &str,
         mut other: Option<&mut Self>,
     ) -> anyhow::Result<Vec<f64>> {
         let start = Instant::now();
-        let line = loop {
+        loop {
             match self.lines.recv_timeout(GLANCE) {
-                Ok(line) => break line,
+                Ok(line) => {
+                    let mut words = line.split_whitespace();
+                    if words.next() == Some(word) {
+                        return words.map(|word| Ok(word.parse()?)).collect();
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => bail!("it ended before it said `{word}`"),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if let Some(other) = &mut other {
                 ensure!(other.child.try_wait()?.is_none(), "the consumer ended");
             }
-            ensure!(start.elapsed() < DEADLINE, "nothing happens");
-        };
-        let mut words = line.split_whitespace();
-        ensure!(
-            words.next() == Some(word),
-            "it said `{line}` in place of `{word}`"
-        );
-        words.map(|word| Ok(word.parse()?)).collect()
+            ensure!(start.elapsed() < DEADLINE, "it does not say `{word}`");
+        }
     }
 
     /// How long its threads have run.
@@ -98,6 +97,19 @@ impl Process {
             nanos += time.parse::<u64>()?;
         }
         Ok(Duration::from_nanos(nanos))
+    }
+
+    /// How often its threads have gone to sleep, and so been woken.
+    pub(crate) fn sleeps(&self) -> anyhow::Result<u64> {
+        let mut sleeps = 0;
+        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            let status = fs::read_to_string(task?.path().join("status")).unwrap_or_default();
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            sleeps += line.unwrap_or("0").trim().parse::<u64>()?;
+        }
+        Ok(sleeps)
     }
 
     /// The most memory that it had until now, in KiB.

@@ -24,14 +24,29 @@ impl<T> Rounds<T> {
         manners: impl Iterator<Item = &'static Manner>,
         run: impl AsyncFn(&'static Manner) -> anyhow::Result<T>,
     ) -> Self {
+        let rounds = |manner: &Manner| match CLOSE.contains(&manner.id) {
+            true => plan.rounds_of_close(),
+            false => plan.rounds(),
+        };
+        Self::measure_each(report, what, rounds, manners, run).await
+    }
+
+    /// The same, each so many times.
+    pub(crate) async fn measure_each(
+        report: &mut Report,
+        what: &str,
+        rounds: impl Fn(&Manner) -> usize,
+        manners: impl Iterator<Item = &'static Manner>,
+        run: impl AsyncFn(&'static Manner) -> anyhow::Result<T>,
+    ) -> Self {
         let runs = |manner| Measured {
             manner,
             runs: Vec::new(),
         };
         let mut all: Vec<_> = manners.map(runs).collect();
-        for round in 0..plan.rounds_of_close() {
-            let is_measured =
-                |one: &&mut Measured<T>| round < plan.rounds() || CLOSE.contains(&one.manner.id);
+        let most = all.iter().map(|one| rounds(one.manner)).max();
+        for round in 0..most.unwrap_or(0) {
+            let is_measured = |one: &&mut Measured<T>| round < rounds(one.manner);
             let mut among: Vec<_> = all.iter_mut().filter(is_measured).collect();
             for at in order(round, among.len()) {
                 let Measured { manner, runs } = &mut *among[at];
