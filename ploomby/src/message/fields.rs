@@ -1,6 +1,6 @@
 use super::{
     Headers, PropertyError, Value,
-    wire::{FieldTable, FieldValue, LongStr, replace, short_str},
+    wire::{FieldTable, FieldValue, LongStr, rebuilt, short_str},
 };
 
 /// The headers of a message as they came, to build those of a copy from. What is not touched goes into the copy
@@ -40,10 +40,12 @@ impl Fields {
         self.0.push((name, field));
     }
 
+    /// A table that is built here: what was read of its values is, too.
     pub(super) fn into_table(self) -> Result<FieldTable, PropertyError> {
         let mut table = FieldTable::new();
         for (name, field) in self.0 {
-            replace(&mut table, short_str("header name", &name)?, field);
+            // each name is there once
+            table.insert(short_str("header name", &name)?, rebuilt(field)?);
         }
         Ok(table)
     }

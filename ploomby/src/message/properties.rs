@@ -45,6 +45,8 @@ pub struct Properties {
     pub(super) wire: BasicProperties,
     /// They came with a message, and so did the message id.
     is_received: bool,
+    /// Their table of headers may be one that was read.
+    is_read: bool,
 }
 
 /// A property, a header or a name that AMQP cannot carry.
@@ -279,12 +281,14 @@ impl Properties {
         Self {
             wire,
             is_received: true,
+            is_read: true,
         }
     }
 
     /// The same properties with these headers alone.
     pub(crate) fn with_headers(mut self, headers: Fields) -> Result<Self, PropertyError> {
         self.wire.with_headers(headers.into_table()?);
+        self.is_read = false;
         Ok(self)
     }
 
@@ -297,9 +301,10 @@ impl Properties {
     /// One that was read with a name twice would be written with a wrong length, which closes the
     /// connection: the client keeps the length that it read.
     pub(crate) fn rebuilt(mut self) -> Result<Self, PropertyError> {
-        if let Some(table) = self.wire.headers() {
+        if let Some(table) = self.wire.headers().filter(|_| self.is_read) {
             let table = rebuilt_table(table.clone())?;
             self.wire.with_headers(table);
+            self.is_read = false;
         }
         Ok(self)
     }
@@ -331,6 +336,7 @@ impl Properties {
         Ok(Self {
             wire,
             is_received: self.is_received,
+            is_read: false,
         })
     }
 

@@ -216,7 +216,7 @@ impl Value {
 
 /// The same value, with lengths that are counted anew: amqprs keeps those that it read, which are others where a
 /// name was there twice.
-fn rebuilt(field: FieldValue) -> Result<FieldValue, PropertyError> {
+pub(super) fn rebuilt(field: FieldValue) -> Result<FieldValue, PropertyError> {
     Ok(match field {
         FieldValue::A(v) => {
             let fields = Vec::from(v).into_iter().map(rebuilt);

@@ -121,8 +121,14 @@ impl Copies {
         if self.declare == Declare::Never {
             return Ok(());
         }
-        let declare = self.publisher.declare(queue);
-        let ready = self.declarations.once(&queue.name, declare).await?;
+        let ready = match self.declarations.ready(&queue.name) {
+            Some(ready) => ready,
+            // done once for a queue, so that no copy carries about what a connection takes to be opened
+            None => {
+                let declare = self.publisher.declare(queue);
+                Box::pin(self.declarations.once(&queue.name, declare)).await?
+            }
+        };
         sleep_until(ready).await;
         Ok(())
     }

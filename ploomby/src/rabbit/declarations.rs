@@ -68,7 +68,8 @@ impl Declarations {
         self.lock().remove(queue);
     }
 
-    fn ready(&self, queue: &str) -> Option<Instant> {
+    /// From when on the queue takes messages, if it was declared.
+    pub(crate) fn ready(&self, queue: &str) -> Option<Instant> {
         self.lock().get(queue).copied()
     }
 

@@ -1,5 +1,4 @@
 use std::{
-    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -80,7 +79,7 @@ impl ConfirmedPublisher {
         let bytes = message.body().len();
         let copy = Addressed::to_queue(queue, message);
         // one limit for all: a broker without memory takes neither channels nor messages
-        let mut publishing = pin!(line.publish_copy(copy, CONFIRM_TIMEOUT));
+        let mut publishing = Box::pin(line.publish_copy(copy, CONFIRM_TIMEOUT));
         let published = match timeout(SLOW_CONFIRM, &mut publishing).await {
             Ok(published) => published,
             Err(_) => {

@@ -12,13 +12,13 @@ use crate::{
 const MB: usize = 1_000_000;
 
 pub(crate) async fn measure(plan: &Plan, report: &mut Report) {
-    for megabytes in [1, 10, 120] {
+    for megabytes in [1, 10, 120_u32] {
         let title = format!("Bodies of {megabytes} MB of JSON, prefetch 8");
         let broker = [
-            format!("body={}", megabytes * MB),
+            format!("body={}", megabytes as usize * MB),
             format!("warmup={}", plan.warmup().as_millis()),
             // so few in a second that they must be many seconds
-            format!("until={}", (plan.time() * 2).as_millis()),
+            format!("until={}", (plan.time() * (1 + megabytes / 20)).as_millis()),
         ];
         let arguments = ["prefetch=8".to_owned()];
         let rounds = Rounds::measure_each(
