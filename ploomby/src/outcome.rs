@@ -3,6 +3,7 @@
 //! - `failure`, `reason`: why a message could not be handled;
 //! - `rejection`, `permanent`, `unavailable`, `error_reply`: errors that say more than that.
 
+pub(crate) use self::error_reply::ErrorBody;
 #[cfg(feature = "garde")]
 pub(crate) use self::failure::cut_field;
 pub(crate) use self::failure::{cause, cut};

@@ -31,7 +31,9 @@ use serde::{Deserialize, Serialize};
 /// assert_eq!(error.code(), "invalid");
 /// assert_eq!(error.to_string(), "the order is not valid (invalid): lines[2].amount: must be positive");
 /// ```
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+// not `Deserialize`: a `Result` that has it as its error would be a payload, too, and `RpcClient::call_handler` could not
+// tell what the handler's reply is
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ErrorReply {
     code: String,
     message: String,
@@ -44,6 +46,30 @@ pub struct ErrorReply {
 pub struct FieldError {
     field: String,
     message: String,
+}
+
+/// The body of a reply that is an [`ErrorReply`].
+#[derive(Deserialize)]
+pub(crate) struct ErrorBody {
+    code: String,
+    message: String,
+    #[serde(default)]
+    fields: Vec<FieldError>,
+}
+
+impl From<ErrorBody> for ErrorReply {
+    fn from(body: ErrorBody) -> Self {
+        let ErrorBody {
+            code,
+            message,
+            fields,
+        } = body;
+        Self {
+            code,
+            message,
+            fields,
+        }
+    }
 }
 
 impl ErrorReply {

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use ploomby::extract::{Attempt, Key, RawBody, Redelivered};
-use ploomby::{HandlerRegistry, KeySource, PublishError, Publisher, Queue, RpcClient, handler};
+use ploomby::{
+    CallError, ErrorReply, HandlerRegistry, KeySource, PublishError, Publisher, Queue, RpcClient,
+    handler,
+};
 use ploomby_tests::{Bed, KEY};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +39,12 @@ async fn text(text: &str) -> usize {
     text.len()
 }
 
+#[handler("typed_answered")]
+async fn answered(number: u8) -> Result<u8, ErrorReply> {
+    let half = (number % 2 == 0).then_some(number / 2);
+    half.ok_or_else(|| ErrorReply::new("odd", "it has no half"))
+}
+
 #[handler("typed_none")]
 async fn none(RawBody(body): RawBody) -> usize {
     body.len()
@@ -67,6 +76,11 @@ pub(crate) async fn a_handler_is_sent_to_and_called_by_its_function(bed: Arc<Bed
     assert!(!called.unwrap());
     assert_eq!(client.call_handler(&queue, text, name).await.unwrap(), 3);
     // `null`
+    assert_eq!(client.call_handler(&queue, answered, &8).await.unwrap(), 4);
+    match client.call_handler(&queue, answered, &7).await {
+        Err(CallError::Remote(error)) => assert_eq!(error.code(), "odd"),
+        other => panic!("{other:?}"),
+    }
     assert_eq!(client.call_handler(&queue, none, &()).await.unwrap(), 4);
     let list = vec![3, 4];
     let called = client.call_handler(&queue, elsewhere::typed_list, &list);
