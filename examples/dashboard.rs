@@ -1,116 +1,60 @@
-//! The page of the admin server, with something to see: handlers that work, that fail, and that need a moment.
+//! The page of the admin server, with something to see: handlers that work, and that fail now and then.
 //!
-//! ```sh
-//! cargo run --example dashboard
-//! ```
-//!
-//! Then open <http://127.0.0.1:9090>. It runs on the broker inside the process, or on a RabbitMQ at `PLOOMBY_URL`;
-//! `PLOOMBY_ADMIN` is another address for the page.
+//! Run it, and open <http://127.0.0.1:9090>. `PLOOMBY_ADMIN` is another address for the page.
 
 use std::{env, time::Duration};
 
-use anyhow::{bail, ensure};
-use ploomby::{App, Publisher, Queue, Retry};
-use serde::{Deserialize, Serialize};
+use anyhow::ensure;
+use ploomby::{App, Publisher, Queue, Retry, handler};
 use tokio::time::{interval, sleep};
 
-#[derive(Serialize, Deserialize)]
-struct Order {
-    id: u32,
-    cents: u32,
-    card: String,
-}
-
 /// Takes the money for an order, by a bank that says no now and then.
-#[ploomby::handler("charge", queue = "billing")]
-async fn charge(order: Order) -> anyhow::Result<()> {
-    sleep(Duration::from_millis(u64::from(order.id % 40))).await;
+#[handler("charge", queue = "billing")]
+async fn charge(order: u32) -> anyhow::Result<()> {
+    sleep(Duration::from_millis(u64::from(order % 40))).await;
+    ensure!(order % 11 != 0, "the card of order {order} has expired");
     ensure!(
-        order.id % 11 != 0,
-        "the card of order {} has expired",
-        order.id
-    );
-    if order.id % 17 == 0 {
-        bail!(
-            "the bank did not answer for order {} within 3000 ms",
-            order.id
-        );
-    }
-    Ok(())
-}
-
-/// Pays an order back, on the second try.
-#[ploomby::handler("refund", queue = "billing", retry = 3)]
-async fn refund(order: Order) -> anyhow::Result<()> {
-    ensure!(
-        order.id % 3 != 0,
-        "the account of order {} is locked",
-        order.id
+        order % 17 != 0,
+        "the bank did not answer for order {order} within 3000 ms"
     );
     Ok(())
 }
 
-#[derive(Serialize, Deserialize)]
-struct Mail {
-    to: String,
-    subject: String,
-}
-
-/// Tells customers what has become of their orders.
-#[ploomby::handler("send_mail", queue = "mail", concurrency = 4)]
-async fn send_mail(mail: Mail) -> anyhow::Result<()> {
+/// Tells customers what has become of their orders, on the second try.
+#[handler("send_mail", queue = "mail", retry = Retry::fixed(2, Duration::from_secs(5)))]
+async fn send_mail(to: &str) -> anyhow::Result<()> {
     sleep(Duration::from_millis(30)).await;
-    ensure!(mail.to.contains('@'), "`{}` is no address", mail.to);
+    ensure!(to.contains('@'), "`{to}` is no address");
     Ok(())
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
     let url = env::var("PLOOMBY_URL").unwrap_or_else(|_| "memory://dashboard".to_owned());
     let admin = env::var("PLOOMBY_ADMIN").unwrap_or_else(|_| "127.0.0.1:9090".to_owned());
     let running = App::new(url)
         .named("shop", env!("CARGO_PKG_VERSION"))
-        .queue(Queue::new("billing").retry(Retry::fixed(1, Duration::from_secs(5))))
+        .queue(Queue::new("billing"))
         .queue(Queue::new("mail"))
-        .admin(admin)
+        .admin(&admin)
         .start()
         .await?;
-    if let Some(address) = running.admin_address() {
-        println!("open http://{address} and end this by Ctrl-C");
-    }
+    println!("open http://{admin} and end this by Ctrl-C");
     let producing = tokio::spawn(produce(running.publisher().await?));
     running.until_signal().await?;
     producing.abort();
     Ok(())
 }
 
-/// Sends orders and mails until it is dropped.
 async fn produce(publisher: Publisher) -> anyhow::Result<()> {
     let mut every = interval(Duration::from_millis(50));
-    for id in 1.. {
+    for id in 1_u32.. {
         every.tick().await;
-        let order = Order {
-            id,
-            cents: 100 + id % 900,
-            card: format!("**** {:04}", id % 10_000),
-        };
-        let key = if id % 5 == 0 { "refund" } else { "charge" };
-        publisher.send("billing", key, &order).await?;
-        if id % 2 == 0 {
-            let at = if id % 26 == 0 { " at " } else { "@" };
-            let mail = Mail {
-                to: format!("customer{id}{at}example.com"),
-                subject: format!("Order {id}"),
-            };
-            publisher.send("mail", "send_mail", &mail).await?;
-        }
-        if id % 60 == 0 {
-            // of a program that nobody has told of the new key
-            publisher.send("mail", "send_letter", &id).await?;
-        }
+        publisher.send_to("billing", charge, &id).await?;
+        let at = if id % 26 == 0 { " at " } else { "@" };
+        publisher
+            .send("mail", "send_mail", &format!("customer{id}{at}example.com"))
+            .await?;
     }
     Ok(())
 }

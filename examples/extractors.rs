@@ -1,30 +1,14 @@
-//! Arguments beside the payload: what the program gave, what came with the message, and a type of the
-//! user's own.
-
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+//! Arguments beside the payload: what came with the message, and a type of your own.
 
 use ploomby::{
-    App, Delivery, KeySource, Message, Publisher, Queue,
-    extract::{Attempt, FromDelivery, Header, Key, Rejection, State},
+    App, Delivery, Queue,
+    extract::{Attempt, FromDelivery, Header, Rejection, State},
     handler,
 };
 use serde::Deserialize;
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
 
-static HANDLED: Semaphore = Semaphore::const_new(0);
-
-/// Shared by all handlers: `App::state` gives it.
-#[derive(Clone, Default)]
-struct Ledger(Arc<AtomicU64>);
-
-#[derive(Deserialize)]
-struct Payment<'m> {
-    payer: &'m str,
-    cents: u64,
-}
+static HANDLED: Notify = Notify::const_new();
 
 /// Headers by name and type. What is missing or does not fit sends the message to the dead-letter
 /// queue, unless the field is an `Option`.
@@ -41,60 +25,41 @@ impl<'d> FromDelivery<'d> for Tenant {
     type Rejection = Rejection;
 
     async fn from_delivery(delivery: &'d Delivery) -> Result<Self, Rejection> {
-        match delivery.headers().text("tenant") {
-            Some(tenant) => Ok(Self(tenant.to_owned())),
-            None => Err(Rejection::dead_letter("the header `tenant` is missing")),
-        }
+        let tenant = delivery.headers().text("tenant");
+        let tenant = tenant.ok_or_else(|| Rejection::dead_letter("there is no tenant"))?;
+        Ok(Self(tenant.to_owned()))
     }
 }
 
+/// In any order, and each also as an `Option` or a `Result`.
 #[handler("pay")]
 async fn pay(
-    State(ledger): State<Ledger>,
+    State(shop): State<&'static str>, // given by `App::state`
     Tenant(tenant): Tenant,
-    payment: Payment<'_>,
-    Header(origin): Header<Origin>,
+    cents: u64, // the payload
+    Header(Origin { source, hops }): Header<Origin>,
     Attempt(attempt): Attempt,
 ) {
-    let sum = ledger.0.fetch_add(payment.cents, Ordering::Relaxed) + payment.cents;
-    let Payment { payer, cents } = payment;
-    println!("{tenant}: {payer} paid {cents}, attempt {attempt}, {sum} in all");
-    println!(
-        "  from {} after {} hops",
-        origin.source,
-        origin.hops.unwrap_or(0)
-    );
-    HANDLED.add_permits(1);
-}
-
-#[handler("ping", "pong")]
-async fn ball(Key(key): Key, tenant: Option<Tenant>, delivery: &Delivery) {
-    let tenant = tenant.map_or_else(|| "nobody".to_owned(), |Tenant(tenant)| tenant);
-    println!("{key} by {tenant} from queue {}", delivery.queue());
-    HANDLED.add_permits(1);
+    println!("{tenant} pays {cents} at {shop}, attempt {attempt}");
+    println!("from {source} after {} hops", hops.unwrap_or(0));
+    HANDLED.notify_one();
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let url = std::env::var("PLOOMBY_URL").unwrap_or_else(|_| "memory://extractors".to_owned());
-    let running = App::new(&url)
-        .state(Ledger::default())
-        .queue(Queue::new("payments").key(KeySource::header("task_name")))
-        .start()
+    let app = App::new(&url)
+        .state("the corner shop")
+        .queue(Queue::new("payments"));
+    let running = app.start().await?;
+
+    let publisher = running.publisher().await?;
+    let pay = publisher.to("payments").key("pay").payload(&250);
+    pay.header("tenant", "Ada")
+        .header("source", "web")
+        .send()
         .await?;
-
-    let publisher = Publisher::connect(&url).await?;
-    let pay = Message::new(r#"{"payer": "Ada", "cents": 250}"#)
-        .with_header("task_name", "pay")?
-        .with_header("tenant", "lovelace")?
-        .with_header("source", "web")?;
-    publisher.publish("payments", pay).await?;
-    let ping = Message::new("").with_header("task_name", "ping")?;
-    publisher.publish("payments", ping).await?;
-
-    publisher.close().await;
-
-    HANDLED.acquire_many(2).await?.forget();
+    HANDLED.notified().await;
     running.shut_down().await?;
     Ok(())
 }

@@ -1,0 +1,26 @@
+//! Tests of the example beside.
+
+use ploomby::{Outcome, testing::TestApp};
+
+use super::*;
+
+#[tokio::test]
+async fn a_user_and_a_mail_are_handled() {
+    let app = TestApp::of(app("memory://quickstart")).start().await;
+    let run = app
+        .send("quickstart", "create_user", &json!({"name": "Ada"}))
+        .await;
+    run.handled("create_user").once().outcome(Outcome::Ack);
+    let run = app.send("quickstart", "send_mail", "ada@example.org").await;
+    run.handled("send_mail").once().outcome(Outcome::Ack);
+}
+
+#[tokio::test]
+async fn a_user_whose_name_is_no_text_is_shown() {
+    let app = TestApp::of(app("memory://quickstart")).start().await;
+    let run = app
+        .send("quickstart", "create_user", &json!({"name": 42}))
+        .await;
+    run.handled("create_user").attempts(1);
+    run.handled("undecodable").once().outcome(Outcome::Ack);
+}
