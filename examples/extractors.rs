@@ -26,8 +26,8 @@ impl<'d> FromDelivery<'d> for Tenant {
 
     async fn from_delivery(delivery: &'d Delivery) -> Result<Self, Rejection> {
         let tenant = delivery.headers().text("tenant");
-        let tenant = tenant.ok_or_else(|| Rejection::dead_letter("there is no tenant"))?;
-        Ok(Self(tenant.to_owned()))
+        let none = || Rejection::dead_letter("there is no tenant");
+        Ok(Self(tenant.ok_or_else(none)?.to_owned()))
     }
 }
 
@@ -40,25 +40,20 @@ async fn pay(
     Header(Origin { source, hops }): Header<Origin>,
     Attempt(attempt): Attempt,
 ) {
-    println!("{tenant} pays {cents} at {shop}, attempt {attempt}");
-    println!("from {source} after {} hops", hops.unwrap_or(0));
+    println!("{tenant} pays {cents} at {shop}, attempt {attempt}, from {source} {hops:?}");
     HANDLED.notify_one();
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let url = std::env::var("PLOOMBY_URL").unwrap_or_else(|_| "memory://extractors".to_owned());
-    let app = App::new(&url)
-        .state("the corner shop")
-        .queue(Queue::new("payments"));
-    let running = app.start().await?;
+    let app = App::new(&url).state("the corner shop");
+    let running = app.queue(Queue::new("payments")).start().await?;
 
     let publisher = running.publisher().await?;
-    let pay = publisher.to("payments").key("pay").payload(&250);
-    pay.header("tenant", "Ada")
-        .header("source", "web")
-        .send()
-        .await?;
+    let sent = publisher.to("payments").handler(pay, &250);
+    let sent = sent.header("tenant", "Ada").header("source", "web");
+    sent.send().await?;
     HANDLED.notified().await;
     running.shut_down().await?;
     Ok(())

@@ -26,10 +26,7 @@ fn with_tenant(mut delivery: Delivery) -> Delivery {
 
 /// Tells what came out, and hands it on.
 fn tell(result: Result<Answer, HandlerError>) -> Result<Answer, HandlerError> {
-    match &result {
-        Ok(_) => println!("done"),
-        Err(error) => println!("failed, {}: {error}", error.reason()),
-    }
+    println!("{:?}", result.as_ref().map(|_| "done"));
     ENDED.add_permits(1);
     result
 }
@@ -38,7 +35,6 @@ fn tell(result: Result<Answer, HandlerError>) -> Result<Answer, HandlerError> {
 #[handler("bill", layer = ConcurrencyLimitLayer::new(1))]
 async fn bill(Extension(Tenant(tenant)): Extension<Tenant>, cents: u64) {
     println!("{tenant} owes {cents}");
-    // more than the layer of the queue gives it
     tokio::time::sleep(Duration::from_secs(cents)).await;
 }
 
@@ -50,10 +46,8 @@ async fn main() -> anyhow::Result<()> {
         .layer(MapResultLayer::new(tell))
         .layer(TimeoutLayer::new(Duration::from_secs(2)))
         .layer(MapRequestLayer::new(with_tenant));
-    let running = App::new(&url)
-        .queue(Queue::new("bills").layer(layers))
-        .start()
-        .await?;
+    let queue = Queue::new("bills").layer(layers);
+    let running = App::new(&url).queue(queue).start().await?;
 
     let publisher = running.publisher().await?;
     for cents in [0, 60] {

@@ -17,10 +17,8 @@ static SENT: Semaphore = Semaphore::const_new(0);
 async fn take(order: Order, publisher: Publisher) -> anyhow::Result<()> {
     println!("order {}: {} items", order.number, order.items.len());
     // in order, and in one round trip to the broker
-    let parcels = order
-        .items
-        .iter()
-        .map(|item| publisher.to("parcels").handler(pack, item));
+    let items = order.items.iter();
+    let parcels = items.map(|item| publisher.to("parcels").handler(pack, item));
     publisher.send_all(parcels).await?;
     Ok(())
 }
@@ -41,10 +39,8 @@ async fn tell(item: String) {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let url = std::env::var("PLOOMBY_URL").unwrap_or_else(|_| "memory://pipeline".to_owned());
-    let app = App::new(&url).queue(Queue::new("orders"));
-    let app = app
-        .queue(Queue::new("parcels"))
-        .queue(Queue::new("letters"));
+    let queues = ["orders", "parcels", "letters"].map(Queue::new);
+    let app = queues.into_iter().fold(App::new(&url), App::queue);
     let running = app.start().await?;
 
     let publisher = running.publisher().await?;

@@ -35,12 +35,8 @@ async fn charge(cents: i64) -> anyhow::Result<()> {
 /// A dead-letter queue is a queue: this handles what lands in it.
 #[handler(default, queue = "retries_dlq")]
 async fn show(properties: &Properties) {
-    let text = |name| properties.headers().text(name).unwrap_or("?").to_owned();
-    println!(
-        "{}: given up: {}",
-        text("ploomby-key"),
-        text("ploomby-error")
-    );
+    let error = properties.headers().text("ploomby-error").unwrap_or("?");
+    println!("given up: {error}");
     ENDED.add_permits(1);
 }
 
