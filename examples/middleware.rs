@@ -1,4 +1,4 @@
-//! Layers of `tower` around one handler, and around a queue's handlers.
+//! Layers of `tower` around one handler, around a queue's handlers, and around all.
 
 use std::time::Duration;
 
@@ -41,13 +41,14 @@ async fn bill(Extension(Tenant(tenant)): Extension<Tenant>, cents: u64) {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let url = std::env::var("PLOOMBY_URL").unwrap_or_else(|_| "memory://middleware".to_owned());
-    // the first of a `ServiceBuilder` is outermost; `App::layer` is around all queues
+    // the first of a `ServiceBuilder` is outermost
     let layers = ServiceBuilder::new()
-        .layer(MapResultLayer::new(tell))
         .layer(TimeoutLayer::new(Duration::from_secs(2)))
         .layer(MapRequestLayer::new(with_tenant));
     let queue = Queue::new("bills").layer(layers);
-    let running = App::new(&url).queue(queue).start().await?;
+    // around all queues
+    let app = App::new(&url).layer(MapResultLayer::new(tell));
+    let running = app.queue(queue).start().await?;
 
     let publisher = running.publisher().await?;
     for cents in [0, 60] {

@@ -17,8 +17,8 @@ static SENT: Semaphore = Semaphore::const_new(0);
 async fn take(order: Order, publisher: Publisher) -> anyhow::Result<()> {
     println!("order {}: {} items", order.number, order.items.len());
     // in order, and in one round trip to the broker
-    let items = order.items.iter();
-    let parcels = items.map(|item| publisher.to("parcels").handler(pack, item));
+    let items = order.items.into_iter();
+    let parcels = items.map(|item| publisher.to("parcels").handler(pack, &item));
     publisher.send_all(parcels).await?;
     Ok(())
 }
