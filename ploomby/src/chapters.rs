@@ -10,6 +10,8 @@ mod comparison {}
 #[cfg(feature = "asyncapi")]
 #[doc = include_str!("../../docs/contract.md")]
 mod contract {}
+#[doc = include_str!("../../docs/deploying.md")]
+mod deploying {}
 #[doc = include_str!("../../docs/failure.md")]
 mod failure {}
 #[doc = include_str!("../../docs/formats.md")]
@@ -31,8 +33,13 @@ mod operations {}
 mod performance {}
 #[doc = include_str!("../../docs/running.md")]
 mod running {}
+#[doc = include_str!("../../docs/scale.md")]
+mod scale {}
 #[doc = include_str!("../../docs/sending.md")]
 mod sending {}
+#[cfg(all(feature = "cli", feature = "testing"))]
+#[doc = include_str!("../../docs/start.md")]
+mod start {}
 #[cfg(feature = "testing")]
 #[doc = include_str!("../../docs/testing.md")]
 mod testing {}

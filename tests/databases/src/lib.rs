@@ -1,5 +1,9 @@
 //! Stores for [`ploomby::dedup::Dedup`], as `docs/dedup.md` shows them.
 
+/// The chapter, whose code is compiled as doc tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/dedup.md")]
+mod chapter {}
 mod postgres;
 mod server;
 mod sqlite;
