@@ -3,7 +3,7 @@
 use ploomby::{
     HandlerRegistry, KeySource, MessageConsumerRegistry, Publisher,
     extract::Key,
-    rabbit::{RabbitConsumerFactory, RabbitOptions},
+    memory::{MemoryConsumerFactory, MemoryOptions},
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -29,20 +29,20 @@ async fn unknown(Key(key): Key) {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let url = std::env::var("PLOOMBY_URL").unwrap_or_else(|_| "amqp://localhost".to_owned());
+    let url = "memory://by_hand";
     let handlers = HandlerRegistry::new()
         .register("create_user", create_user)
         .register_default(unknown);
 
-    // `memory::MemoryConsumerFactory` makes consumers of the broker inside the process
-    let factory = RabbitConsumerFactory::new(&url)?;
+    // with `RabbitConsumerFactory` and `RabbitOptions` it is a RabbitMQ
+    let factory = MemoryConsumerFactory::new(url)?;
     let mut consumers = MessageConsumerRegistry::new(handlers, factory);
-    let options = RabbitOptions::new().prefetch(16);
+    let options = MemoryOptions::new().prefetch(16);
     consumers
         .register("by_hand", KeySource::MessageType, 2, options)
         .await?;
 
-    let publisher = Publisher::connect(&url).await?;
+    let publisher = Publisher::connect(url).await?;
     publisher
         .send("by_hand", "create_user", &json!({"name": "Ada"}))
         .await?;

@@ -1,7 +1,7 @@
 //! What holds whatever goes wrong.
 
 use ploomby::testing::simulate;
-use ploomby_shop::{Bank, Db};
+use ploomby_shop::Bank;
 
 use crate::{empty, open, order, written};
 

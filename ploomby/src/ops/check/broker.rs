@@ -151,9 +151,9 @@ fn consumed(name: &str, declare: Declare, compared: &Compared) -> Finding {
         .remedy("declare the queue, or let the program do so with `declare`"),
         (Compared::Missing, _) => Finding::doubtful(
             about,
-            "is not there: it is declared at the start, without bindings",
+            "is not there: it is declared at the start, and what is published until then does not reach it",
         )
-        .remedy("check the name; `topology` says what is declared"),
+        .remedy("check the name; `topology` says what is declared and bound"),
         (Compared::NoRight, Declare::Never) => Finding::good(
             about,
             "is there; what arguments it has cannot be seen without the right `configure`",
