@@ -60,7 +60,8 @@ async fn a_bank_that_has_too_much_to_do_is_asked_again() {
 #[tokio::test]
 async fn a_bank_that_has_too_much_to_do_for_long_leaves_a_dead_letter() {
     let ((_folder, db), bank) = (empty().await, Bank::busy(5));
-    let app = open(&db, &bank).await;
+    // its pauses take half a minute of real time on RabbitMQ
+    let app = test_app(&db, &bank).embedded().start().await;
     place(&app, &order(1, 450)).await;
     let letters = app.dead_letters("billing").once();
     letters.reason(Reason::HandlerError).error("too much to do");
@@ -69,7 +70,8 @@ async fn a_bank_that_has_too_much_to_do_for_long_leaves_a_dead_letter() {
 #[tokio::test]
 async fn an_outage_of_the_bank_condemns_nothing() {
     let ((_folder, db), bank) = (empty().await, Bank::away(20));
-    let app = open(&db, &bank).await;
+    // its pauses take half a minute of real time on RabbitMQ
+    let app = test_app(&db, &bank).embedded().start().await;
     place(&app, &order(1, 450)).await;
     app.dead_letters("billing").none();
     assert_eq!(bank.paid(), 450);
