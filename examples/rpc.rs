@@ -45,7 +45,7 @@ async fn main() -> anyhow::Result<()> {
     }
 
     // nobody consumes this queue: that shows at once, and not after a timeout
-    if let Err(error) = client.call::<_, u32>("orders", "offer", &()).await {
+    if let Err(error) = client.call::<_, u32>("nobody", "offer", &()).await {
         println!("{error}");
     }
     client.close().await;

@@ -66,7 +66,7 @@ pub(crate) async fn an_error_is_told_apart_from_a_value(bed: Arc<Bed>) {
     })
     .await;
     let error = client
-        .call::<_, ErrorReply>(&queue, "fail", &7)
+        .call::<_, serde_json::Value>(&queue, "fail", &7)
         .await
         .unwrap_err();
     let CallError::Remote(error) = error else {
@@ -75,8 +75,8 @@ pub(crate) async fn an_error_is_told_apart_from_a_value(bed: Arc<Bed>) {
     assert_eq!((error.code(), error.message()), ("gone", "it is not there"));
     assert_eq!(error.fields()[0].field(), "id");
     assert_eq!(error.fields()[0].message(), "7 is unknown");
-    let value: ErrorReply = client.call(&queue, "return", &7).await.unwrap();
-    assert_eq!(value.code(), "gone");
+    let value: serde_json::Value = client.call(&queue, "return", &7).await.unwrap();
+    assert_eq!(value["code"], "gone");
     client.close().await;
     app.shut_down().await.unwrap();
 }
