@@ -41,7 +41,7 @@ async fn text(text: &str) -> usize {
 
 #[handler("typed_answered")]
 async fn answered(number: u8) -> Result<u8, ErrorReply> {
-    let half = (number % 2 == 0).then_some(number / 2);
+    let half = number.is_multiple_of(2).then_some(number / 2);
     half.ok_or_else(|| ErrorReply::new("odd", "it has no half"))
 }
 
