@@ -5,6 +5,7 @@ mod chains;
 mod ends;
 mod macros;
 mod on_rabbit;
+mod promises;
 mod shop;
 mod simulation;
 mod time;
