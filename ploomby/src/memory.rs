@@ -41,8 +41,10 @@
 //!   among them; bindings of queues and of exchanges, `x-match` with `all`, `any`, `all-with-x` and `any-with-x`;
 //!   alternate exchanges; exchanges that are deleted with their last binding.
 //! - Queues in the order of publishing; competing consumers served in turn as far as their prefetch
-//!   allows; unacknowledged messages, requeued to their place and marked as redelivered.
-//! - The arguments `x-message-ttl`, `x-max-length`, `x-max-length-bytes`, `x-overflow` (`drop-head`, `reject-publish`),
+//!   allows, those of a higher priority first; unacknowledged messages, requeued to their place and marked as redelivered.
+//! - The two priorities of messages in a quorum queue, as RabbitMQ 4 has them: those above 4 come first, and after two of them
+//!   one that is older. RabbitMQ 3 has none.
+//! - The arguments `x-message-ttl`, `x-expires`, `x-max-length`, `x-max-length-bytes`, `x-overflow` (`drop-head`, `reject-publish`),
 //!   `x-max-priority` (of classic queues), `x-single-active-consumer`, `x-dead-letter-exchange`, `x-dead-letter-routing-key`,
 //!   `x-dead-letter-strategy` and `x-queue-type` (`classic`, `quorum`). Declaring a queue again with other ones is
 //!   an error.
@@ -64,10 +66,9 @@
 //! - `x-death` and the other headers that RabbitMQ adds when it dead-letters. The header `CC` of a dead letter stays,
 //!   as in RabbitMQ 4; RabbitMQ 3 takes it off where the queue has an `x-dead-letter-routing-key`.
 //! - Any other argument that starts with `x-`: it is refused. Others are ignored, as RabbitMQ does.
-//! - Streams, and what sets quorum queues apart: one that is declared behaves like a classic queue
-//!   and has no delivery limit.
-//! - The priorities of consumers, and the two priorities that a quorum queue of RabbitMQ 4 has: in a queue without
-//!   `x-max-priority`, the property is carried and changes nothing.
+//! - Streams, and what else sets quorum queues apart: one that is declared behaves like a classic queue
+//!   and has no delivery limit. A single active consumer of a quorum queue of RabbitMQ 4 makes room for one of a higher
+//!   priority; here it stays the one that is served.
 //! - Persistence, durable, exclusive and auto-delete queues, and queues named by the broker: a
 //!   queue lives until it is deleted or the process ends.
 //! - Connections, channels, heartbeats, virtual hosts, users, permissions, memory alarms and the
@@ -82,6 +83,7 @@
 //!   first one of each delay: what is sent after the queue was deleted waits until the queue is there again.
 //! - RabbitMQ 3 believes an `x-death` that a sender wrote, and drops a dead letter that died in its target before.
 //!   RabbitMQ 4 and this broker do not.
+//! - Declaring a queue with `x-expires` again is a use of it; in RabbitMQ that holds for classic queues alone.
 //! - A quorum queue of RabbitMQ counts by itself how often a message came back (`x-delivery-count`), and delivers it
 //!   again at once. Here ploomby counts with a copy, as in a classic queue.
 //! - What is published to a quorum queue of RabbitMQ that was deleted and is declared again may be refused for a moment.

@@ -22,6 +22,8 @@ pub(crate) struct QueueOptions {
     pub(crate) prefetch: u16,
     /// The program says how many: then it is not fitted to the concurrency.
     pub(crate) is_prefetch_chosen: bool,
+    /// Among all consumers of the queue, if the program says so.
+    pub(crate) consumer_priority: Option<i32>,
     pub(crate) policy: QueuePolicy,
     pub(crate) arguments: Vec<(String, Value)>,
     pub(crate) dead_letters: DeadLetters,
@@ -36,6 +38,7 @@ impl Default for QueueOptions {
         Self {
             prefetch: DEFAULT_PREFETCH,
             is_prefetch_chosen: false,
+            consumer_priority: None,
             policy: QueuePolicy::default(),
             arguments: Vec::new(),
             dead_letters: DeadLetters::default(),
@@ -143,6 +146,17 @@ macro_rules! queue_option_setters {
         pub fn prefetch(mut self, messages: u16) -> Self {
             self.options.prefetch = messages;
             self.options.is_prefetch_chosen = true;
+            self
+        }
+
+        /// Which consumers of the queue are served first: those with the highest priority that take more, whatever
+        /// program they are in (default: 0). The others get what those have no room for. A program that is to wait as a
+        /// spare has a negative one.
+        ///
+        /// Source: [consumer priorities](https://www.rabbitmq.com/docs/consumer-priority).
+        #[must_use]
+        pub fn consumer_priority(mut self, priority: i32) -> Self {
+            self.options.consumer_priority = Some(priority);
             self
         }
 

@@ -10,6 +10,7 @@ use crate::{
 pub(super) const MAX_TTL: u64 = 315_360_000_000;
 
 const MESSAGE_TTL: &str = "x-message-ttl";
+const EXPIRES: &str = "x-expires";
 const MAX_LENGTH: &str = "x-max-length";
 const MAX_BYTES: &str = "x-max-length-bytes";
 const MAX_PRIORITY: &str = "x-max-priority";
@@ -19,8 +20,9 @@ const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
 const DEAD_LETTER_ROUTING_KEY: &str = "x-dead-letter-routing-key";
 const QUEUE_TYPE: &str = "x-queue-type";
 const STRATEGY: &str = "x-dead-letter-strategy";
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 11] = [
     MESSAGE_TTL,
+    EXPIRES,
     MAX_LENGTH,
     MAX_BYTES,
     MAX_PRIORITY,
@@ -31,7 +33,7 @@ const KNOWN: [&str; 10] = [
     QUEUE_TYPE,
     STRATEGY,
 ];
-const MODELLED: &str = "x-message-ttl, x-max-length, x-max-length-bytes, x-max-priority, \
+const MODELLED: &str = "x-message-ttl, x-expires, x-max-length, x-max-length-bytes, x-max-priority, \
                         x-single-active-consumer, x-overflow, x-dead-letter-exchange, \
                         x-dead-letter-routing-key, x-dead-letter-strategy and x-queue-type";
 const REJECT_PUBLISH: &str = "reject-publish";
@@ -54,11 +56,12 @@ enum Setting {
 #[derive(Debug)]
 pub(super) struct Policy {
     pub(super) ttl: Option<Duration>,
+    /// The queue is deleted once nobody has used it for so long.
+    pub(super) expires: Option<Duration>,
     pub(super) max_length: Option<usize>,
     /// Of the bodies that are ready.
     pub(super) max_bytes: Option<u64>,
-    /// A message of a higher priority counts as one of this.
-    pub(super) max_priority: u8,
+    pub(super) priorities: Priorities,
     /// One consumer is served, and the next one when that is gone.
     pub(super) single_active: bool,
     pub(super) overflow: Overflow,
@@ -66,6 +69,16 @@ pub(super) struct Policy {
     pub(super) dead_letters: Option<DeadLetters>,
     /// What dies stays until another queue has taken it.
     pub(super) keeps: bool,
+}
+
+/// What the priority of a message means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Priorities {
+    None,
+    /// A message of a higher priority counts as one of this.
+    UpTo(u8),
+    /// A message is of high or of normal priority, and for two of the first one of the others comes.
+    High,
 }
 
 /// What a queue at its `x-max-length` does.
@@ -146,13 +159,16 @@ impl QueueArguments {
     pub(super) fn policy(&self) -> Policy {
         Policy {
             ttl: self.number(MESSAGE_TTL).map(Duration::from_millis),
+            expires: self.number(EXPIRES).map(Duration::from_millis),
             max_length: self
                 .number(MAX_LENGTH)
                 .map(|length| usize::try_from(length).unwrap_or(usize::MAX)),
             max_bytes: self.number(MAX_BYTES),
-            max_priority: self
-                .number(MAX_PRIORITY)
-                .map_or(0, |most| u8::try_from(most).unwrap_or(u8::MAX)),
+            priorities: match self.number(MAX_PRIORITY) {
+                _ if self.queue_type() == QUORUM => Priorities::High,
+                Some(most) => Priorities::UpTo(u8::try_from(most).unwrap_or(u8::MAX)),
+                None => Priorities::None,
+            },
             single_active: matches!(self.0.get(SINGLE_ACTIVE), Some(Setting::Flag(true))),
             overflow: match self.text(OVERFLOW) {
                 Some(REJECT_PUBLISH) => Overflow::RejectPublish,
@@ -192,6 +208,11 @@ fn setting(name: &'static str, value: Value) -> Result<Setting, Fault> {
         MESSAGE_TTL => match number(&value)? {
             ttl if ttl > MAX_TTL => Err(Fault::Invalid("has to be at most 315360000000")),
             ttl => Ok(Setting::Number(ttl)),
+        },
+        EXPIRES => match number(&value)? {
+            0 => Err(Fault::Invalid("has to be 1 or more")),
+            time if time > MAX_TTL => Err(Fault::Invalid("has to be at most 315360000000")),
+            time => Ok(Setting::Number(time)),
         },
         MAX_LENGTH | MAX_BYTES => number(&value).map(Setting::Number),
         MAX_PRIORITY => match number(&value)? {
@@ -340,6 +361,7 @@ mod tests {
         );
         assert!(refusal("x-message-ttl", 315_360_000_001_i64).ends_with("at most 315360000000"));
         assert!(given("x-message-ttl", 315_360_000_000_i64).is_ok());
+        assert!(refusal("x-expires", 0).ends_with("1 or more"));
         assert!(refusal("x-max-length", -1).ends_with("0 or more"));
         assert!(refusal("x-max-priority", 256).ends_with("at most 255"));
         assert!(refusal("x-single-active-consumer", "true").ends_with("true or false"));
@@ -350,7 +372,7 @@ mod tests {
 
     #[test]
     fn what_is_not_modelled_is_refused_and_what_is_modelled_is_named() {
-        assert!(refusal("x-expires", 1).contains("models x-message-ttl, x-max-length"));
+        assert!(refusal("x-queue-mode", "lazy").contains("models x-message-ttl, x-expires"));
         assert!(refusal("x-queue-type", "stream").contains("models classic and quorum"));
         assert!(given("note", "not RabbitMQ's").is_ok());
     }

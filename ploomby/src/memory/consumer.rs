@@ -34,6 +34,8 @@ pub struct MemoryConsumer {
     prefetch: u16,
     /// The program says how many: then it is not fitted to the concurrency.
     is_prefetch_chosen: bool,
+    /// Among the consumers of the queue.
+    priority: i32,
     declare: Declare,
     subscription: Option<Subscription>,
     /// As long as it may have a subscription.
@@ -56,6 +58,7 @@ impl MemoryConsumer {
             wiring,
             prefetch: options.prefetch,
             is_prefetch_chosen: options.is_prefetch_chosen,
+            priority: options.consumer_priority.unwrap_or_default(),
             declare: options.declare.unwrap_or_default(),
             subscription: None,
             present: None,
@@ -158,8 +161,8 @@ impl MemoryConsumer {
         if is_declaring {
             state.bind(&self.queue, &self.wiring)?;
         }
-        let prefetch = self.prefetch.into();
-        Ok(Subscription::new(&self.shared, state, queue, prefetch))
+        let served = (self.prefetch.into(), self.priority);
+        Ok(Subscription::new(&self.shared, state, queue, served))
     }
 }
 

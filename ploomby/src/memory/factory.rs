@@ -106,7 +106,7 @@ mod tests {
             MemoryOptions::new().concurrency(0),
             MemoryOptions::new().dead_letter_queue("q"),
             MemoryOptions::new().dead_letter_queue(""),
-            MemoryOptions::new().queue_argument("x-expires", 1),
+            MemoryOptions::new().queue_argument("x-expires", 0),
         ];
         for options in refused {
             assert!(factory.create("q", &options).is_err(), "{options:?}");

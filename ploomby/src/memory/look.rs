@@ -13,7 +13,7 @@ impl MemoryBroker {
         let id = state.find(queue)?;
         let ready = state.queue(id).ready_count();
         // a consumer without a prefetch gets nothing by itself
-        let subscription = Subscription::new(&self.shared, &mut state, id, 0);
+        let subscription = Subscription::new(&self.shared, &mut state, id, (0, 0));
         Some((MemoryLook(subscription), ready))
     }
 }

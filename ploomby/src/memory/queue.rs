@@ -3,7 +3,7 @@ use std::{cmp::Reverse, collections::VecDeque, sync::Arc, time::Duration};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    arguments::{DeadLetters, Overflow, Policy, QueueArguments},
+    arguments::{DeadLetters, Overflow, Policy, Priorities, QueueArguments},
     stored::{Death, Stored},
     unacked::Unacked,
 };
@@ -20,12 +20,18 @@ pub(super) struct Queue {
     /// Of their bodies.
     ready_bytes: u64,
     sequence: u64,
+    /// How many messages left a queue of [`Priorities::High`] since one of normal priority had its turn.
+    since_normal: u8,
     consumers: Vec<Attached>,
     /// The consumer whose turn it is.
     turn: usize,
+    /// The one that is served, of a queue that serves one at a time.
+    active: Option<u64>,
+    /// When somebody used the queue last, beside its consumers.
+    used_at: Instant,
     /// What died here and waits until another queue takes it.
     pub(super) kept: VecDeque<Stored>,
-    /// When the head expires, as the timer knows it.
+    /// When the head or the queue expires, as the timer knows it.
     pub(super) timed: Option<Instant>,
     stage: Stage,
 }
@@ -53,10 +59,18 @@ pub(super) struct Attached {
     id: u64,
     /// How many deliveries it may hold unsettled; none once it is cancelled.
     prefetch: usize,
+    /// Those of a higher one are served first.
+    priority: i32,
     unacked: Unacked,
     attention: Attention,
     wake: Arc<Notify>,
 }
+
+/// For so many messages of high priority one of normal priority comes.
+const HIGH_FOR_NORMAL: u8 = 2;
+
+/// In the place of the priority of a message that came back to a queue of [`Priorities::High`]: before all others.
+const CAME_BACK: u8 = 2;
 
 /// Whether a consumer has to be woken for a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +88,11 @@ impl Queue {
             ready: VecDeque::new(),
             ready_bytes: 0,
             sequence: 0,
+            since_normal: 0,
             consumers: Vec::new(),
             turn: 0,
+            active: None,
+            used_at: stage.now(),
             kept: VecDeque::new(),
             timed: None,
             stage: stage.clone(),
@@ -105,9 +122,28 @@ impl Queue {
     }
 
     fn pop(&mut self) -> Option<Entry> {
-        let entry = self.ready.pop_front()?;
+        let entry = self.ready.remove(self.next()?)?;
         self.ready_bytes -= len(&entry.stored);
+        if self.policy.priorities == Priorities::High && entry.priority != CAME_BACK {
+            self.since_normal = (self.since_normal + 1) % (HIGH_FOR_NORMAL + 1);
+        }
         Some(entry)
+    }
+
+    /// Where the message stands that leaves the queue next.
+    fn next(&self) -> Option<usize> {
+        let first = self.ready.front()?;
+        if self.since_normal < HIGH_FOR_NORMAL || first.priority != 1 {
+            return Some(0);
+        }
+        let normal = self.ready.partition_point(|entry| entry.priority > 0);
+        let is_older = |normal: &Entry| normal.sequence < first.sequence;
+        let has_turn = self.ready.get(normal).is_some_and(is_older);
+        Some(if has_turn { normal } else { 0 })
+    }
+
+    fn head(&self) -> Option<&Entry> {
+        self.ready.get(self.next()?)
     }
 
     /// Where a message stands among those that are ready.
@@ -129,7 +165,12 @@ impl Queue {
         let expires_at = ttl.and_then(|ttl| self.stage.now().checked_add(ttl));
         let priority = stored.published.message.properties().priority();
         let mut entry = Entry::new(self.sequence, expires_at, stored);
-        entry.priority = priority.unwrap_or_default().min(self.policy.max_priority);
+        let priority = priority.unwrap_or_default();
+        entry.priority = match self.policy.priorities {
+            Priorities::None => 0,
+            Priorities::UpTo(most) => priority.min(most),
+            Priorities::High => u8::from(priority > 4),
+        };
         self.sequence += 1;
         // a message that would expire at once still reaches a consumer that has room
         match self.consumer_with_room() {
@@ -140,8 +181,12 @@ impl Queue {
 
     /// Expires what is due, delivers what can be, drops what is too much. Returns the dead letters.
     pub(super) fn pump(&mut self) -> Vec<Stored> {
+        if self.policy.single_active {
+            // chosen when it comes, and not only with the next message
+            self.active_consumer();
+        }
         let mut dead = Vec::new();
-        while let Some(head) = self.ready.front() {
+        while let Some(head) = self.head() {
             if head.is_due(&self.stage) {
                 self.drop_head(Death::Expired, &mut dead);
             } else if let Some(consumer) = self.consumer_with_room() {
@@ -161,6 +206,7 @@ impl Queue {
 
     /// The first ready message, as `basic.get` without acknowledgement takes it.
     pub(super) fn get(&mut self) -> Option<Entry> {
+        self.used();
         self.pop()
     }
 
@@ -183,17 +229,33 @@ impl Queue {
     /// Puts a message back to its place.
     pub(super) fn requeue(&mut self, mut entry: Entry) {
         entry.redelivered = Redelivered::Yes;
+        if self.policy.priorities == Priorities::High {
+            entry.priority = CAME_BACK;
+        }
         self.push(self.place_of(&entry), entry);
     }
 
-    pub(super) fn attach(&mut self, id: u64, prefetch: usize, wake: Arc<Notify>) {
+    pub(super) fn attach(
+        &mut self,
+        id: u64,
+        (prefetch, priority): (usize, i32),
+        wake: Arc<Notify>,
+    ) {
         self.consumers.push(Attached {
             id,
             prefetch,
+            priority,
             unacked: Unacked::default(),
             attention: Attention::Busy,
             wake,
         });
+    }
+
+    /// Delivers nothing more to a consumer.
+    pub(super) fn cancel(&mut self, id: u64) {
+        if let Some(consumer) = self.consumer(id) {
+            consumer.prefetch = 0;
+        }
     }
 
     pub(super) fn consumer(&mut self, id: u64) -> Option<&mut Attached> {
@@ -212,6 +274,7 @@ impl Queue {
 
     /// Removes a consumer; what it has not settled is requeued.
     pub(super) fn detach(&mut self, id: u64) {
+        self.used();
         if let Some(at) = self.consumers.iter().position(|consumer| consumer.id == id) {
             // the last goes first: each is then put before those that came after it
             for entry in self.consumers.remove(at).unacked.into_entries().rev() {
@@ -226,6 +289,7 @@ impl Queue {
         let Some(at) = self.consumers.iter().position(|consumer| consumer.id == id) else {
             return;
         };
+        self.used();
         let consumer = self.consumers.remove(at);
         for mut entry in consumer.unacked.into_entries().rev() {
             let mut stored = Stored::clone(&entry.stored);
@@ -276,7 +340,31 @@ impl Queue {
 
     /// When the head expires.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.ready.front()?.expires_at
+        self.head()?.expires_at
+    }
+
+    /// Somebody uses the queue, whose time begins anew if it expires.
+    pub(super) fn used(&mut self) {
+        if self.policy.expires.is_some() {
+            self.used_at = self.stage.now();
+        }
+    }
+
+    /// When the queue expires, unless somebody uses it.
+    pub(super) fn expires_at(&self) -> Option<Instant> {
+        let expires = self.policy.expires?;
+        // one that rests for a while is there, too
+        self.consumers.is_empty().then(|| self.used_at + expires)
+    }
+
+    /// Whether its time is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.expires_at().is_some_and(|at| at <= self.stage.now())
+    }
+
+    /// When time changes something here.
+    pub(super) fn changes_at(&self) -> Option<Instant> {
+        self.due().into_iter().chain(self.expires_at()).min()
     }
 
     fn drop_head(&mut self, reason: Death, dead: &mut Vec<Stored>) {
@@ -291,19 +379,39 @@ impl Queue {
         Some(Arc::unwrap_or_clone(entry.stored).dead_letter(&self.name, reason, to))
     }
 
-    /// The next consumer in turn whose prefetch allows one more delivery. Of a queue that serves one at a time, that one.
+    /// The next consumer in turn whose prefetch allows one more delivery, of those with the highest priority. Of a queue
+    /// that serves one at a time, that one.
     fn consumer_with_room(&mut self) -> Option<usize> {
         if self.policy.single_active {
-            let mut consumers = self.consumers.iter();
-            let active = consumers.position(Attached::is_served)?;
+            let active = self.active_consumer()?;
             return self.consumers[active].has_room().then_some(active);
         }
+        let with_room = self.consumers.iter().filter(|consumer| consumer.has_room());
+        let highest = with_room.map(|consumer| consumer.priority).max()?;
         let count = self.consumers.len();
         let found = (self.turn..count)
             .chain(0..self.turn.min(count))
-            .find(|at| self.consumers[*at].has_room())?;
+            .find(|at| {
+                let consumer = &self.consumers[*at];
+                consumer.has_room() && consumer.priority == highest
+            })?;
         self.turn = found + 1;
         Some(found)
+    }
+
+    /// The consumer that is served, as long as it is there; then the first of those with the highest priority.
+    fn active_consumer(&mut self) -> Option<usize> {
+        let mut consumers = self.consumers.iter();
+        let is_active =
+            |consumer: &Attached| Some(consumer.id) == self.active && consumer.is_served();
+        if let Some(active) = consumers.position(is_active) {
+            return Some(active);
+        }
+        let served = self.consumers.iter().enumerate();
+        let served = served.filter(|(_, consumer)| consumer.is_served());
+        let (next, consumer) = served.min_by_key(|(_, consumer)| Reverse(consumer.priority))?;
+        self.active = Some(consumer.id);
+        Some(next)
     }
 }
 
@@ -346,11 +454,6 @@ impl Attached {
     /// Takes a settled delivery out.
     pub(super) fn settle(&mut self, tag: u64) -> Option<Entry> {
         self.unacked.remove(tag)
-    }
-
-    /// Delivers nothing more.
-    pub(super) fn cancel(&mut self) {
-        self.prefetch = 0;
     }
 
     fn is_served(&self) -> bool {

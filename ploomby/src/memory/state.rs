@@ -52,6 +52,8 @@ pub(super) struct State {
     last_consumer: u64,
     /// The queues that keep dead letters which no queue takes for now.
     keepers: BTreeSet<QueueId>,
+    /// The queues that are deleted once nobody uses them.
+    expiring: BTreeSet<QueueId>,
     pub(super) exchanges: Exchanges,
     pub(super) replies: Replies,
     pub(super) timer: Timer,
@@ -66,6 +68,7 @@ impl Shared {
                 names: HashMap::new(),
                 last_consumer: 0,
                 keepers: BTreeSet::new(),
+                expiring: BTreeSet::new(),
                 exchanges: Exchanges::default(),
                 replies: Replies::default(),
                 timer: Timer::new(shared.clone(), &stage),
@@ -94,7 +97,10 @@ impl State {
 
     /// Makes the queue, or takes it as it is.
     pub(super) fn declare_if_missing(&mut self, name: &str, arguments: &QueueArguments) -> QueueId {
+        self.expire_queues();
         if let Some(id) = self.find(name) {
+            let queue = self.queue_mut(id);
+            queue.used();
             return id;
         }
         let queue = Queue::new(name, arguments.clone(), &self.stage);
@@ -106,8 +112,11 @@ impl State {
             }
         };
         self.names.insert(queue.name.clone(), id);
+        if queue.expires_at().is_some() {
+            self.expiring.insert(id);
+        }
         self.queues[id] = Some(queue);
-        self.deliver_kept();
+        self.pump(id);
         id
     }
 
@@ -120,6 +129,7 @@ impl State {
         let id = self.names.remove(name)?;
         let queue = self.queues[id].take()?;
         self.keepers.remove(&id);
+        self.expiring.remove(&id);
         let destination = Destination::Queue(name.to_owned());
         self.exchanges.unbind(&destination);
         queue.disband();
@@ -161,6 +171,7 @@ impl State {
             // as in RabbitMQ, the address of a reply is no queue, which `mandatory` asks for
             self.replies.deliver(&stored);
         }
+        self.expire_queues();
         let stored = Arc::new(stored);
         let mut told = Offered::default();
         if stored.exchange().is_empty() {
@@ -219,10 +230,10 @@ impl State {
         Some(ids.collect())
     }
 
-    pub(super) fn attach(&mut self, id: QueueId, prefetch: usize, wake: Arc<Notify>) -> u64 {
+    pub(super) fn attach(&mut self, id: QueueId, served: (usize, i32), wake: Arc<Notify>) -> u64 {
         self.last_consumer += 1;
         let consumer = self.last_consumer;
-        self.queue_mut(id).attach(consumer, prefetch, wake);
+        self.queue_mut(id).attach(consumer, served, wake);
         self.pump(id);
         // the runtime of the task may have stopped turning without having ended
         let first = self.first_due();
@@ -234,6 +245,16 @@ impl State {
     pub(super) fn expire(&mut self) {
         if self.first_due().is_some_and(|due| due <= self.stage.now()) {
             self.pump_all();
+        }
+    }
+
+    /// Deletes the queues that nobody has used for as long as they say, with all that is in them.
+    fn expire_queues(&mut self) {
+        let is_over = |id: &&QueueId| self.queues[**id].as_ref().is_some_and(Queue::is_over);
+        let over: Vec<_> = self.expiring.iter().filter(is_over).copied().collect();
+        for id in over {
+            let name = self.queue(id).name.clone();
+            self.delete(&name);
         }
     }
 
@@ -313,6 +334,7 @@ impl State {
     }
 
     pub(super) fn pump_all(&mut self) {
+        self.expire_queues();
         for id in 0..self.queues.len() {
             if self.queues[id].is_some() {
                 self.pump(id);
@@ -320,9 +342,9 @@ impl State {
         }
     }
 
-    /// When the first of the heads of all queues expires.
+    /// When the first of the heads of all queues, or of the queues, expires.
     pub(super) fn first_due(&self) -> Option<Instant> {
-        self.queues().filter_map(Queue::due).min()
+        self.queues().filter_map(Queue::changes_at).min()
     }
 
     /// The queue that a consumer had, which may be gone.
@@ -347,7 +369,7 @@ impl State {
         let keeper = queue.keeps().then_some(id);
         let dead = queue.pump().into_iter();
         let dead = dead.map(|stored| Dead { stored, keeper }).collect();
-        let due = queue.due();
+        let due = queue.changes_at();
         let known = std::mem::replace(&mut queue.timed, due);
         if known.is_some() || due.is_some() {
             self.timer.head_changed(known, due);

@@ -34,13 +34,13 @@ impl Subscription {
         shared: &Arc<Shared>,
         state: &mut State,
         queue: QueueId,
-        prefetch: usize,
+        served: (usize, i32),
     ) -> Self {
         let wake = Arc::new(Notify::new());
         Self {
             shared: shared.clone(),
             queue,
-            consumer: state.attach(queue, prefetch, wake.clone()),
+            consumer: state.attach(queue, served, wake.clone()),
             wake,
         }
     }
@@ -63,9 +63,8 @@ impl Subscription {
     /// Nothing more is delivered; what is delivered can still be settled.
     pub(super) fn cancel(&self) {
         let mut state = self.shared.lock();
-        let queue = state.get_mut(self.queue);
-        if let Some(consumer) = queue.and_then(|queue| queue.consumer(self.consumer)) {
-            consumer.cancel();
+        if let Some(queue) = state.get_mut(self.queue) {
+            queue.cancel(self.consumer);
             // the next one of a queue that serves one at a time
             state.pump(self.queue);
         }

@@ -88,6 +88,7 @@ impl RabbitConsumer {
                 prefetch: options.prefetch,
                 is_ordered: false,
                 is_told: true,
+                priority: options.consumer_priority,
             },
             reconnect,
             attempt: 0,

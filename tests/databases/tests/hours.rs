@@ -7,12 +7,10 @@ use std::{
 };
 
 use deadpool_postgres::{Pool as PostgresPool, tokio_postgres::NoTls};
-use deadpool_sqlite::{Config, Object, Pool as SqlitePool, PoolConfig, Runtime, Timeouts, rusqlite};
-use ploomby::{
-    HandlerRegistry, Outcome, Queue, Retry,
-    extract::State,
-    testing::TestApp,
+use deadpool_sqlite::{
+    Config, Object, Pool as SqlitePool, PoolConfig, Runtime, Timeouts, rusqlite,
 };
+use ploomby::{HandlerRegistry, Outcome, Queue, Retry, extract::State, testing::TestApp};
 use ploomby_databases::PostgresServer;
 use ploomby_tests::unique_name;
 use tokio::sync::Mutex;
@@ -112,7 +110,10 @@ async fn charge_for_hours<A: Attempts>(attempts: &A) {
     let handled = run.handled("charge");
     let messages = usize::try_from(ORDERS).unwrap();
     let tries = messages * usize::from(ATTEMPTS);
-    handled.times(messages).attempts(tries).outcome(Outcome::Ack);
+    handled
+        .times(messages)
+        .attempts(tries)
+        .outcome(Outcome::Ack);
     app.dead_letters("billing").none();
     let journal = app.journal().to_string();
     assert!(journal.contains("+4h "), "{journal}");
@@ -171,10 +172,7 @@ async fn nothing_stays_of_a_transaction_that_the_test_rolls_back() {
     let transaction = RolledBack(Arc::new(Mutex::new(connection)));
     charge_for_hours(&transaction).await;
     let connection = transaction.0.lock().await;
-    assert_eq!(
-        count_all(&connection).await,
-        ORDERS * i64::from(ATTEMPTS)
-    );
+    assert_eq!(count_all(&connection).await, ORDERS * i64::from(ATTEMPTS));
     execute(&connection, "ROLLBACK").await;
     assert_eq!(count_all(&connection).await, 0);
 }
@@ -212,7 +210,12 @@ async fn hours_of_retries_pass_beside_a_pool_of_postgresql() {
         .runtime(Runtime::Tokio1)
         .build()
         .unwrap();
-    pool.get().await.unwrap().batch_execute(TABLE).await.unwrap();
+    pool.get()
+        .await
+        .unwrap()
+        .batch_execute(TABLE)
+        .await
+        .unwrap();
     charge_for_hours(&pool).await;
     let client = pool.get().await.unwrap();
     let noted = client.query_one("SELECT count(*) FROM attempts", &[]).await;

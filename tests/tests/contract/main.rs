@@ -77,6 +77,11 @@ contract! {
         what_is_too_long_altogether_is_dead_lettered_from_the_head,
         a_queue_that_is_full_by_its_bytes_rejects,
         one_consumer_at_a_time_is_served,
+        a_queue_that_nobody_uses_expires_with_its_messages,
+        a_queue_that_is_consumed_does_not_expire,
+        consumers_of_a_higher_priority_are_served_first,
+        the_next_single_active_consumer_is_that_of_the_highest_priority,
+        a_quorum_queue_has_two_priorities,
         an_argument_that_means_nothing_is_refused;
     admin:
         the_admin_port_says_how_the_program_is,

@@ -1,5 +1,5 @@
 use amqprs::{
-    FieldTable,
+    FieldTable, FieldValue,
     channel::{BasicConsumeArguments, BasicQosArguments, Channel, ConsumerMessage},
 };
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -19,6 +19,8 @@ pub(in crate::rabbit) struct Subscription {
     pub(in crate::rabbit) is_ordered: bool,
     /// The broker says in any case when the queue is deleted.
     pub(in crate::rabbit) is_told: bool,
+    /// Among all consumers of the queue.
+    pub(in crate::rabbit) priority: Option<i32>,
 }
 
 /// With this argument RabbitMQ 3 cancels the consumers of a deleted queue in any case. Else it moves a consumer in
@@ -29,6 +31,9 @@ pub(in crate::rabbit) struct Subscription {
 ///
 /// [rabbit_channel]: https://github.com/rabbitmq/rabbitmq-server/blob/v3.10.8/deps/rabbit/src/rabbit_channel.erl
 const ALWAYS_CANCEL: &str = "x-cancel-on-ha-failover";
+
+/// Source: [consumer priorities](https://www.rabbitmq.com/docs/consumer-priority).
+const PRIORITY: &str = "x-priority";
 
 /// What deliveries come over.
 pub(super) struct Subscribed {
@@ -78,12 +83,15 @@ pub(super) async fn consume(
     channel.basic_qos(qos).await?;
     // the broker chooses the consumer tag
     let mut consume = BasicConsumeArguments::new(&subscription.queue, "");
-    if subscription.is_told {
-        let name = ALWAYS_CANCEL.try_into().expect("it is short");
-        let mut arguments = FieldTable::new();
-        arguments.insert(name, true.into());
-        consume.arguments(arguments);
+    let is_told = subscription.is_told.then(|| (ALWAYS_CANCEL, true.into()));
+    let priority = subscription
+        .priority
+        .map(|priority| (PRIORITY, FieldValue::I(priority)));
+    let mut arguments = FieldTable::new();
+    for (name, value) in is_told.into_iter().chain(priority) {
+        arguments.insert(name.try_into().expect("it is short"), value);
     }
+    consume.arguments(arguments);
     channel.basic_consume_rx(consume).await
 }
 
