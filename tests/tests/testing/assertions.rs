@@ -139,12 +139,15 @@ async fn what_cannot_be_sent_fails_the_test_with_the_reason() {
 #[tokio::test]
 async fn what_the_embedded_broker_does_not_model_is_refused() {
     let handlers = HandlerRegistry::new().register("charge", async |_: u64| {});
-    let queue = Queue::new("billing").queue_argument("x-expires", 60_000);
+    let queue = Queue::new("billing").queue_argument("x-queue-mode", "lazy");
     let starting = TestApp::with(handlers).queue(queue).start();
     let panic = AssertUnwindSafe(starting).catch_unwind().await;
     let panic = panic.expect_err("it is not modelled");
     let said = panic.downcast_ref::<String>().expect("it is text");
-    assert!(said.contains("'x-expires' in the memory broker"), "{said}");
+    assert!(
+        said.contains("'x-queue-mode' in the memory broker"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
