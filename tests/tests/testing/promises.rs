@@ -70,19 +70,25 @@ async fn run_all(app: &TestRunning, key: &str) {
 fn what_a_handler_has_sent_arrives() {
     let order = async |id: u64, publisher: Publisher| {
         publisher.send("q", "tell", &id).await?;
+        let counts = ["count", "count"].map(|key| publisher.to("q").key(key).payload(&id));
+        publisher.send_all(counts).await?;
         let reminder = publisher.to("q").key("remind").payload(&id);
-        reminder.delay(HOUR).send().await
+        reminder.delay(HOUR).send().await?;
+        anyhow::Ok(())
     };
     let tell = async |id: u64, State(seen): State<Seen>| _ = seen.note("told", id);
+    let count = async |id: u64, State(seen): State<Seen>| _ = seen.note("counted", id);
     let remind = async |id: u64, State(seen): State<Seen>| _ = seen.note("reminded", id);
     simulate(SEEDS, async || {
         let seen = Seen::default();
         let handlers = HandlerRegistry::new().register("order", order);
         let handlers = handlers.register("tell", tell).register("remind", remind);
+        let handlers = handlers.register("count", count);
         let queue = Queue::new("q").retry(Retry::fixed(10, HOUR));
         let app = start(handlers, queue, &seen).await;
         run_all(&app, "order").await;
         seen.assert_all("told", IDS, 1);
+        seen.assert_all("counted", IDS, 2);
         seen.assert_all("reminded", IDS, 1);
     });
 }
