@@ -19,7 +19,7 @@ impl Manual {
     fn attach(broker: &MemoryBroker, prefetch: usize) -> Self {
         let mut state = broker.shared.lock();
         let queue = state.find("q").unwrap();
-        let subscription = Subscription::new(&broker.shared, &mut state, queue, prefetch);
+        let subscription = Subscription::new(&broker.shared, &mut state, queue, (prefetch, 0));
         drop(state);
         let companions = QueueOptions::default().companions("q").unwrap();
         let companions = Arc::new(companions);
