@@ -2,12 +2,18 @@
 //!
 //! - `encoding`, `decompress`: the body as it was before it was compressed;
 //! - `aside`: decoding what is large;
+//! - `field`: the value of one field, without the others;
 //! - `content_type`: which codec a content type names;
 //! - `json`, `msgpack`, `cbor`: the codecs.
 
 use serde::{Deserialize, Serialize, de::DeserializeSeed};
 
-pub(crate) use self::{aside::aside, content_type::Format, encoding::Compression};
+pub(crate) use self::{
+    aside::aside,
+    content_type::Format,
+    encoding::Compression,
+    field::{Field, FieldPath, Found},
+};
 use crate::outcome::{Failure, Reason};
 
 mod aside;
@@ -17,6 +23,7 @@ mod content_type;
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 mod decompress;
 mod encoding;
+mod field;
 mod json;
 #[cfg(feature = "msgpack")]
 mod msgpack;
@@ -87,15 +94,22 @@ impl Codec {
     }
 
     /// Reads from the body what the seed keeps, as far as it can be read.
-    pub(crate) fn read<'d>(self, seed: impl DeserializeSeed<'d>, body: &'d [u8]) {
-        // what cannot be read is for the payload to tell
-        let _ = match self {
-            Self::Json => json::read(seed, body).is_ok(),
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read to the end of what the seed reads.
+    pub(crate) fn read<'d>(
+        self,
+        seed: impl DeserializeSeed<'d>,
+        body: &'d [u8],
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Json => json::read(seed, body),
             #[cfg(feature = "msgpack")]
-            Self::MessagePack => msgpack::read(seed, body).is_ok(),
+            Self::MessagePack => msgpack::read(seed, body),
             #[cfg(feature = "cbor")]
-            Self::Cbor => cbor::read(seed, body).is_ok(),
-        };
+            Self::Cbor => cbor::read(seed, body),
+        }
     }
 }
 

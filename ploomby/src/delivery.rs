@@ -25,12 +25,13 @@ pub(crate) use self::{
     source::{ReplyStyle, Source},
     trial::Trial,
 };
-pub use self::{key::KeySource, recycler::Recycler, replying::Replies};
+pub use self::{key::{KeyFn, KeySource}, recycler::Recycler, replying::Replies};
 use crate::{
     codec::Decoding,
     message::{Headers, Message, Properties, header_names as headers, wire::Arrival},
 };
 
+mod field;
 mod handler_time;
 mod history;
 mod key;
@@ -330,7 +331,7 @@ impl Delivery {
     /// The key, read where a queue has it.
     #[inline]
     pub(crate) fn read_key(&self, reader: &KeyReader) -> Result<Cow<'_, str>, KeyError> {
-        reader.read(self.properties(), || self.routing_key())
+        reader.read(self)
     }
 
     pub(crate) fn try_key(&self) -> Result<Cow<'_, str>, KeyError> {

@@ -85,6 +85,9 @@ struct Queue {
     reachable: OnceLock<usize>,
     #[cfg(any(feature = "gzip", feature = "zstd"))]
     memory: crate::delivery::Memory,
+    /// The key of a message may be in its body.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    reads_body: bool,
     settling: Settling,
     meter: QueueMeter,
     /// Its handlers that keep their threads.
@@ -137,6 +140,8 @@ impl Dispatcher {
         let meter = QueueMeter::new();
         let handlers = handlers.table(queue, &policy, &brakes, &meter, &stop);
         let delays = handlers.retry_delays();
+        #[cfg(any(feature = "gzip", feature = "zstd"))]
+        let reads_body = key.reads_body();
         let returns = policy.returns(queue, delays.contains(&Duration::ZERO));
         Self {
             queue: Arc::new(Queue {
@@ -159,6 +164,8 @@ impl Dispatcher {
                 handlers,
                 room: Room::new(&policy),
                 reachable: OnceLock::new(),
+                #[cfg(any(feature = "gzip", feature = "zstd"))]
+                reads_body,
                 #[cfg(any(feature = "gzip", feature = "zstd"))]
                 memory: crate::delivery::Memory::of(policy.max_in_flight_bytes),
                 settling: Settling {
@@ -312,6 +319,11 @@ impl Dispatcher {
             // boxed, since each message would be as large
             Box::pin(clock.pass()).await;
             now = clock.now();
+        }
+        #[cfg(any(feature = "gzip", feature = "zstd"))]
+        if self.queue.reads_body && self.queue.must_unpack(delivery) {
+            // here, for its key is in there
+            Box::pin(delivery.unpack(&self.queue.memory)).await;
         }
         let admitted = self.queue.admit(delivery);
         if self.consumer.samples.is_due(now) {

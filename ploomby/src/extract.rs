@@ -212,5 +212,11 @@ where
 }
 
 fn rejected(rejection: impl Into<anyhow::Error>) -> Failure {
-    Failure::from_error(Reason::Rejected, rejection)
+    let error = rejection.into();
+    // whoever counts messages without a key counts these, too
+    let reason = match error.is::<MissingKey>() {
+        true => Reason::MissingKey,
+        false => Reason::Rejected,
+    };
+    Failure::from_error(reason, error)
 }

@@ -43,7 +43,7 @@ pub use self::{
         DeadLetters, Declare, MessageConsumer, MessageConsumerFactory, MessageConsumerRegistry,
         RegisterError, RunError,
     },
-    delivery::{Delivery, DeliveryTag, KeySource, Recycler, Replies},
+    delivery::{Delivery, DeliveryTag, KeyFn, KeySource, Recycler, Replies},
     dispatcher::{CutOff, Dispatcher},
     handler::{
         HandlerFunction, HandlerOptions, HandlerRegistry, InvalidHandlers, OrderBy, QueuePolicy,

@@ -14,9 +14,8 @@ pub(super) fn decode<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Failur
     })
 }
 
-pub(super) fn read<'d, S: DeserializeSeed<'d>>(
-    seed: S,
-    body: &'d [u8],
-) -> Result<S::Value, serde_cbor_2::Error> {
-    seed.deserialize(&mut Deserializer::from_slice(body))
+pub(super) fn read<'d>(seed: impl DeserializeSeed<'d>, body: &'d [u8]) -> Result<(), Failure> {
+    let read = seed.deserialize(&mut Deserializer::from_slice(body));
+    read.map(drop)
+        .map_err(|error| undecodable(None, &error, "as CBOR"))
 }

@@ -63,11 +63,10 @@ fn without_place(error: &Error) -> String {
     }
 }
 
-pub(super) fn read<'d, S: DeserializeSeed<'d>>(
-    seed: S,
-    body: &'d [u8],
-) -> Result<S::Value, serde_json::Error> {
-    seed.deserialize(&mut serde_json::Deserializer::from_slice(body))
+pub(super) fn read<'d>(seed: impl DeserializeSeed<'d>, body: &'d [u8]) -> Result<(), Failure> {
+    let read = seed.deserialize(&mut serde_json::Deserializer::from_slice(body));
+    read.map(drop)
+        .map_err(|error| undecodable(None, &error, &place(&error)))
 }
 
 #[cfg(test)]

@@ -30,8 +30,10 @@ fn from_slice<'d, T: Deserialize<'d>>(body: &'d [u8]) -> Result<T, Error> {
     }
 }
 
-pub(super) fn read<'d, S: DeserializeSeed<'d>>(seed: S, body: &'d [u8]) -> Result<S::Value, Error> {
+pub(super) fn read<'d>(seed: impl DeserializeSeed<'d>, body: &'d [u8]) -> Result<(), Failure> {
     let mut deserializer = Deserializer::from_read_ref(body);
     deserializer.set_max_depth(MAX_DEPTH);
-    seed.deserialize(&mut deserializer)
+    let read = seed.deserialize(&mut deserializer);
+    read.map(drop)
+        .map_err(|error| undecodable(None, &error, "as MessagePack"))
 }

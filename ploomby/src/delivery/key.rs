@@ -1,12 +1,17 @@
 //! The key of a message, which names its handler, and the place where a message has it.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use thiserror::Error;
 
-use crate::message::{
-    Properties, PropertyError,
-    wire::{FieldName, header_name},
+use super::Delivery;
+use crate::{
+    codec::{FieldPath, Found},
+    message::{
+        PropertyError,
+        wire::{FieldName, header_name},
+    },
+    outcome::Failure,
 };
 
 /// The place where a message has its key.
@@ -16,6 +21,7 @@ use crate::message::{
 ///
 /// assert_eq!(KeySource::header("task_name").to_string(), "the header `task_name`");
 /// assert_eq!(KeySource::RoutingKey.to_string(), "the routing key");
+/// assert_eq!(KeySource::field("pattern").to_string(), "the field `pattern` of the body");
 /// // the first of them that a message has
 /// let key = KeySource::header("task_name").or(KeySource::MessageType);
 /// assert_eq!(key.to_string(), "the header `task_name`, or else the property `type`");
@@ -30,14 +36,66 @@ pub enum KeySource {
     MessageType,
     /// The routing key that the message was published with.
     RoutingKey,
-    /// The first of these places that is not empty. A message that is sent gets its key in the first place.
+    /// A field of the body: see [`field`](Self::field).
+    Field(String),
+    /// What a function of the program finds: see [`from_fn`](Self::from_fn).
+    FromFn(KeyFn),
+    /// The first of these places that is not empty. A message that is sent gets its key in the first place that a sender
+    /// can write: a header, the property or the routing key.
     FirstOf(Vec<KeySource>),
 }
+
+/// A function that finds the key of a message. By [`KeySource::from_fn`].
+#[derive(Clone)]
+pub struct KeyFn(Arc<FindKey>);
+
+type FindKey = dyn Fn(&Delivery) -> Option<Cow<'_, str>> + Send + Sync;
 
 impl KeySource {
     /// The value of the header of this name.
     pub fn header(name: impl Into<String>) -> Self {
         Self::Header(name.into())
+    }
+
+    /// The value of this field of the body, with dots on the way to an inner one, such as `"event.type"`: text, a
+    /// number, which reads as its decimal digits, or the first item of a list of them. A field that is not there, or that is
+    /// null, is an empty place.
+    ///
+    /// The body is in JSON, MessagePack or CBOR, as the message or its queue says, and it may be compressed. It is read
+    /// up to the field, in a pass of its own: what stands before the field is skipped, not decoded, and what stands behind is not
+    /// looked at. So a field at the beginning costs next to nothing, and one behind a large list costs the time to
+    /// skip the list. The payload is decoded afterwards, once the key has named its type. The extractor
+    /// [`Key`](crate::extract::Key) reads the field again.
+    ///
+    /// A sender cannot write the key beside the payload: a [`Publisher`](crate::Publisher) that is given a key sends a
+    /// payload whose field holds this key already, and refuses others.
+    ///
+    /// ```
+    /// use ploomby::{KeySource, Queue};
+    ///
+    /// // {"pattern": "create_user", "data": {"name": "Ada"}}
+    /// let queue = Queue::new("users").key(KeySource::field("pattern"));
+    /// ```
+    pub fn field(path: impl Into<String>) -> Self {
+        Self::Field(path.into())
+    }
+
+    /// What this function finds; none where the message has no key. It is called for each message before its handler is
+    /// known, and again wherever the key is asked for, such as by the extractor [`Key`](crate::extract::Key) or for a
+    /// dead letter: it only looks at the message.
+    ///
+    /// ```
+    /// use ploomby::{KeySource, Queue};
+    ///
+    /// // `create_user` of the routing key `eu.create_user`
+    /// let key = KeySource::from_fn(|delivery| Some(delivery.routing_key().rsplit('.').next()?.into()));
+    /// let queue = Queue::new("users").key(key);
+    /// ```
+    pub fn from_fn<F>(find: F) -> Self
+    where
+        F: Fn(&Delivery) -> Option<Cow<'_, str>> + Send + Sync + 'static,
+    {
+        Self::FromFn(KeyFn(Arc::new(find)))
     }
 
     /// This place, or the other one if a message has nothing in this place.
@@ -55,12 +113,19 @@ impl KeySource {
         }
     }
 
-    /// The place that a sender writes the key to; none in a list without places.
-    pub(crate) fn first(&self) -> Option<&Self> {
+    /// All places, in their order.
+    pub(crate) fn places(&self) -> Vec<&Self> {
         match self {
-            Self::FirstOf(places) => places.first()?.first(),
-            place => Some(place),
+            Self::FirstOf(places) => places.iter().flat_map(Self::places).collect(),
+            place => vec![place],
         }
+    }
+
+    /// The place that a sender writes the key to; none where there is none that a sender can write.
+    pub(crate) fn written(&self) -> Option<&Self> {
+        let places = self.places().into_iter();
+        let mut written = places.filter(|place| !matches!(place, Self::Field(_) | Self::FromFn(_)));
+        written.next()
     }
 
     /// # Errors
@@ -71,6 +136,8 @@ impl KeySource {
             Self::Header(name) => KeyReader::Header(header_name(name)?),
             Self::MessageType => KeyReader::MessageType,
             Self::RoutingKey => KeyReader::RoutingKey,
+            Self::Field(path) => KeyReader::Field(FieldPath::new(path)),
+            Self::FromFn(find) => KeyReader::FromFn(find.clone()),
             Self::FirstOf(places) => {
                 KeyReader::FirstOf(places.iter().map(Self::reader).collect::<Result<_, _>>()?)
             }
@@ -84,6 +151,8 @@ impl fmt::Display for KeySource {
             Self::Header(name) => write!(f, "the header `{name}`"),
             Self::MessageType => f.write_str("the property `type`"),
             Self::RoutingKey => f.write_str("the routing key"),
+            Self::Field(path) => write!(f, "the field `{path}` of the body"),
+            Self::FromFn(_) => f.write_str("what a function of the program finds"),
             Self::FirstOf(places) => {
                 for (at, place) in places.iter().enumerate() {
                     let before = if at == 0 { "" } else { ", or else " };
@@ -95,12 +164,29 @@ impl fmt::Display for KeySource {
     }
 }
 
-/// A [`KeySource`] made ready, so that reading a key allocates nothing.
+/// The same function, not one that does the same.
+impl PartialEq for KeyFn {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for KeyFn {}
+
+impl fmt::Debug for KeyFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyFn").finish_non_exhaustive()
+    }
+}
+
+/// A [`KeySource`] made ready, so that reading a key of a message's properties allocates nothing.
 #[derive(Debug)]
 pub(crate) enum KeyReader {
     Header(FieldName),
     MessageType,
     RoutingKey,
+    Field(FieldPath),
+    FromFn(KeyFn),
     FirstOf(Box<[KeyReader]>),
 }
 
@@ -111,48 +197,80 @@ impl KeyReader {
             Self::Header(name) => KeySource::Header(name.to_string()),
             Self::MessageType => KeySource::MessageType,
             Self::RoutingKey => KeySource::RoutingKey,
+            Self::Field(path) => KeySource::Field(path.to_string()),
+            Self::FromFn(find) => KeySource::FromFn(find.clone()),
             Self::FirstOf(readers) => {
                 KeySource::FirstOf(readers.iter().map(Self::source).collect())
             }
         }
     }
 
+    /// Whether it may look into the body.
+    pub(crate) fn reads_body(&self) -> bool {
+        match self {
+            Self::Field(_) => true,
+            Self::FirstOf(readers) => readers.iter().any(Self::reads_body),
+            Self::Header(_) | Self::MessageType | Self::RoutingKey | Self::FromFn(_) => false,
+        }
+    }
+
     #[inline]
-    pub(crate) fn read<'a>(
-        &self,
-        properties: &'a Properties,
-        routing_key: impl Fn() -> &'a str + Copy,
-    ) -> Result<Cow<'a, str>, KeyError> {
-        self.find(properties, routing_key)
-            .unwrap_or_else(|| Err(self.missing()))
+    pub(super) fn read<'d>(&self, delivery: &'d Delivery) -> Result<Cow<'d, str>, KeyError> {
+        self.find(delivery)
+            .unwrap_or_else(|| Err(self.missing(delivery)))
     }
 
     /// None if the place is empty.
     #[inline]
-    fn find<'a>(
-        &self,
-        properties: &'a Properties,
-        routing_key: impl Fn() -> &'a str + Copy,
-    ) -> Option<Result<Cow<'a, str>, KeyError>> {
+    fn find<'d>(&self, delivery: &'d Delivery) -> Option<Result<Cow<'d, str>, KeyError>> {
         match self {
-            Self::Header(name) => match properties.headers().key(name)? {
+            Self::Header(name) => match delivery.properties().headers().key(name)? {
                 Ok(key) => Some(Ok(key)),
                 Err(found) => Some(Err(self.unreadable(found))),
             },
             Self::MessageType => {
-                let key = properties.message_type()?;
+                let key = delivery.properties().message_type()?;
                 Some(Ok(Cow::Borrowed(key)))
             }
-            Self::RoutingKey => Some(Ok(Cow::Borrowed(routing_key()))),
+            Self::RoutingKey => Some(Ok(Cow::Borrowed(delivery.routing_key()))),
+            Self::Field(path) => self.in_field(path, delivery),
+            Self::FromFn(find) => (find.0)(delivery).map(Ok),
             Self::FirstOf(readers) => {
                 let mut readers = readers.iter();
-                readers.find_map(|reader| reader.find(properties, routing_key))
+                readers.find_map(|reader| reader.find(delivery))
             }
         }
     }
 
+    fn in_field<'d>(
+        &self,
+        path: &FieldPath,
+        delivery: &'d Delivery,
+    ) -> Option<Result<Cow<'d, str>, KeyError>> {
+        let found = delivery.field_or_first(path).ok()??;
+        let what = match found {
+            Found::Text(text) => return Some(Ok(text)),
+            Found::Number(digits) => return Some(Ok(Cow::Owned(digits))),
+            Found::Bytes(bytes) => match String::from_utf8(bytes.into_owned()) {
+                Ok(text) => return Some(Ok(Cow::Owned(text))),
+                Err(_) => "bytes that are not UTF-8",
+            },
+            Found::Null => return None,
+            Found::Bool(_) => "a boolean",
+            Found::List => "a list that does not begin with either",
+            Found::Map => "a map",
+        };
+        Some(Err(self.unreadable(what)))
+    }
+
     #[cold]
-    fn missing(&self) -> KeyError {
+    fn missing(&self, delivery: &Delivery) -> KeyError {
+        if let Some(failure) = self.unread(delivery) {
+            return KeyError::Unread {
+                place: self.source().to_string(),
+                failure,
+            };
+        }
         KeyError::Missing {
             place: match self {
                 Self::FirstOf(readers) => {
@@ -164,11 +282,22 @@ impl KeyReader {
         }
     }
 
+    /// Why a field cannot be looked for.
+    fn unread(&self, delivery: &Delivery) -> Option<Failure> {
+        match self {
+            Self::Field(path) => delivery.field_or_first(path).err(),
+            Self::FirstOf(readers) => readers.iter().find_map(|reader| reader.unread(delivery)),
+            Self::Header(_) | Self::MessageType | Self::RoutingKey | Self::FromFn(_) => None,
+        }
+    }
+
     fn place(&self) -> String {
         match self {
             Self::MessageType => "property `type`".to_owned(),
             Self::RoutingKey => "routing key".to_owned(),
             Self::Header(name) => format!("header `{name}`"),
+            Self::Field(path) => format!("field `{path}` in its body"),
+            Self::FromFn(_) => "key that a function of the program finds".to_owned(),
             Self::FirstOf(readers) => {
                 let places: Vec<_> = readers.iter().map(Self::place).collect();
                 places.join(" nor ")
@@ -192,15 +321,29 @@ pub(crate) enum KeyError {
     Missing { place: String },
     #[error("{place} names the handler, but holds {found} instead of text or a number")]
     Unreadable { place: String, found: &'static str },
+    /// The body cannot be read as far as where the key would be.
+    #[error("{place} names the handler, and cannot be looked for: {}", .failure.text)]
+    Unread { place: String, failure: Failure },
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{Message, Properties};
 
     fn read(source: &KeySource, properties: &Properties) -> Result<String, String> {
+        read_of(source, properties, "")
+    }
+
+    fn read_of(
+        source: &KeySource,
+        properties: &Properties,
+        body: &'static str,
+    ) -> Result<String, String> {
         let reader = source.reader().expect("short names");
-        let key = reader.read(properties, || "routed");
+        let message = Message::new(body).with_properties(properties.clone());
+        let delivery = Delivery::new(message).routed("", "routed");
+        let key = reader.read(&delivery);
         key.map(Cow::into_owned).map_err(|error| error.to_string())
     }
 
@@ -227,6 +370,48 @@ mod tests {
         );
         let source = KeySource::header("x").or(KeySource::RoutingKey);
         assert_eq!(read(&source, &properties).as_deref(), Ok("routed"));
-        assert_eq!(source.first(), Some(&KeySource::header("x")));
+        assert_eq!(source.written(), Some(&KeySource::header("x")));
+    }
+
+    #[test]
+    fn a_field_of_the_body_is_a_place_like_others() {
+        let source = KeySource::field("event.type").or(KeySource::MessageType);
+        assert_eq!(source.written(), Some(&KeySource::MessageType));
+        let typed = Properties::new().with_message_type("by type").unwrap();
+        for (body, key) in [
+            (r#"{"event": {"type": "placed"}}"#, Ok("placed")),
+            (r#"{"event": {"type": 7}}"#, Ok("7")),
+            (r#"{"event": {"type": ["a", "b"]}}"#, Ok("a")),
+            (r#"{"event": {"type": null}}"#, Ok("by type")),
+            (r#"{"event": []}"#, Ok("by type")),
+            ("no JSON", Ok("by type")),
+            (
+                r#"{"event": {"type": {}}}"#,
+                Err("the field `event.type` of the body names the handler, but holds a map instead of text or a number"),
+            ),
+        ] {
+            let read = read_of(&source, &typed, body);
+            assert_eq!(read.as_deref().map_err(String::as_str), key, "{body}");
+        }
+        let none = Properties::new();
+        assert_eq!(
+            read_of(&source, &none, "{}").unwrap_err(),
+            "the message has neither field `event.type` in its body nor property `type`, which names the handler"
+        );
+        let error = read_of(&source, &none, "no JSON").unwrap_err();
+        assert!(error.contains("cannot be looked for: "), "{error}");
+    }
+
+    #[test]
+    fn a_function_of_the_program_finds_a_key() {
+        let source = KeySource::from_fn(|delivery| Some(delivery.routing_key().get(1..)?.into()));
+        assert_eq!(read(&source, &Properties::new()).as_deref(), Ok("outed"));
+        let source = KeySource::from_fn(|_| None);
+        assert_eq!(
+            read(&source, &Properties::new()).unwrap_err(),
+            "the message has no key that a function of the program finds, which names the handler"
+        );
+        assert_eq!(source.written(), None);
+        assert_eq!(source, source.clone());
     }
 }

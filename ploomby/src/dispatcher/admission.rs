@@ -9,6 +9,13 @@ use crate::{
 };
 
 impl Queue {
+    /// Whether the body is compressed, and is to be read.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
+    pub(super) fn must_unpack(&self, delivery: &Delivery) -> bool {
+        let len = delivery.body().len();
+        delivery.is_packed() && self.policy.max_body.is_none_or(|most| len <= most)
+    }
+
     /// The handler for a delivery, or what becomes of it without one.
     pub(super) fn admit(&self, delivery: &Delivery) -> Result<&Arc<Route>, Decision> {
         let refused = |reason, text| Err(Decision::Result(Err(Failure::new(reason, text))));
@@ -25,13 +32,7 @@ impl Queue {
         }
         let key = match delivery.read_key(&self.source.key) {
             Ok(key) => key,
-            Err(error) => {
-                let reason = match error {
-                    KeyError::Missing { .. } => Reason::MissingKey,
-                    KeyError::Unreadable { .. } => Reason::InvalidKey,
-                };
-                return refused(reason, error.to_string());
-            }
+            Err(error) => return self.admit_without_key(error),
         };
         let Some(route) = self.handlers.get(&key) else {
             let crates = self.handlers.crates().join(", ");
@@ -41,5 +42,21 @@ impl Queue {
             return refused(Reason::UnknownKey, text);
         };
         Ok(route)
+    }
+
+    /// A message that has no key, or of which it cannot be known, is for the default handler.
+    #[cold]
+    fn admit_without_key(&self, error: KeyError) -> Result<&Arc<Route>, Decision> {
+        let is_unreadable = matches!(error, KeyError::Unreadable { .. });
+        if let Some(default) = self.handlers.default_route().filter(|_| !is_unreadable) {
+            return Ok(default);
+        }
+        let text = error.to_string();
+        let failure = match error {
+            KeyError::Missing { .. } => Failure::new(Reason::MissingKey, text),
+            KeyError::Unreadable { .. } => Failure::new(Reason::InvalidKey, text),
+            KeyError::Unread { failure, .. } => failure.in_place_of_key(text),
+        };
+        Err(Decision::Result(Err(failure)))
     }
 }

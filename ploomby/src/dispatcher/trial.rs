@@ -39,8 +39,11 @@ impl Dispatcher {
                 }
             };
         }
-        let key = delivery.read_key(&self.queue.source.key);
-        let entry = key.ok().and_then(|key| self.queue.handlers.entry_of(&key));
+        let handlers = &self.queue.handlers;
+        let entry = match delivery.read_key(&self.queue.source.key) {
+            Ok(key) => handlers.entry_of(&key),
+            Err(_) => handlers.default_entry(),
+        };
         let Some(entry) = entry else {
             return Tried::NotKnown;
         };

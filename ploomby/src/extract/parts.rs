@@ -15,10 +15,16 @@ use crate::{
 /// use ploomby::extract::Key;
 ///
 /// #[ploomby::handler(default)]
-/// async fn unknown(Key(key): Key) {
-///     println!("nobody handles {key:?}");
+/// async fn unknown(key: Option<Key>) {
+///     match key {
+///         Some(Key(key)) => println!("nobody handles {key:?}"),
+///         None => println!("this has no key"),
+///     }
 /// }
 /// ```
+///
+/// Only the default handler gets messages without a key. If it takes `Key` and not `Option<Key>`, they are dead-lettered
+/// with the reason `missing-key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key(pub String);
 
@@ -40,7 +46,7 @@ impl<'d> DeliveryPart<'d> for Key {
     }
 }
 
-/// The message has no key: a handler that is called by a test, since what is dispatched has one.
+/// The message has no key, and is with the default handler, or was not dispatched at all.
 #[derive(Debug, Error)]
 #[error(transparent)]
 pub struct MissingKey(KeyError);

@@ -4,9 +4,8 @@ use serde::Deserialize;
 
 use super::{Argument, Extracting, Payload, Place, Requirements};
 use crate::{
-    codec::Format,
     delivery::{Delivery, plain_body},
-    outcome::Failure,
+    outcome::{Failure, Reason},
 };
 
 #[diagnostic::do_not_recommend]
@@ -45,11 +44,16 @@ pub(super) fn decode<'d, T: Deserialize<'d>>(delivery: &'d Delivery) -> Result<T
 }
 
 fn decode_body<'d, T: Deserialize<'d>>(delivery: &'d Delivery) -> Result<T, Failure> {
-    let codec = match Format::of(delivery.properties().content_type())? {
-        Format::Unspecified => delivery.decoding().codec,
-        Format::Serde(codec) => codec,
-        #[cfg(feature = "protobuf")]
-        Format::Protobuf => return Err(super::protobuf::is_not_taken()),
+    let Some(codec) = delivery.codec()? else {
+        return Err(is_not_taken());
     };
     codec.decode(plain_body(delivery)?)
+}
+
+/// A message in Protobuf for a handler whose payload is another.
+#[cold]
+fn is_not_taken() -> Failure {
+    let text = "the content type says Protobuf, and the handler does not take its payload as \
+                `Protobuf<T>`";
+    Failure::new(Reason::UnsupportedContentType, text.to_owned())
 }

@@ -69,7 +69,7 @@ fn decode<T: prost::Message + Default>(delivery: &Delivery) -> Result<T, Failure
 }
 
 fn decode_body<T: prost::Message + Default>(delivery: &Delivery) -> Result<T, Failure> {
-    match Format::of(delivery.properties().content_type())? {
+    match delivery.format()? {
         Format::Unspecified | Format::Protobuf => {}
         Format::Serde(codec) => {
             let text = format!(
@@ -83,11 +83,4 @@ fn decode_body<T: prost::Message + Default>(delivery: &Delivery) -> Result<T, Fa
         Failure::new(Reason::Undecodable, error.to_string())
             .logged_as("the body does not fit the payload as Protobuf".to_owned())
     })
-}
-
-/// A message in Protobuf for a handler whose payload is another.
-pub(super) fn is_not_taken() -> Failure {
-    let text = "the content type says Protobuf, and the handler does not take its payload as \
-                `Protobuf<T>`";
-    Failure::new(Reason::UnsupportedContentType, text.to_owned())
 }

@@ -1,20 +1,18 @@
 //! Which messages run one after another.
 //!
-//! - `lanes`: the messages of one value, each in its turn;
-//! - `field`: the value of one field of a body.
+//! - `lanes`: the messages of one value, each in its turn.
 
 use std::{fmt, sync::Arc};
 
 pub(crate) use self::lanes::{Entered, Turn, Waiting};
 use self::lanes::{Lane, Lanes};
 use crate::{
-    codec::Format,
-    delivery::{Delivery, plain_body},
+    codec::{FieldPath, Found},
+    delivery::Delivery,
     message::{PropertyError, Value, wire::header_name},
     stage::Stage,
 };
 
-mod field;
 mod lanes;
 
 /// Messages with the same value here run one after another, in the order of their queue; those with
@@ -65,7 +63,7 @@ pub struct OrderBy(Place);
 enum Place {
     Nothing,
     Header(String),
-    Field(Vec<String>),
+    Field(FieldPath),
     RoutingKey,
 }
 
@@ -84,7 +82,7 @@ impl OrderBy {
     /// fails in its turn.
     #[must_use]
     pub fn field(path: &str) -> Self {
-        Self(Place::Field(path.split('.').map(str::to_owned).collect()))
+        Self(Place::Field(FieldPath::new(path)))
     }
 
     /// The routing key that the message was published with.
@@ -103,23 +101,20 @@ impl OrderBy {
         match &self.0 {
             Place::Nothing => None,
             Place::Header(name) => delivery.headers().get(name).and_then(text),
-            Place::Field(path) => field(path, delivery),
+            Place::Field(path) => delivery.field(path).and_then(value),
             Place::RoutingKey => Some(delivery.routing_key().as_bytes().into()),
         }
     }
 }
 
-fn field(path: &[String], delivery: &Delivery) -> Lane {
-    let codec = match Format::of(delivery.properties().content_type()).ok()? {
-        Format::Unspecified => delivery.decoding().codec,
-        Format::Serde(codec) => codec,
-        #[cfg(feature = "protobuf")]
-        Format::Protobuf => return None,
-    };
-    let mut found = None;
-    let field = field::Field::new(path, &mut found);
-    codec.read(field, plain_body(delivery).ok()?);
-    found
+fn value(found: Found<'_>) -> Lane {
+    match found {
+        Found::Text(text) => Some(text.into_owned().into_bytes().into()),
+        Found::Bytes(bytes) => Some(bytes.into_owned().into()),
+        Found::Number(digits) => Some(digits.into_bytes().into()),
+        Found::Bool(is_it) => Some(is_it.to_string().into_bytes().into()),
+        Found::Null | Found::List | Found::Map => None,
+    }
 }
 
 fn text(value: Value) -> Lane {
@@ -139,7 +134,7 @@ impl fmt::Display for OrderBy {
         match &self.0 {
             Place::Nothing => f.write_str("nothing"),
             Place::Header(name) => write!(f, "the header `{name}`"),
-            Place::Field(path) => write!(f, "the field `{}`", path.join(".")),
+            Place::Field(path) => write!(f, "the field `{path}`"),
             Place::RoutingKey => f.write_str("the routing key"),
         }
     }

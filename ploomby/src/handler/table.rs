@@ -95,6 +95,17 @@ impl Table {
         Some(self.routes.get(number, make))
     }
 
+    /// The function for messages that no other one is for.
+    pub(crate) fn default_route(&self) -> Option<&Arc<Route>> {
+        let number = self.default_number()?;
+        Some(self.routes.get(number, || self.make(self.entry(number))))
+    }
+
+    /// The default function, as it is without what holds for the queue.
+    pub(crate) fn default_entry(&self) -> Option<&Entry> {
+        Some(self.entry(self.default_number()?))
+    }
+
     /// The function that has this key or, if none has it, this name: with its path, or without if no other is called so.
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Route>> {
         let by_key = self.own_get(name).or_else(|| self.shared.get(name));

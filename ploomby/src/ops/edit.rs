@@ -48,7 +48,7 @@ impl Edit {
     }
 
     /// Another key, where its queue has its keys. Where that is the routing key, the letter goes through a retry queue, as
-    /// one does that came by an exchange.
+    /// one does that came by an exchange. Where that is the body, the body is what to edit: another key is an error.
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = Some(key.into());
         self
@@ -61,7 +61,12 @@ impl Edit {
 
     /// Whether it changes the routing key, which a message keeps through a retry queue alone.
     pub(super) fn changes_routing_key(&self, place: &KeySource) -> bool {
-        self.key.is_some() && place.first() == Some(&KeySource::RoutingKey)
+        self.key.is_some() && place.written() == Some(&KeySource::RoutingKey)
+    }
+
+    /// Whether it changes a key that is in the body, or that only a function finds.
+    pub(super) fn cannot_write_key(&self, place: &KeySource) -> bool {
+        self.key.is_some() && place.written().is_none()
     }
 
     /// Changes the message of a letter, as it would be replayed.
@@ -80,7 +85,7 @@ impl Edit {
         }
         fields.set_text(headers::EDITED_FROM, &letter.id())?;
         let key = self.key.as_deref();
-        match (place.first(), key) {
+        match (place.written(), key) {
             (Some(KeySource::Header(name)), Some(key)) => fields.set_text(name, key)?,
             // it goes through a retry queue, as a message that has an address of its own
             (Some(KeySource::RoutingKey), Some(key)) => {
@@ -90,7 +95,7 @@ impl Edit {
         }
         let old = message.properties();
         let mut properties: Properties = old.for_copy(fields, true)?.persistent();
-        if let (Some(KeySource::MessageType), Some(key)) = (place.first(), key) {
+        if let (Some(KeySource::MessageType), Some(key)) = (place.written(), key) {
             properties = properties.with_message_type(key)?;
         }
         let body = match &self.body {

@@ -280,6 +280,13 @@ impl Replaying<'_> {
                     .to_owned(),
             });
         }
+        if edit.cannot_write_key(&self.key_source()) {
+            return Err(OpsError::Unfit {
+                id: letter.id(),
+                reason: format!("its key is in {}", self.key_source()),
+                error: "nothing else is where the key could be written: change the body".to_owned(),
+            });
+        }
         let message = message_of(letter, 0, ops.source.user());
         let message = message.and_then(|message| self.edited(letter, message));
         let message = message.map_err(|error| OpsError::Publish {

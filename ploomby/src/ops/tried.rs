@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Letter, Ops, OpsError};
 use crate::{
-    codec::{Codec, Format},
+    codec::Codec,
     delivery::{Delivery, plain_body},
     dispatcher::{Dispatcher, Tried},
     message::Message,
@@ -106,12 +106,7 @@ impl Ops {
     fn decodable(&self, queue: &str, message: &Message) -> Option<(Delivery, Codec)> {
         let mut delivery = Delivery::new(message.clone());
         self.trials(queue)?.adopt(&mut delivery);
-        let codec = match Format::of(delivery.properties().content_type()).ok()? {
-            Format::Unspecified => delivery.decoding().codec,
-            Format::Serde(codec) => codec,
-            #[cfg(feature = "protobuf")]
-            Format::Protobuf => return None,
-        };
+        let codec = delivery.codec().ok()??;
         Some((delivery, codec))
     }
 

@@ -61,6 +61,13 @@ impl Failure {
         self.log.as_deref().unwrap_or(&self.text)
     }
 
+    /// What is wrong with the body keeps the key from being found, in these words.
+    pub(crate) fn in_place_of_key(mut self, text: String) -> Self {
+        self.0.log.get_or_insert_with(|| self.0.text.clone());
+        self.0.text = cut(text, MAX_TEXT);
+        self
+    }
+
     /// The handler's own error.
     pub(crate) fn handler(error: anyhow::Error) -> Self {
         Self::from_error(Reason::HandlerError, error)

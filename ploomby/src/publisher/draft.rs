@@ -9,7 +9,7 @@ use super::{PublishError, Sending, history};
 use crate::{
     codec::Codec,
     consumer::companions::LONGEST_WAIT,
-    delivery::{self, KeySource},
+    delivery::{self, Delivery, KeySource},
     handler::NoKey,
     message::{
         Addressed, Message, Properties, PropertyError, Routing, TraceContext, Value,
@@ -165,6 +165,14 @@ enum Contradiction {
          key as the routing key"
     )]
     RoutingKey(String),
+    #[error(
+        "the key {key:?} is read in {place}, and {found}: send a payload that holds the key there"
+    )]
+    KeyInBody {
+        key: String,
+        place: String,
+        found: String,
+    },
     #[error("a message that is delayed does not expire: leave one of the two out")]
     DelayAndExpiration,
     #[error("only a message to a queue can be delayed, not one through an exchange")]
@@ -395,17 +403,53 @@ impl Draft {
     fn write_key(&mut self) {
         let Some(key) = self.key.take() else { return };
         let settings = self.settings.clone();
+        let places = settings.key.places();
         // where nothing is said, the queue's own default
-        match settings.key.first().unwrap_or(&KeySource::MessageType) {
-            KeySource::Header(name) => self.set_header(name, key.into()),
-            KeySource::MessageType => self.change(|properties| properties.with_message_type(&key)),
-            KeySource::RoutingKey if key == self.routing_key => {}
-            KeySource::RoutingKey => {
+        let of_nothing = places.is_empty().then_some(&KeySource::MessageType);
+        match settings.key.written().or(of_nothing) {
+            Some(KeySource::Header(name)) => self.set_header(name, key.as_str().into()),
+            Some(KeySource::MessageType) => {
+                self.change(|properties| properties.with_message_type(&key));
+            }
+            Some(KeySource::RoutingKey) if key == self.routing_key => {}
+            Some(KeySource::RoutingKey) => {
                 let routing_key = self.routing_key.clone();
                 self.note(Contradiction::RoutingKey(routing_key).into());
             }
-            KeySource::FirstOf(_) => unreachable!("the first place is none of several"),
+            Some(KeySource::Field(_) | KeySource::FromFn(_) | KeySource::FirstOf(_)) | None => {}
         }
+        let is_read =
+            |place: &&KeySource| matches!(place, KeySource::Field(_) | KeySource::FromFn(_));
+        if places.iter().any(is_read) {
+            self.check_key(&key);
+        }
+    }
+
+    /// A key that its reader finds in the body is not for the sender to choose beside the payload.
+    #[cold]
+    fn check_key(&mut self, key: &str) {
+        let Some(properties) = self.properties.clone() else {
+            return;
+        };
+        let reader = match self.settings.key.reader() {
+            Ok(reader) => reader,
+            Err(error) => return self.note(error.into()),
+        };
+        let message = Message::new(self.body.clone()).with_properties(properties);
+        let delivery = Delivery::new(message).routed(&*self.exchange, &*self.routing_key);
+        let found = match delivery.read_key(&reader) {
+            Ok(found) if found == key => return,
+            Ok(found) => format!("it holds {found:?}"),
+            Err(error) => error.to_string(),
+        };
+        self.note(
+            Contradiction::KeyInBody {
+                key: key.to_owned(),
+                place: self.settings.key.to_string(),
+                found,
+            }
+            .into(),
+        );
     }
 
     fn note(&mut self, fault: PublishError) {

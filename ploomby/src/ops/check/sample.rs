@@ -35,8 +35,16 @@ async fn of_one(ops: &Ops, queue: &str, most: usize) -> Result<Option<Finding>, 
     let Some(set_up) = ops.program.set_up(queue) else {
         return Ok(None);
     };
-    if set_up.key.first() == Some(&KeySource::RoutingKey) {
+    let places = set_up.key.places();
+    if places.first() == Some(&&KeySource::RoutingKey) {
         let text = "their keys are their routing keys, which a look does not show";
+        return Ok(Some(Finding::doubtful(about, text)));
+    }
+    if places
+        .iter()
+        .any(|place| matches!(place, KeySource::FromFn(_)))
+    {
+        let text = "a function finds their keys, perhaps by their routing keys, which a look does not show";
         return Ok(Some(Finding::doubtful(about, text)));
     }
     let most_returns = match returning(ops, set_up).await? {

@@ -218,7 +218,7 @@ fn message(queue: &Queue, handler: &HandlerInfo, key: Option<&str>) -> Json {
         "x-ploomby": { "key": queue.key.to_string() },
     });
     let mut binding = json!({ "bindingVersion": BINDING });
-    match (queue.key.first(), key) {
+    match (queue.key.written(), key) {
         (Some(KeySource::Header(name)), Some(key)) => {
             let mut headers = json!({
                 "type": "object",
