@@ -17,6 +17,7 @@ mod rate;
 #[derive(Default)]
 pub(crate) struct Attr {
     pub(crate) keys: Vec<Key>,
+    pub(crate) patterns: Vec<Expr>,
     pub(crate) default: bool,
     pub(crate) options: Vec<Opt>,
     /// Where ploomby is found, in place of `::ploomby`.
@@ -52,7 +53,7 @@ pub(crate) enum OptValue {
 impl Attr {
     /// An attribute that names no key.
     pub(crate) fn is_bare(&self) -> bool {
-        self.keys.is_empty() && !self.default
+        self.keys.is_empty() && self.patterns.is_empty() && !self.default
     }
 }
 
@@ -72,9 +73,9 @@ impl Parse for Attr {
     }
 }
 
-const ALLOWED: &str = "expected keys as string literals or constants, `default`, or options: \
+const ALLOWED: &str = "expected keys as string literals or constants, `pattern`, `default`, or options: \
                        #[handler], #[handler(\"key\")], #[handler(\"key\", OTHER_KEY)], \
-                       #[handler(default)], #[handler(\"key\", retry = 5, timeout = \"10s\")]; \
+                       #[handler(pattern = \"order.*\")], #[handler(default)], #[handler(\"key\", retry = 5, timeout = \"10s\")]; \
                        the options are `queue`, `retry`, `timeout`, `concurrency`, `rate`, `ordered_by`, \
                        `batch_size`, `batch_wait`, `unavailable_if`, `brake`, `needs`, `layer` and `crate`";
 
@@ -179,6 +180,13 @@ impl Attr {
                 "a key cannot be empty: #[handler] alone takes the function's name",
             ));
         }
+        if text.contains(['*', '#']) {
+            let error = format!(
+                "`*` and `#` stand for words in a pattern alone: write `pattern = {text:?}`, or register a key that holds \
+                 them by hand"
+            );
+            return Err(syn::Error::new_spanned(key, error));
+        }
         let is_it = |known: &Key| matches!(known, Key::Text(known) if known.value() == text);
         if self.keys.iter().any(is_it) {
             return Err(syn::Error::new_spanned(key, "this key is named twice"));
@@ -190,6 +198,9 @@ impl Attr {
     fn add_word(&mut self, word: Ident, rest: ParseStream<'_>) -> syn::Result<()> {
         if word == "default" {
             return self.add_default(&word, rest);
+        }
+        if word == "pattern" {
+            return self.add_pattern(&word, rest);
         }
         if word == "crate" {
             return self.add_crate(&word, rest);
@@ -211,6 +222,16 @@ impl Attr {
             return Err(syn::Error::new_spanned(word, "`default` is named twice"));
         }
         self.default = true;
+        Ok(())
+    }
+
+    fn add_pattern(&mut self, word: &Ident, rest: ParseStream<'_>) -> syn::Result<()> {
+        let has_value = rest.parse::<Option<Token![=]>>()?.is_some();
+        if !has_value || rest.is_empty() || rest.peek(Token![,]) {
+            let error = "`pattern` takes a value: pattern = \"order.*.created\"";
+            return Err(syn::Error::new_spanned(word, error));
+        }
+        self.patterns.push(rest.parse()?);
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
-use syn::{ReturnType, ext::IdentExt};
+use syn::{Expr, ReturnType, ext::IdentExt};
 
 use self::argument::{Argument, arguments, make, pass, require, typed, without_names};
 use crate::{
@@ -124,16 +124,24 @@ fn keys(attr: &Attr, name: &str, krate: &CratePath) -> TokenStream {
     }
     let keys = attr.keys.iter().map(|key| match key {
         Key::Text(key) => quote!(#krate::__private::LinkedKey::Key(#key)),
-        Key::Constant(key) => quote!(#krate::__private::LinkedKey::constant({
-            const __PLOOMBY_KEY: &::core::primitive::str = #key;
-            __PLOOMBY_KEY
-        })),
+        Key::Constant(key) => constant(key, "constant", krate),
     });
+    let patterns = attr.patterns.iter();
+    let patterns = patterns.map(|pattern| constant(pattern, "pattern", krate));
     let default = attr
         .default
         .then(|| quote!(#krate::__private::LinkedKey::Default));
-    let keys = keys.chain(default);
+    let keys = keys.chain(patterns).chain(default);
     quote!(#(#keys),*)
+}
+
+/// What the function of this name makes of a constant when the program is compiled.
+fn constant(value: &Expr, make: &str, krate: &CratePath) -> TokenStream {
+    let make = ours(make);
+    quote!(#krate::__private::LinkedKey::#make({
+        const __PLOOMBY_KEY: &::core::primitive::str = #value;
+        __PLOOMBY_KEY
+    }))
 }
 
 /// The trait of an option is called as those of the arguments are, for the same reason.

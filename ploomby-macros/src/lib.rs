@@ -46,11 +46,17 @@ mod valid;
 /// | `#[handler("key")]` | this key |
 /// | `#[handler("key", "other key")]` | one of these keys |
 /// | `#[handler(KEY, Keys::OTHER)]` | the values of these constants, which are `&'static str`; also `concat!(…)` |
-/// | `#[handler(default)]` | a key that no other function has |
-/// | `#[handler("key", default)]` | this key, or one that no other function has |
+/// | `#[handler(pattern = "order.*.created")]` | a key that fits this pattern; there may be several |
+/// | `#[handler(default)]` | a key that no other function is for, or no key at all |
+/// | `#[handler("key", default)]` | this key, or what no other function is for |
 ///
 /// Where the key of a message stands, in a header for one, is said where its queue is consumed. A
 /// key belongs to one function; two for one key are an error at startup, which names both.
+///
+/// In a pattern, words stand between dots, `*` stands for one word, and `#` for any number of words, also none. A function
+/// for the very key goes before one with a pattern, and the pattern that says more of the key before the other:
+/// [`HandlerRegistry::register_pattern`] has the rules. Two of which none goes first are an error at startup, which names both. The
+/// extractor [`Words`] is what stands in the key for the wildcards.
 ///
 /// # Arguments
 ///
@@ -88,7 +94,7 @@ mod valid;
 /// ```
 ///
 /// The extractors of ploomby are what the program gave (`State<T>`), what came with the message (`Header<T>`
-/// for headers by name and type, `Headers` for all, `Properties`, `Key`, `RawBody`, `Attempt`, `Redelivered`,
+/// for headers by name and type, `Headers` for all, `Properties`, `Key`, `Words`, `RawBody`, `Attempt`, `Redelivered`,
 /// `Delivery`), what a layer left with it (`Extension<T>`), and a `Publisher` to send messages with. Where one
 /// fails, the message is dead-lettered, unless its error is a `Rejection` that says otherwise. With `Option`
 /// around it the handler is called all the same, but for headers that are there and do not fit, and with `Result`
@@ -320,6 +326,8 @@ mod valid;
 /// [`Rate`]: https://docs.rs/ploomby/latest/ploomby/struct.Rate.html
 /// [`Unavailable`]: https://docs.rs/ploomby/latest/ploomby/struct.Unavailable.html
 /// [`Unavailable::is_io`]: https://docs.rs/ploomby/latest/ploomby/struct.Unavailable.html#method.is_io
+/// [`HandlerRegistry::register_pattern`]: https://docs.rs/ploomby/latest/ploomby/struct.HandlerRegistry.html#method.register_pattern
+/// [`Words`]: https://docs.rs/ploomby/latest/ploomby/extract/struct.Words.html
 /// [`Batch`]: https://docs.rs/ploomby/latest/ploomby/extract/struct.Batch.html
 /// [`ErrorReply`]: https://docs.rs/ploomby/latest/ploomby/struct.ErrorReply.html
 /// [`FromDelivery`]: https://docs.rs/ploomby/latest/ploomby/extract/trait.FromDelivery.html

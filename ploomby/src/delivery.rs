@@ -22,7 +22,7 @@ pub(crate) use self::{
         Loss, LostReplies, OwnQueues, Pattern, ReplyAddress, ReplyRules, Replying, direct_name,
         is_companion, is_malformed_address, is_well_formed, node_of_address,
     },
-    source::{ReplyStyle, Source},
+    source::{KeyWords, ReplyStyle, Source},
     trial::Trial,
 };
 pub use self::{key::{KeyFn, KeySource}, recycler::Recycler, replying::Replies};
@@ -332,6 +332,13 @@ impl Delivery {
     #[inline]
     pub(crate) fn read_key(&self, reader: &KeyReader) -> Result<Cow<'_, str>, KeyError> {
         reader.read(self)
+    }
+
+    /// What stands in the key for the wildcards of its pattern.
+    pub(crate) fn key_words(&self) -> Result<Vec<String>, KeyError> {
+        let key = self.try_key()?;
+        let source = self.inner.source.as_ref();
+        Ok(source.map_or_else(Vec::new, |source| source.words.of(&key)))
     }
 
     pub(crate) fn try_key(&self) -> Result<Cow<'_, str>, KeyError> {

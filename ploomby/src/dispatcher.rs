@@ -148,6 +148,7 @@ impl Dispatcher {
                 source: Arc::new(Source {
                     queue: queue.to_owned(),
                     key,
+                    words: handlers.words(),
                     decoding: policy.decoding,
                     reply_style: policy.reply_style,
                     replying: Arc::new(Replying {

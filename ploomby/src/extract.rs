@@ -13,6 +13,7 @@
 //! | [`Headers`](crate::Headers) | all headers, where they lie |
 //! | [`Properties`](crate::Properties) | the properties, and the headers |
 //! | [`Key`] | the key |
+//! | [`Words`] | what stands in the key for the wildcards of a pattern |
 //! | [`RawBody`] | the body, as it was sent |
 //! | [`Attempt`] | which attempt this is |
 //! | [`Redelivered`] | whether the message came back without having been settled |
@@ -37,6 +38,7 @@ pub use self::{
     requirements::Requirements,
     state::{MissingState, State},
     trace_id::MissingTrace,
+    words::Words,
 };
 pub(crate) use self::{
     extracting::Extracting, part::DeliveryPart, place::Place, requirements::Given,
@@ -82,6 +84,7 @@ mod trace_id;
 mod unvalidated;
 #[cfg(feature = "garde")]
 mod valid;
+mod words;
 
 /// An argument that is made from the delivery.
 ///

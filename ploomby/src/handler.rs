@@ -21,6 +21,7 @@ pub use self::{
 pub(crate) use self::{
     limits::{Limits, MustWait},
     order::{Entered, Order, Turn, Waiting},
+    pattern::{KeyPattern, key_fits},
     receives::{NoKey, Replied},
     registry::{Queues, Registered},
     route::{Called, Route},
@@ -39,6 +40,7 @@ mod limits;
 mod linked;
 mod options;
 mod order;
+mod pattern;
 pub(crate) mod policy;
 mod rate;
 mod receives;

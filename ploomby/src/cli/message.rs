@@ -194,7 +194,7 @@ pub(super) fn no_key(program: &Program, queue: Option<&str>, key: &str) -> Strin
         own.is_none() || queue.is_none() || own == queue
     });
     let keys: Vec<_> = handlers
-        .flat_map(|handler| &handler.keys)
+        .flat_map(|handler| handler.keys.iter().chain(&handler.patterns))
         .map(String::as_str)
         .collect();
     let near = did_you_mean(key, keys.iter().copied());
@@ -315,7 +315,7 @@ impl Try {
 
     /// The queue whose rules hold for the message.
     fn queue_for(&self, program: &Program, key: &str) -> Result<String, Fault> {
-        let is_meant = |handler: &&HandlerInfo| handler.keys.iter().any(|known| known == key);
+        let is_meant = |handler: &&HandlerInfo| handler.takes(key);
         let meant: Vec<_> = program.handlers.iter().filter(is_meant).collect();
         let has_default = program.handlers.iter().any(|handler| handler.is_default);
         if meant.is_empty() && !has_default {

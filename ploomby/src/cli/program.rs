@@ -34,7 +34,7 @@ pub struct Run {
 /// `handlers`.
 #[derive(Args, Clone, Debug)]
 pub struct Handlers {
-    /// The one with this key
+    /// The one with this key or pattern, or those whose pattern the key fits
     key: Option<String>,
     /// A line of JSON each
     #[arg(long)]
@@ -111,7 +111,7 @@ fn handlers(
 ) -> Result<Found, Fault> {
     let program = app.program();
     let is_meant = |handler: &&HandlerInfo| {
-        key.is_none_or(|key| handler.keys.iter().any(|known| known == key))
+        key.is_none_or(|key| handler.takes(key) || handler.patterns.iter().any(|known| known == key))
     };
     let handlers: Vec<_> = program.handlers.iter().filter(is_meant).collect();
     if let (true, Some(key)) = (handlers.is_empty(), key) {

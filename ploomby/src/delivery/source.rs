@@ -1,5 +1,6 @@
 use std::{
     any::Any,
+    fmt,
     sync::{Arc, OnceLock},
 };
 
@@ -14,6 +15,7 @@ use crate::codec::Decoding;
 pub(crate) struct Source {
     pub(crate) queue: String,
     pub(crate) key: KeyReader,
+    pub(crate) words: KeyWords,
     pub(crate) decoding: Decoding,
     pub(crate) reply_style: ReplyStyle,
     pub(crate) replying: Arc<Replying>,
@@ -38,12 +40,39 @@ pub(crate) enum ReplyStyle {
     Python,
 }
 
+/// Finds the words of a key that stand for the wildcards of the pattern that named its handler.
+#[derive(Clone)]
+pub(crate) struct KeyWords(Arc<dyn Fn(&str) -> Vec<String> + Send + Sync>);
+
+impl KeyWords {
+    pub(crate) fn new(find: impl Fn(&str) -> Vec<String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(find))
+    }
+
+    pub(super) fn of(&self, key: &str) -> Vec<String> {
+        (self.0)(key)
+    }
+}
+
+impl Default for KeyWords {
+    fn default() -> Self {
+        Self::new(|_| Vec::new())
+    }
+}
+
+impl fmt::Debug for KeyWords {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyWords").finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 impl Source {
     pub(super) fn of_queue(queue: &str) -> Self {
         Self {
             queue: queue.to_owned(),
             key: KeyReader::RoutingKey,
+            words: KeyWords::default(),
             decoding: Decoding::default(),
             reply_style: ReplyStyle::default(),
             replying: Arc::default(),

@@ -51,6 +51,12 @@ impl<'d> DeliveryPart<'d> for Key {
 #[error(transparent)]
 pub struct MissingKey(KeyError);
 
+impl MissingKey {
+    pub(super) fn new(error: KeyError) -> Self {
+        Self(error)
+    }
+}
+
 /// The body of the message, as it was sent: a compressed one is not decompressed.
 ///
 /// `Debug` prints its length alone.

@@ -1,6 +1,6 @@
 use std::{fmt, future::Future, sync::Arc};
 
-use super::{Entry, HandlerOptions, Origin};
+use super::{Entry, HandlerOptions, Origin, pattern};
 #[cfg(feature = "asyncapi")]
 use crate::schema::SchemaOf;
 use crate::{
@@ -52,7 +52,9 @@ pub struct Description {
 pub enum LinkedKey {
     /// Messages with this key.
     Key(&'static str),
-    /// Messages with a key that no handler has.
+    /// Messages with a key that fits this pattern.
+    Pattern(&'static str),
+    /// Messages with a key that no handler has, and those without a key.
     Default,
 }
 
@@ -63,13 +65,34 @@ impl LinkedKey {
     ///
     /// # Panics
     ///
-    /// Where it is empty.
+    /// Where it is empty, or has a wildcard.
     pub const fn constant(key: &'static str) -> Self {
         assert!(
             !key.is_empty(),
             "a key cannot be empty: #[handler] alone takes the function's name"
         );
+        let text = key.as_bytes();
+        let mut at = 0;
+        while at < text.len() {
+            assert!(
+                text[at] != b'*' && text[at] != b'#',
+                "`*` and `#` stand for words in a pattern alone: write `pattern = …`, or register a key that holds them by hand"
+            );
+            at += 1;
+        }
         Self::Key(key)
+    }
+
+    /// The value of a constant, as a pattern.
+    ///
+    /// # Panics
+    ///
+    /// Where it is none.
+    pub const fn pattern(pattern: &'static str) -> Self {
+        if let Some(fault) = pattern::fault_of(pattern) {
+            panic!("{}", fault);
+        }
+        Self::Pattern(pattern)
     }
 }
 

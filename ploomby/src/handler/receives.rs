@@ -42,6 +42,9 @@ pub enum NoKey {
     /// It takes what no other handler does.
     #[error("the handler `{0}` has no key of its own: send with a key that no other handler has")]
     Default(&'static str),
+    /// It takes all keys that fit.
+    #[error("the handler `{0}` has a pattern and no key of its own: send with a key that fits `{1}`")]
+    Pattern(&'static str, &'static str),
     /// It cannot be told from another one.
     #[error("there are two handlers `{0}`: give one of them another name, or send with its key")]
     Ambiguous(&'static str),
@@ -65,9 +68,16 @@ fn key_of(function: &'static str) -> Result<&'static str, NoKey> {
     let handler = handler.ok_or(NoKey::Ambiguous(function))?;
     let key = handler.keys.iter().find_map(|key| match key {
         LinkedKey::Key(key) => Some(*key),
-        LinkedKey::Default => None,
+        LinkedKey::Pattern(_) | LinkedKey::Default => None,
     });
-    key.ok_or(NoKey::Default(function))
+    let pattern = handler.keys.iter().find_map(|key| match key {
+        LinkedKey::Pattern(pattern) => Some(*pattern),
+        LinkedKey::Key(_) | LinkedKey::Default => None,
+    });
+    key.ok_or(match pattern {
+        Some(pattern) => NoKey::Pattern(function, pattern),
+        None => NoKey::Default(function),
+    })
 }
 
 /// No payload so far.

@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 pub use self::error::InvalidHandlers;
-use self::error::{Duplicate, Fault};
+use self::error::{Duplicate, Fault, Unfit};
 pub(crate) use self::functions::Registered;
 use super::{
-    Entry, HandlerFunction, HandlerOptions, Origin, QueuePolicy, Rate, Table,
+    Entry, HandlerFunction, HandlerOptions, KeyPattern, Origin, QueuePolicy, Rate, Table,
     linked::{LinkedHandler, LinkedKey},
     routes::Index,
 };
@@ -25,6 +25,7 @@ use crate::{
 
 mod error;
 mod functions;
+mod patterns;
 #[cfg(feature = "testing")]
 mod staged;
 
@@ -49,19 +50,28 @@ mod staged;
 pub struct HandlerRegistry {
     handlers: HashMap<Address, Entry>,
     duplicates: Vec<Duplicate>,
+    unfit: Vec<Unfit>,
     /// Those that are for no queue alone, once a queue asked: all of them share this.
     for_all_queues: OnceLock<Arc<Index>>,
     /// How many functions are for queues that this program does not consume.
     left_out: usize,
 }
 
-/// What a function answers to.
+/// What a function answers to, and where.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Address {
     /// `None` for all queues.
     queue: Option<String>,
-    /// `None` for keys that no other function has.
-    key: Option<String>,
+    answers: Answers,
+}
+
+/// Which messages a function handles.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Answers {
+    Key(String),
+    Pattern(KeyPattern),
+    /// Those that no other function does.
+    Default,
 }
 
 /// Those whose messages the handlers are for.
@@ -90,11 +100,11 @@ impl HandlerRegistry {
         for linked in handlers.filter(|handler| !handler.is_of_another_doc_test()) {
             let entry = linked.entry();
             for key in linked.keys {
-                let key = match key {
-                    LinkedKey::Key(key) => Some(*key),
-                    LinkedKey::Default => None,
-                };
-                registry.insert(key, entry.clone());
+                match key {
+                    LinkedKey::Key(key) => registry.insert_key(key, entry.clone()),
+                    LinkedKey::Pattern(pattern) => registry.insert_pattern(pattern, entry.clone()),
+                    LinkedKey::Default => registry.insert(Answers::Default, entry.clone()),
+                }
             }
         }
         registry
@@ -104,7 +114,8 @@ impl HandlerRegistry {
     /// takes the attribute. So does one that is to be validated without saying so: with the feature
     /// `garde`, `Valid<T>` is the argument of a function that is registered by hand.
     ///
-    /// A key that is taken already is reported by [`check`](Self::check), and so at startup.
+    /// A key that is taken already is reported by [`check`](Self::check), and so at startup; so is one that has `*` or `#` as a
+    /// word, which is a [pattern](Self::register_pattern).
     #[must_use]
     #[track_caller]
     pub fn register<H, M>(self, key: &str, handler: H) -> Self
@@ -122,11 +133,11 @@ impl HandlerRegistry {
         H: HandlerFunction<M>,
     {
         let entry = by_hand(handler, options, Location::caller());
-        self.insert(Some(key), entry);
+        self.insert_key(key, entry);
         self
     }
 
-    /// Adds the function for messages with a key that no other has.
+    /// Adds the function for messages with a key that no other is for, and for messages without a key.
     #[must_use]
     #[track_caller]
     pub fn register_default<H, M>(self, handler: H) -> Self
@@ -136,7 +147,7 @@ impl HandlerRegistry {
         self.register_default_with(HandlerOptions::new(), handler)
     }
 
-    /// Adds the function for messages with a key that no other has, to be run in a way of its own.
+    /// Adds the function for what no other is for, to be run in a way of its own.
     #[must_use]
     #[track_caller]
     pub fn register_default_with<H, M>(mut self, options: HandlerOptions, handler: H) -> Self
@@ -144,7 +155,7 @@ impl HandlerRegistry {
         H: HandlerFunction<M>,
     {
         let entry = by_hand(handler, options, Location::caller());
-        self.insert(None, entry);
+        self.insert(Answers::Default, entry);
         self
     }
 
@@ -164,11 +175,12 @@ impl HandlerRegistry {
             .retain(|address, _| !is_of_others(&address.queue));
         self.duplicates
             .retain(|duplicate| !is_of_others(&duplicate.address.queue));
+        self.unfit.retain(|unfit| !is_of_others(&unfit.queue));
         self.left_out += before - self.origins().len();
         self
     }
 
-    /// Whether a function was registered for this very key.
+    /// Whether a function was registered for this very key, not for a pattern that it fits.
     pub fn contains(&self, key: &str) -> bool {
         self.keys().any(|known| known == key)
     }
@@ -177,14 +189,17 @@ impl HandlerRegistry {
     /// for is there as often.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         let addresses = self.handlers.keys();
-        addresses.filter_map(|address| address.key.as_deref())
+        addresses.filter_map(|address| match &address.answers {
+            Answers::Key(key) => Some(key.as_str()),
+            Answers::Pattern(_) | Answers::Default => None,
+        })
     }
 
     /// Reports what can be known to be wrong before the first message.
     ///
     /// # Errors
     ///
-    /// One error that lists all: keys with two functions, or no function at all.
+    /// One error that lists all: keys with two functions, patterns of which none goes first, or no function at all.
     pub fn check(&self) -> Result<(), InvalidHandlers> {
         self.check_for(Queues::Some(&[]), None)
     }
@@ -213,6 +228,13 @@ impl HandlerRegistry {
         let mut beside_batch: Vec<_> = self.handlers.values().filter_map(beside_batch).collect();
         in_order(&mut beside_batch);
         let mut faults = Vec::new();
+        if !self.unfit.is_empty() {
+            faults.push(Fault::Unfit(self.unfit.clone()));
+        }
+        let ties = self.ties();
+        if !ties.is_empty() {
+            faults.push(Fault::Ties(ties));
+        }
         if !duplicates.is_empty() {
             faults.push(Fault::Duplicates(duplicates));
         }
@@ -259,7 +281,7 @@ impl HandlerRegistry {
             crates.join(", "),
         );
         for (address, entry) in &self.handlers {
-            debug!(key = address.key, queue = address.queue, handler = %entry.origin, "registered");
+            debug!(key = address.answers.text(), queue = address.queue, handler = %entry.origin, "registered");
         }
     }
 
@@ -317,19 +339,20 @@ impl HandlerRegistry {
         let functions = |wanted: Option<&str>| {
             let found = self.handlers.iter();
             let found = found.filter(|(address, _)| address.queue.as_deref() == wanted);
-            Index::new(found.map(|(address, entry)| (address.key.as_deref(), entry)))
+            let functions = found.map(|(address, entry)| (&address.answers, entry));
+            Arc::new(Index::new(functions))
         };
         let shared = self
             .for_all_queues
-            .get_or_init(|| Arc::new(functions(None)));
+            .get_or_init(|| functions(None));
         let own = functions(Some(queue));
         Table::new(shared.clone(), own, policy, brakes, meter, stop)
     }
 
-    fn insert(&mut self, key: Option<&str>, entry: Entry) {
+    fn insert(&mut self, answers: Answers, entry: Entry) {
         let address = Address {
             queue: entry.options.queue.clone(),
-            key: key.map(str::to_owned),
+            answers,
         };
         self.for_all_queues = OnceLock::new();
         match self.handlers.get(&address) {

@@ -3,34 +3,45 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use super::{Entry, HandlerOptions, route::Route};
+use self::trie::Trie;
+use super::{Entry, HandlerOptions, pattern::KeyPattern, registry::Answers, route::Route};
+
+mod trie;
 
 /// Functions by key: those of a registry that are for all queues, or those for one.
 #[derive(Default)]
 pub(crate) struct Index {
     /// The keys are the program's own, so that no sender can choose them to collide.
     numbers: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    /// The one that goes first stands first.
+    patterns: Vec<(KeyPattern, u32)>,
+    trie: Trie,
     default: Option<u32>,
     /// Each function once, though it may have several keys.
     entries: Vec<Entry>,
 }
 
 impl Index {
-    pub(super) fn new<'a>(functions: impl Iterator<Item = (Option<&'a str>, &'a Entry)>) -> Self {
+    pub(super) fn new<'a>(functions: impl Iterator<Item = (&'a Answers, &'a Entry)>) -> Self {
         let mut index = Self::default();
         let mut known: HashMap<*const HandlerOptions, u32> = HashMap::new();
-        for (key, entry) in functions {
+        for (answers, entry) in functions {
             let number = *known.entry(Arc::as_ptr(&entry.options)).or_insert_with(|| {
                 index.entries.push(entry.clone());
                 index.entries.len() as u32 - 1
             });
-            match key {
-                Some(key) => {
-                    index.numbers.insert(key.into(), number);
+            match answers {
+                Answers::Key(key) => {
+                    index.numbers.insert(key.as_str().into(), number);
                 }
-                None => index.default = Some(number),
+                Answers::Pattern(pattern) => index.patterns.push((pattern.clone(), number)),
+                Answers::Default => index.default = Some(number),
             }
         }
+        index
+            .patterns
+            .sort_by_cached_key(|(pattern, _)| (pattern.openness(), pattern.clone()));
+        index.trie = Trie::new(index.patterns.iter().map(|(pattern, _)| pattern));
         index
     }
 
@@ -41,6 +52,20 @@ impl Index {
 
     pub(super) fn is_empty(&self) -> bool {
         self.numbers.is_empty()
+    }
+
+    /// The pattern that a key fits, the first of several, and its function.
+    #[inline]
+    pub(super) fn by_pattern(&self, key: &str) -> Option<(&KeyPattern, u32)> {
+        if self.trie.is_empty() {
+            return None;
+        }
+        let (pattern, number) = self.patterns.get(self.trie.find(key)? as usize)?;
+        Some((pattern, *number))
+    }
+
+    pub(super) fn patterns(&self) -> impl Iterator<Item = (&KeyPattern, u32)> {
+        self.patterns.iter().map(|(pattern, number)| (pattern, *number))
     }
 
     pub(super) fn default_number(&self) -> Option<u32> {

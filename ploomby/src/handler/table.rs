@@ -7,7 +7,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Entry, Order, Origin, QueuePolicy,
+    Entry, KeyPattern, Order, Origin, QueuePolicy,
     batcher::{Batcher, Crowd},
     limits::{Pace, Paced, most_here},
     registry::crates,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     brake::{Brakes, HandlerBrake},
-    delivery::FoundHandler,
+    delivery::{FoundHandler, KeyWords},
     layer::HandlerService,
     metrics::QueueMeter,
     settle::{Retry, Trying},
@@ -30,7 +30,7 @@ pub(crate) struct Table {
     /// The functions for all queues.
     shared: Arc<Index>,
     /// Those for this one alone, which go before the others.
-    own: Index,
+    own: Arc<Index>,
     routes: Routes,
     making: Making,
     /// Once that was asked.
@@ -53,7 +53,7 @@ struct Making {
 impl Table {
     pub(super) fn new(
         shared: Arc<Index>,
-        own: Index,
+        own: Arc<Index>,
         policy: &QueuePolicy,
         brakes: &Arc<Brakes>,
         meter: &QueueMeter,
@@ -83,14 +83,14 @@ impl Table {
         }
     }
 
-    /// The function for a key, or the default one.
+    /// The function for a key, for a pattern that the key fits, or the default one.
     #[inline]
     pub(crate) fn get(&self, key: &str) -> Option<&Arc<Route>> {
         let number = match self.own.is_empty() {
             true => self.shared.get(key),
             false => self.own_get(key).or_else(|| self.shared.get(key)),
         };
-        let number = number.or_else(|| self.default_number())?;
+        let number = number.or_else(|| self.without_own_key(key))?;
         let make = || self.make(self.entry(number));
         Some(self.routes.get(number, make))
     }
@@ -123,7 +123,44 @@ impl Table {
     /// The function for a key, or the default one, as it is without what holds for the queue.
     pub(crate) fn entry_of(&self, key: &str) -> Option<&Entry> {
         let number = self.own_get(key).or_else(|| self.shared.get(key));
-        Some(self.entry(number.or_else(|| self.default_number())?))
+        Some(self.entry(number.or_else(|| self.without_own_key(key))?))
+    }
+
+    /// The function for a key that none has as its own.
+    fn without_own_key(&self, key: &str) -> Option<u32> {
+        let own = self.own.by_pattern(key);
+        let own = own.map(|(_, number)| self.behind_shared(number));
+        let number = own.or_else(|| Some(self.shared.by_pattern(key)?.1));
+        number.or_else(|| self.default_number())
+    }
+
+    /// What finds the words of a key that stand for the wildcards of its pattern.
+    pub(crate) fn words(&self) -> KeyWords {
+        let (own, shared) = (self.own.clone(), self.shared.clone());
+        KeyWords::new(move |key| {
+            if own.get(key).or_else(|| shared.get(key)).is_some() {
+                return Vec::new();
+            }
+            let found = own.by_pattern(key).or_else(|| shared.by_pattern(key));
+            let words = found.and_then(|(pattern, _)| pattern.matched(key));
+            words.unwrap_or_default().into_iter().map(str::to_owned).collect()
+        })
+    }
+
+    /// The keys that messages of the queue may have, without those that fit a pattern.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        let shared = self.shared.keys().chain(self.own.keys());
+        shared.map(|(key, _)| key)
+    }
+
+    /// Whether a function has this very key, or a pattern that it fits and that spells out a word of it.
+    pub(crate) fn knows(&self, key: &str) -> bool {
+        let fits = |index: &Index| {
+            let found = index.by_pattern(key);
+            found.is_some_and(|(pattern, _)| pattern.has_word())
+        };
+        let is_key = self.own.get(key).or_else(|| self.shared.get(key)).is_some();
+        is_key || fits(&self.own) || fits(&self.shared)
     }
 
     fn own_get(&self, key: &str) -> Option<u32> {
@@ -169,7 +206,14 @@ impl Table {
             .own
             .keys()
             .map(|(_, number)| self.behind_shared(number));
+        let is_own = |pattern: &KeyPattern| self.own.patterns().any(|(own, _)| own == pattern);
+        let patterns = self.shared.patterns();
+        let shared_patterns = patterns.filter(move |(pattern, _)| !is_own(pattern));
+        let own_patterns = self.own.patterns();
+        let own_patterns = own_patterns.map(|(_, number)| self.behind_shared(number));
         let numbers = shared.map(|(_, number)| number).chain(own);
+        let numbers = numbers.chain(shared_patterns.map(|(_, number)| number));
+        let numbers = numbers.chain(own_patterns);
         let numbers: BTreeSet<_> = numbers.chain(self.default_number()).collect();
         numbers.into_iter()
     }

@@ -8,7 +8,7 @@ use super::OpsError;
 use crate::{
     app::{App, Queue},
     consumer::companions::Declared,
-    handler::{HandlerRegistry, Registered},
+    handler::{HandlerRegistry, Registered, key_fits},
     settle::whole_milliseconds,
 };
 #[cfg(feature = "asyncapi")]
@@ -53,7 +53,9 @@ pub struct HandlerInfo {
     pub v: u32,
     /// The keys that it handles.
     pub keys: Vec<String>,
-    /// Whether it takes messages with a key that no other handler has.
+    /// The patterns of keys that it handles.
+    pub patterns: Vec<String>,
+    /// Whether it takes messages with a key that no other handler is for, and those without a key.
     pub is_default: bool,
     /// The queue that it is for; None for all queues.
     pub queue: Option<String>,
@@ -97,6 +99,14 @@ pub struct HandlerInfo {
     pub(super) ordered_by: Option<OrderBy>,
 }
 
+impl HandlerInfo {
+    /// Whether it has this key, or a pattern that the key fits.
+    pub fn takes(&self, key: &str) -> bool {
+        self.keys.iter().any(|known| known == key)
+            || self.patterns.iter().any(|pattern| key_fits(pattern, key))
+    }
+}
+
 impl App {
     /// What it consumes and handles. Nothing is connected, and no state is made.
     pub fn program(&self) -> Program {
@@ -114,7 +124,10 @@ impl Program {
             handlers: handlers.inventory().into_iter().map(handler_info).collect(),
             set_up,
         };
-        let first = |handler: &HandlerInfo| (handler.keys.first().cloned(), handler.queue.clone());
+        let first = |handler: &HandlerInfo| {
+            let mut keys = handler.keys.iter().chain(&handler.patterns);
+            (keys.next().cloned(), handler.queue.clone())
+        };
         program.handlers.sort_by_key(first);
         program
     }
@@ -177,6 +190,7 @@ fn handler_info(handler: Registered<'_>) -> HandlerInfo {
     HandlerInfo {
         v: 1,
         keys: handler.keys,
+        patterns: handler.patterns,
         is_default: handler.is_default,
         queue: options.queue.clone(),
         payload: handler.payload.map(str::to_owned),

@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-use super::{Address, Origin};
+use super::{Address, Answers, Entry, Origin};
 
 /// Handlers that cannot be started with.
 #[derive(Error)]
@@ -11,6 +11,17 @@ pub struct InvalidHandlers(pub(super) Vec<Fault>);
 pub(super) enum Fault {
     #[error("two handlers for one key, rename or remove one of each:{}", lines(.0))]
     Duplicates(Vec<Duplicate>),
+    #[error(
+        "keys and patterns that are none:{}",
+        .0.iter().map(|unfit| format!("\n  {:?} of {}: {}", unfit.text, unfit.origin, unfit.fault)).collect::<String>()
+    )]
+    Unfit(Vec<Unfit>),
+    #[error(
+        "patterns that a key may fit both of, and of which none goes before the other, spell out more words of one, or give the \
+         keys that fit both a handler of their own pattern:{}",
+        .0.iter().map(Tie::line).collect::<String>()
+    )]
+    Ties(Vec<Tie>),
     #[error(
         "handlers with an option of 0, which would never be done: choose 1 or more:{}",
         .0.iter().map(|(option, origin)| format!("\n  `{option}` of {origin}")).collect::<String>()
@@ -52,6 +63,40 @@ pub(super) enum Fault {
     Empty,
 }
 
+/// What a function cannot answer to.
+#[derive(Clone, Debug)]
+pub(super) struct Unfit {
+    text: String,
+    fault: &'static str,
+    pub(super) queue: Option<String>,
+    origin: Origin,
+}
+
+impl Unfit {
+    pub(super) fn new(text: &str, fault: &'static str, entry: &Entry) -> Self {
+        Self {
+            text: text.to_owned(),
+            fault,
+            queue: entry.options.queue.clone(),
+            origin: entry.origin,
+        }
+    }
+}
+
+/// Two patterns of which none goes first.
+#[derive(Debug)]
+pub(super) struct Tie {
+    pub(super) first: (String, Origin),
+    pub(super) second: (String, Origin),
+}
+
+impl Tie {
+    fn line(&self) -> String {
+        let Self { first, second } = self;
+        format!("\n  {:?}: {}, and {:?}: {}", first.0, first.1, second.0, second.1)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Duplicate {
     pub(super) address: Address,
@@ -69,9 +114,10 @@ fn lines(duplicates: &[Duplicate]) -> String {
         second,
     } in duplicates
     {
-        let key = match &address.key {
-            Some(key) => format!("key {key:?}"),
-            None => "the default handler".to_owned(),
+        let key = match &address.answers {
+            Answers::Key(key) => format!("key {key:?}"),
+            Answers::Pattern(pattern) => format!("pattern {:?}", pattern.as_str()),
+            Answers::Default => "the default handler".to_owned(),
         };
         let queue = match &address.queue {
             Some(queue) => format!(" of queue `{queue}`"),

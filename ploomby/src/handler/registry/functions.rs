@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::HandlerRegistry;
+use super::{Answers, HandlerRegistry};
 use crate::handler::{HandlerOptions, docs::doc_text};
 #[cfg(feature = "asyncapi")]
 use crate::schema::SchemaOf;
@@ -8,6 +8,7 @@ use crate::schema::SchemaOf;
 /// A function of a registry, with all keys that it has.
 pub(crate) struct Registered<'r> {
     pub(crate) keys: Vec<String>,
+    pub(crate) patterns: Vec<String>,
     pub(crate) is_default: bool,
     pub(crate) options: &'r HandlerOptions,
     pub(crate) payload: Option<&'static str>,
@@ -36,6 +37,7 @@ impl HandlerRegistry {
             let same = (entry.origin, Arc::as_ptr(&entry.options));
             let registered = found.entry(same).or_insert_with(|| Registered {
                 keys: Vec::new(),
+                patterns: Vec::new(),
                 is_default: false,
                 options: &entry.options,
                 payload: entry.requirements.payload_type(),
@@ -52,14 +54,16 @@ impl HandlerRegistry {
                 file: entry.origin.file,
                 line: entry.origin.line,
             });
-            match &address.key {
-                Some(key) => registered.keys.push(key.clone()),
-                None => registered.is_default = true,
+            match &address.answers {
+                Answers::Key(key) => registered.keys.push(key.clone()),
+                Answers::Pattern(pattern) => registered.patterns.push(pattern.to_string()),
+                Answers::Default => registered.is_default = true,
             }
         }
         let mut found: Vec<_> = found.into_values().collect();
         for registered in &mut found {
             registered.keys.sort();
+            registered.patterns.sort();
         }
         found
     }

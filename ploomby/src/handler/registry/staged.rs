@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeSet, panic::Location};
 
-use super::{Address, HandlerFunction, HandlerOptions, HandlerRegistry, by_hand};
+use super::{Address, Answers, HandlerFunction, HandlerOptions, HandlerRegistry, by_hand};
+use crate::handler::Entry;
 
 impl HandlerRegistry {
     /// The queues that handlers name.
@@ -22,25 +23,37 @@ impl HandlerRegistry {
         let options = HandlerOptions::new().queue(queue);
         let entry = by_hand(handler, options, Location::caller());
         self.handlers.remove(&address(Some(queue), Some(key)));
-        self.insert(Some(key), entry);
+        self.insert_key(key, entry);
     }
 
     /// The function that handles a message.
     pub(crate) fn name_of(&self, queue: &str, key: Option<&str>) -> Option<&'static str> {
-        let addresses = [
-            address(Some(queue), key),
-            address(None, key),
-            address(Some(queue), None),
-            address(None, None),
-        ];
-        let mut entries = addresses.iter().filter_map(|at| self.handlers.get(at));
-        entries.next().map(|entry| entry.origin.name)
+        let get = |queue, key| self.handlers.get(&address(queue, key));
+        let by_key = key.and_then(|_| get(Some(queue), key).or_else(|| get(None, key)));
+        let by_pattern = || {
+            let key = key?;
+            self.by_pattern(Some(queue), key).or_else(|| self.by_pattern(None, key))
+        };
+        let default = || get(Some(queue), None).or_else(|| get(None, None));
+        let entry = by_key.or_else(by_pattern).or_else(default)?;
+        Some(entry.origin.name)
+    }
+
+    fn by_pattern(&self, queue: Option<&str>, key: &str) -> Option<&Entry> {
+        let fitting = self.handlers.iter().filter_map(|(address, entry)| {
+            let Answers::Pattern(pattern) = &address.answers else {
+                return None;
+            };
+            let fits = address.queue.as_deref() == queue && pattern.matched(key).is_some();
+            fits.then(|| ((pattern.openness(), pattern), entry))
+        });
+        fitting.min_by_key(|(order, _)| *order).map(|(_, entry)| entry)
     }
 }
 
 fn address(queue: Option<&str>, key: Option<&str>) -> Address {
     Address {
         queue: queue.map(str::to_owned),
-        key: key.map(str::to_owned),
+        answers: key.map_or(Answers::Default, |key| Answers::Key(key.to_owned())),
     }
 }

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::Value as Json;
 
 use super::{Finding, of_queue};
-use crate::ops::Program;
+use crate::ops::{HandlerInfo, Program};
 
 #[cfg(feature = "asyncapi")]
 mod schemas;
@@ -58,7 +58,7 @@ impl Program {
         }
         let missing = keys
             .iter()
-            .filter(|key| !handlers.iter().any(|handler| handler.keys.contains(*key)));
+            .filter(|key| !handlers.iter().any(|handler| takes(handler, key)));
         let missing: Vec<_> = missing
             .map(|key| {
                 Finding::bad(
@@ -79,6 +79,11 @@ impl Program {
             false => missing,
         }
     }
+}
+
+/// Whether a handler takes a key, or all that a pattern takes.
+fn takes(handler: &HandlerInfo, key: &str) -> bool {
+    handler.takes(key) || handler.patterns.iter().any(|pattern| pattern == key)
 }
 
 /// The messages of each queue, by their keys.

@@ -4,6 +4,7 @@ use super::{Contract, Undescribed, reference, schemas::Schemas};
 use crate::{
     app::Queue,
     delivery::{KeySource, Replies},
+    handler::KeyPattern,
     ops::{HandlerInfo, Program},
 };
 
@@ -24,6 +25,38 @@ pub(super) fn of(program: &Program) -> Contract {
         writer.queue(program, queue);
     }
     writer.document(program.name.as_deref())
+}
+
+/// Which messages a handler takes.
+#[derive(Clone, Copy)]
+enum Taken<'h> {
+    Key(&'h str),
+    Pattern(&'h str),
+    /// Of any other key.
+    Any,
+}
+
+impl<'h> Taken<'h> {
+    /// What the message and the operation are called.
+    fn name(self) -> &'h str {
+        match self {
+            Self::Key(key) => key,
+            Self::Pattern(pattern) => pattern,
+            Self::Any => ANY_KEY,
+        }
+    }
+
+    /// What the text is that names the handler.
+    fn schema(self) -> Option<Json> {
+        match self {
+            Self::Key(key) => Some(json!({ "type": "string", "const": key })),
+            Self::Pattern(pattern) => {
+                let regex = KeyPattern::parse(pattern).ok()?.regex();
+                Some(json!({ "type": "string", "pattern": regex }))
+            }
+            Self::Any => None,
+        }
+    }
 }
 
 struct Writer {
@@ -80,13 +113,14 @@ impl Writer {
         let name = &queue.name;
         let (mut messages, mut replies) = (Map::new(), Map::new());
         for handler in handlers_of(program, name) {
-            let mut keys: Vec<_> = handler.keys.iter().map(|key| Some(key.as_str())).collect();
+            let keys = handler.keys.iter().map(|key| Taken::Key(key));
+            let patterns = handler.patterns.iter();
+            let patterns = patterns.map(|pattern| Taken::Pattern(pattern));
+            let default = handler.is_default.then_some(Taken::Any);
+            let mut taken: Vec<_> = keys.chain(patterns).chain(default).collect();
             // one for all queues gives way to one for this queue
-            keys.retain(|key| is_for(program, name, handler, *key));
-            keys.extend(
-                (handler.is_default && is_for(program, name, handler, None)).then_some(None),
-            );
-            for key in keys {
+            taken.retain(|key| is_for(program, name, handler, *key));
+            for key in taken {
                 self.handled(queue, handler, key, &mut messages, &mut replies);
             }
         }
@@ -108,11 +142,11 @@ impl Writer {
         &mut self,
         queue: &Queue,
         handler: &HandlerInfo,
-        key: Option<&str>,
+        key: Taken<'_>,
         messages: &mut Map<String, Json>,
         replies: &mut Map<String, Json>,
     ) {
-        let id = key.unwrap_or(ANY_KEY);
+        let id = key.name();
         let mut message = message(queue, handler, key);
         if let Some(doc) = &handler.doc {
             message["summary"] = first_paragraph(doc).into();
@@ -196,10 +230,11 @@ fn handlers_of<'p>(program: &'p Program, queue: &str) -> impl Iterator<Item = &'
 
 /// Whether messages of the queue with this key, or with any other, go to this handler and not to one that is for the queue
 /// alone.
-fn is_for(program: &Program, queue: &str, handler: &HandlerInfo, key: Option<&str>) -> bool {
+fn is_for(program: &Program, queue: &str, handler: &HandlerInfo, key: Taken<'_>) -> bool {
     let takes = |other: &HandlerInfo| match key {
-        Some(key) => other.keys.iter().any(|known| known == key),
-        None => other.is_default,
+        Taken::Key(key) => other.keys.iter().any(|known| known == key),
+        Taken::Pattern(pattern) => other.patterns.iter().any(|known| known == pattern),
+        Taken::Any => other.is_default,
     };
     handler.queue.is_some()
         || !handlers_of(program, queue).any(|other| other.queue.is_some() && takes(other))
@@ -210,19 +245,22 @@ fn reply_channel(queue: &str) -> String {
 }
 
 /// Where it has its key.
-fn message(queue: &Queue, handler: &HandlerInfo, key: Option<&str>) -> Json {
+fn message(queue: &Queue, handler: &HandlerInfo, key: Taken<'_>) -> Json {
     let codec = queue.options.policy.decoding.codec;
     let mut message = json!({
-        "name": key.unwrap_or(ANY_KEY),
+        "name": key.name(),
         "contentType": handler.content_type.unwrap_or(codec.content_type()),
         "x-ploomby": { "key": queue.key.to_string() },
     });
     let mut binding = json!({ "bindingVersion": BINDING });
-    match (queue.key.written(), key) {
-        (Some(KeySource::Header(name)), Some(key)) => {
+    if let Taken::Pattern(pattern) = key {
+        message["x-ploomby"]["pattern"] = pattern.into();
+    }
+    match (queue.key.written(), key.schema()) {
+        (Some(KeySource::Header(name)), Some(schema)) => {
             let mut headers = json!({
                 "type": "object",
-                "properties": { name: { "type": "string", "const": key } },
+                "properties": { name: schema },
             });
             // else it may be in another place
             if matches!(queue.key, KeySource::Header(_)) {
@@ -230,7 +268,11 @@ fn message(queue: &Queue, handler: &HandlerInfo, key: Option<&str>) -> Json {
             }
             message["headers"] = headers;
         }
-        (Some(KeySource::MessageType), Some(key)) => binding["messageType"] = key.into(),
+        (Some(KeySource::MessageType), _) => {
+            if let Taken::Key(key) = key {
+                binding["messageType"] = key.into();
+            }
+        }
         _ => {}
     }
     message["bindings"] = json!({ "amqp": binding });

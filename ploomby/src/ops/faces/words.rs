@@ -54,7 +54,8 @@ pub(crate) fn fit(of: &Fit) -> String {
 /// The keys of a handler.
 pub(crate) fn keys(handler: &HandlerInfo) -> String {
     let default = handler.is_default.then(|| "(any other)".to_owned());
-    let keys: Vec<_> = handler.keys.iter().cloned().chain(default).collect();
+    let keys = handler.keys.iter().chain(&handler.patterns);
+    let keys: Vec<_> = keys.cloned().chain(default).collect();
     keys.join(", ")
 }
 

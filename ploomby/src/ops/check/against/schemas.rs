@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::{contract, resolved};
+use crate::handler::key_fits;
 use crate::ops::{
     Finding, Program,
     check::of_queue,
@@ -24,9 +25,13 @@ pub(super) fn against(program: &Program, document: &Json) -> Vec<Finding> {
         let mut compared = 0;
         let mut broken = Vec::new();
         for (key, was) in keys {
-            // a key that is gone goes to the default handler; that there is none is told by its own
+            // a key that is gone goes to a pattern or to the default handler; that there is none is told by its own
             let taken = new.get(queue);
-            let taken = taken.and_then(|keys| keys.get(key).or_else(|| keys.get(ANY_KEY)));
+            let taken = taken.and_then(|keys| {
+                let fits = |(pattern, _): &(&String, _)| key_fits(pattern, key);
+                let by_pattern = || keys.iter().find(fits).map(|(_, exchange)| exchange);
+                keys.get(key).or_else(by_pattern).or_else(|| keys.get(ANY_KEY))
+            });
             let Some(is) = taken else {
                 continue;
             };
