@@ -81,7 +81,6 @@ mod arguments;
 mod contract;
 mod dlq;
 mod message;
-mod near;
 mod program;
 mod screen;
 mod surroundings;

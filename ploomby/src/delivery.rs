@@ -25,7 +25,11 @@ pub(crate) use self::{
     source::{KeyWords, ReplyStyle, Source},
     trial::Trial,
 };
-pub use self::{key::{KeyFn, KeySource}, recycler::Recycler, replying::Replies};
+pub use self::{
+    key::{KeyFn, KeySource},
+    recycler::Recycler,
+    replying::Replies,
+};
 use crate::{
     codec::Decoding,
     message::{Headers, Message, Properties, header_names as headers, wire::Arrival},

@@ -57,6 +57,7 @@ mod control;
 mod fitting;
 mod gate;
 mod held;
+mod hints;
 mod in_flight;
 mod rehearsal;
 mod room;

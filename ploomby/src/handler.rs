@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+#[cfg(feature = "cli")]
+pub(crate) use self::near::did_you_mean;
 pub use self::{
     function::HandlerFunction,
     linked::{Description, LinkedHandler, LinkedKey},
@@ -20,6 +22,7 @@ pub use self::{
 };
 pub(crate) use self::{
     limits::{Limits, MustWait},
+    near::near,
     order::{Entered, Order, Turn, Waiting},
     pattern::{KeyPattern, key_fits},
     receives::{NoKey, Replied},
@@ -38,6 +41,7 @@ mod docs;
 mod function;
 mod limits;
 mod linked;
+mod near;
 mod options;
 mod order;
 mod pattern;

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Fault, near::did_you_mean};
+use super::Fault;
 use crate::{
     app::App,
+    handler::did_you_mean,
     ops::{Filter, Letter, Ops, OpsError, Program, time_of},
 };
 

@@ -12,11 +12,11 @@ use serde_json::json;
 use super::{
     Fault, Found,
     arguments::{Where, duration, header, known},
-    near::did_you_mean,
     screen::Screen,
 };
 use crate::{
     app::App,
+    handler::did_you_mean,
     message::Message,
     ops::{Fate, Fit, HandlerInfo, Ops, Program, Rehearsed, ToHandler, Written},
     rpc::CallError,

@@ -111,7 +111,9 @@ fn handlers(
 ) -> Result<Found, Fault> {
     let program = app.program();
     let is_meant = |handler: &&HandlerInfo| {
-        key.is_none_or(|key| handler.takes(key) || handler.patterns.iter().any(|known| known == key))
+        key.is_none_or(|key| {
+            handler.takes(key) || handler.patterns.iter().any(|known| known == key)
+        })
     };
     let handlers: Vec<_> = program.handlers.iter().filter(is_meant).collect();
     if let (true, Some(key)) = (handlers.is_empty(), key) {

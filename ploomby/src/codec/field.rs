@@ -28,6 +28,15 @@ pub(crate) struct Field<'a, 'd> {
     found: &'a mut Option<Found<'d>>,
 }
 
+impl<'d> Found<'d> {
+    pub(crate) fn into_text(self) -> Option<Cow<'d, str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 impl FieldPath {
     pub(crate) fn new(path: &str) -> Self {
         Self(path.split('.').map(str::to_owned).collect())

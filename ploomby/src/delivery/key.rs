@@ -387,7 +387,9 @@ mod tests {
             ("no JSON", Ok("by type")),
             (
                 r#"{"event": {"type": {}}}"#,
-                Err("the field `event.type` of the body names the handler, but holds a map instead of text or a number"),
+                Err(
+                    "the field `event.type` of the body names the handler, but holds a map instead of text or a number",
+                ),
             ),
         ] {
             let read = read_of(&source, &typed, body);

@@ -32,28 +32,30 @@ impl Queue {
         }
         let key = match delivery.read_key(&self.source.key) {
             Ok(key) => key,
-            Err(error) => return self.admit_without_key(error),
+            Err(error) => return self.admit_without_key(error, delivery),
         };
         let Some(route) = self.handlers.get(&key) else {
-            let crates = self.handlers.crates().join(", ");
-            let text = format!(
-                "no handler for the key {key:?}, and no default handler; this program has those of {crates}"
-            );
-            return refused(Reason::UnknownKey, text);
+            return refused(Reason::UnknownKey, self.unknown(&key, delivery));
         };
         Ok(route)
     }
 
     /// A message that has no key, or of which it cannot be known, is for the default handler.
     #[cold]
-    fn admit_without_key(&self, error: KeyError) -> Result<&Arc<Route>, Decision> {
+    fn admit_without_key(
+        &self,
+        error: KeyError,
+        delivery: &Delivery,
+    ) -> Result<&Arc<Route>, Decision> {
         let is_unreadable = matches!(error, KeyError::Unreadable { .. });
         if let Some(default) = self.handlers.default_route().filter(|_| !is_unreadable) {
             return Ok(default);
         }
         let text = error.to_string();
         let failure = match error {
-            KeyError::Missing { .. } => Failure::new(Reason::MissingKey, text),
+            KeyError::Missing { .. } => {
+                Failure::new(Reason::MissingKey, text + &self.elsewhere(delivery))
+            }
             KeyError::Unreadable { .. } => Failure::new(Reason::InvalidKey, text),
             KeyError::Unread { failure, .. } => failure.in_place_of_key(text),
         };

@@ -154,15 +154,9 @@ impl KeyPattern {
             for j in (0..=b.len()).rev() {
                 meets[i][j] = match (a.get(i), b.get(j)) {
                     (None, None) => true,
-                    (Some(&"#"), other) => {
-                        meets[i + 1][j] || (other.is_some() && meets[i][j + 1])
-                    }
-                    (other, Some(&"#")) => {
-                        meets[i][j + 1] || (other.is_some() && meets[i + 1][j])
-                    }
-                    (Some(a), Some(b)) => {
-                        (a == b || *a == "*" || *b == "*") && meets[i + 1][j + 1]
-                    }
+                    (Some(&"#"), other) => meets[i + 1][j] || (other.is_some() && meets[i][j + 1]),
+                    (other, Some(&"#")) => meets[i][j + 1] || (other.is_some() && meets[i + 1][j]),
+                    (Some(a), Some(b)) => (a == b || *a == "*" || *b == "*") && meets[i + 1][j + 1],
                     (None, Some(_)) | (Some(_), None) => false,
                 };
             }

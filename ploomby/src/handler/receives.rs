@@ -43,7 +43,9 @@ pub enum NoKey {
     #[error("the handler `{0}` has no key of its own: send with a key that no other handler has")]
     Default(&'static str),
     /// It takes all keys that fit.
-    #[error("the handler `{0}` has a pattern and no key of its own: send with a key that fits `{1}`")]
+    #[error(
+        "the handler `{0}` has a pattern and no key of its own: send with a key that fits `{1}`"
+    )]
     Pattern(&'static str, &'static str),
     /// It cannot be told from another one.
     #[error("there are two handlers `{0}`: give one of them another name, or send with its key")]

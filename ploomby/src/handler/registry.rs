@@ -342,9 +342,7 @@ impl HandlerRegistry {
             let functions = found.map(|(address, entry)| (&address.answers, entry));
             Arc::new(Index::new(functions))
         };
-        let shared = self
-            .for_all_queues
-            .get_or_init(|| functions(None));
+        let shared = self.for_all_queues.get_or_init(|| functions(None));
         let own = functions(Some(queue));
         Table::new(shared.clone(), own, policy, brakes, meter, stop)
     }

@@ -65,7 +65,9 @@ impl Index {
     }
 
     pub(super) fn patterns(&self) -> impl Iterator<Item = (&KeyPattern, u32)> {
-        self.patterns.iter().map(|(pattern, number)| (pattern, *number))
+        self.patterns
+            .iter()
+            .map(|(pattern, number)| (pattern, *number))
     }
 
     pub(super) fn default_number(&self) -> Option<u32> {

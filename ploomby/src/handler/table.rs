@@ -143,7 +143,11 @@ impl Table {
             }
             let found = own.by_pattern(key).or_else(|| shared.by_pattern(key));
             let words = found.and_then(|(pattern, _)| pattern.matched(key));
-            words.unwrap_or_default().into_iter().map(str::to_owned).collect()
+            words
+                .unwrap_or_default()
+                .into_iter()
+                .map(str::to_owned)
+                .collect()
         })
     }
 

@@ -18,7 +18,9 @@ mod limits;
 mod metrics;
 mod operations;
 mod ordering;
+mod patterns;
 mod payloads;
+mod places;
 mod publishing;
 mod queues;
 mod rates;
@@ -154,6 +156,21 @@ contract! {
         the_routing_key_names_the_handler,
         the_default_handler_takes_keys_that_no_other_has,
         each_message_reaches_the_handler_of_its_key;
+    places:
+        a_field_of_the_body_names_the_handler,
+        a_body_without_a_key_says_what_is_there,
+        a_function_of_the_program_finds_the_key,
+        a_sender_has_the_key_in_the_payload,
+        the_default_handler_takes_messages_without_a_key,
+        a_default_handler_that_takes_the_key_refuses_a_message_without,
+        a_key_that_no_handler_has_is_told_with_those_that_are_near;
+    patterns:
+        a_pattern_takes_the_keys_that_fit,
+        a_key_goes_to_its_handler_then_to_the_narrowest_pattern,
+        a_routing_key_fits_the_pattern_that_binds_its_queue,
+        patterns_that_tie_are_an_error_at_the_start,
+        a_pattern_is_no_address,
+        a_program_tells_of_its_patterns;
     replies:
         a_value_goes_to_who_asked,
         a_value_is_encoded_as_the_request_was,

@@ -93,7 +93,10 @@ pub(super) struct Tie {
 impl Tie {
     fn line(&self) -> String {
         let Self { first, second } = self;
-        format!("\n  {:?}: {}, and {:?}: {}", first.0, first.1, second.0, second.1)
+        format!(
+            "\n  {:?}: {}, and {:?}: {}",
+            first.0, first.1, second.0, second.1
+        )
     }
 }
 

@@ -134,15 +134,20 @@ mod tests {
     use crate::handler::{HandlerOptions, HandlerRegistry};
 
     fn faults(patterns: &[(&str, Option<&str>)]) -> String {
-        let handlers = patterns.iter().fold(HandlerRegistry::new(), |handlers, (pattern, queue)| {
-            let options = HandlerOptions::new();
-            let options = match queue {
-                Some(queue) => options.queue(*queue),
-                None => options,
-            };
-            handlers.register_pattern_with(pattern, options, async || {})
-        });
-        handlers.check().map_or_else(|error| error.to_string(), |()| String::new())
+        let handlers =
+            patterns
+                .iter()
+                .fold(HandlerRegistry::new(), |handlers, (pattern, queue)| {
+                    let options = HandlerOptions::new();
+                    let options = match queue {
+                        Some(queue) => options.queue(*queue),
+                        None => options,
+                    };
+                    handlers.register_pattern_with(pattern, options, async || {})
+                });
+        handlers
+            .check()
+            .map_or_else(|error| error.to_string(), |()| String::new())
     }
 
     #[test]
@@ -150,7 +155,10 @@ mod tests {
         let tie = faults(&[("order.*.created", None), ("order.eu.*", None)]);
         assert!(tie.contains("none goes before the other"), "{tie}");
         assert_eq!(tie.matches("patterns.rs:").count(), 2, "{tie}");
-        assert!(tie.contains("\"order.*.created\"") && tie.contains("\"order.eu.*\""), "{tie}");
+        assert!(
+            tie.contains("\"order.*.created\"") && tie.contains("\"order.eu.*\""),
+            "{tie}"
+        );
         for no_tie in [
             // one goes first
             &[("order.*.created", None), ("order.#", None)][..],
@@ -167,7 +175,10 @@ mod tests {
     #[test]
     fn what_is_no_pattern_and_what_is_no_key_names_its_place() {
         let fault = faults(&[("order.x*", None)]);
-        assert!(fault.contains("whole words") && fault.contains("patterns.rs:"), "{fault}");
+        assert!(
+            fault.contains("whole words") && fault.contains("patterns.rs:"),
+            "{fault}"
+        );
         let handlers = HandlerRegistry::new().register("order.*", async || {});
         let fault = handlers.check().unwrap_err().to_string();
         assert!(fault.contains("is a pattern"), "{fault}");

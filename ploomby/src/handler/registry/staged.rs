@@ -32,7 +32,8 @@ impl HandlerRegistry {
         let by_key = key.and_then(|_| get(Some(queue), key).or_else(|| get(None, key)));
         let by_pattern = || {
             let key = key?;
-            self.by_pattern(Some(queue), key).or_else(|| self.by_pattern(None, key))
+            self.by_pattern(Some(queue), key)
+                .or_else(|| self.by_pattern(None, key))
         };
         let default = || get(Some(queue), None).or_else(|| get(None, None));
         let entry = by_key.or_else(by_pattern).or_else(default)?;
@@ -47,7 +48,9 @@ impl HandlerRegistry {
             let fits = address.queue.as_deref() == queue && pattern.matched(key).is_some();
             fits.then(|| ((pattern.openness(), pattern), entry))
         });
-        fitting.min_by_key(|(order, _)| *order).map(|(_, entry)| entry)
+        fitting
+            .min_by_key(|(order, _)| *order)
+            .map(|(_, entry)| entry)
     }
 }
 

@@ -30,7 +30,9 @@ pub(super) fn against(program: &Program, document: &Json) -> Vec<Finding> {
             let taken = taken.and_then(|keys| {
                 let fits = |(pattern, _): &(&String, _)| key_fits(pattern, key);
                 let by_pattern = || keys.iter().find(fits).map(|(_, exchange)| exchange);
-                keys.get(key).or_else(by_pattern).or_else(|| keys.get(ANY_KEY))
+                keys.get(key)
+                    .or_else(by_pattern)
+                    .or_else(|| keys.get(ANY_KEY))
             });
             let Some(is) = taken else {
                 continue;

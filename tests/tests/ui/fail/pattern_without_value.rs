@@ -1,0 +1,4 @@
+#[ploomby::handler(pattern)]
+async fn without_a_value() {}
+
+fn main() {}
