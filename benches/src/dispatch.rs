@@ -41,6 +41,12 @@ pub enum Case {
     Json,
     /// The same where so many handlers have a key each, and each gets as many messages.
     Keys(usize),
+    /// The same where each handler has a pattern, and each key fits one.
+    Patterns(usize),
+    /// The same as `Keys` where the key stands in the header, and in the body, where nobody looks.
+    Beside(usize),
+    /// The same as `Beside` where the key in the body counts.
+    Fields(usize),
     /// JSON, with a layer around all handlers.
     Layer(Around),
     /// Its handler waits once, so that it goes on in a task of its own.
@@ -133,9 +139,11 @@ impl Round {
     pub async fn run(&self) -> anyhow::Result<()> {
         self.broker.declare_queue(QUEUE, [])?;
         self.broker.declare_queue(REPLIES, [])?;
-        let mut app = App::new("memory://dispatch").queue(queue());
+        let mut app = App::new("memory://dispatch").queue(self.case.queue());
         match self.case {
-            Case::Keys(_) => app = app.handlers(self.handlers()),
+            Case::Keys(_) | Case::Patterns(_) | Case::Beside(_) | Case::Fields(_) => {
+                app = app.handlers(self.handlers());
+            }
             Case::Layer(around) => app = around.put(app),
             Case::Publish | Case::Raw | Case::Json | Case::Waits | Case::Fails | Case::Replies => {}
         }
@@ -149,7 +157,12 @@ impl Round {
             let count = left.min(usize::from(WINDOW));
             HANDLED.start(count);
             for key in keys.by_ref().take(count) {
-                let mut message = Message::new(&BODY.0[..]);
+                let mut message = match self.case {
+                    Case::Beside(_) | Case::Fields(_) => {
+                        Message::new(format!(r#"{{"key":"{key}","x":1234,"y":-5678}}"#))
+                    }
+                    _ => Message::new(&BODY.0[..]),
+                };
                 if self.case == Case::Replies {
                     message = message.with_properties(Properties::new().with_reply_to(REPLIES)?);
                 }
@@ -179,7 +192,10 @@ impl Round {
 
     /// One with each key.
     fn handlers(&self) -> HandlerRegistry {
-        let register = |handlers: HandlerRegistry, key: &String| handlers.register(key, json);
+        let register = |handlers: HandlerRegistry, key: &String| match self.case {
+            Case::Patterns(_) => handlers.register_pattern(&key.replace(".eu.", ".*."), json),
+            _ => handlers.register(key, json),
+        };
         self.keys.iter().fold(HandlerRegistry::new(), register)
     }
 }
@@ -196,14 +212,16 @@ impl Around {
     }
 }
 
-fn queue() -> Queue {
-    Queue::new(QUEUE)
-        .key(KeySource::header(KEY_HEADER))
-        .prefetch(WINDOW)
-        .dead_letter_queue(DEAD_LETTERS)
-}
-
 impl Case {
+    fn queue(self) -> Queue {
+        let key = match self {
+            Self::Fields(_) => KeySource::field("key"),
+            _ => KeySource::header(KEY_HEADER),
+        };
+        let queue = Queue::new(QUEUE).key(key).prefetch(WINDOW);
+        queue.dead_letter_queue(DEAD_LETTERS)
+    }
+
     /// As long for each number of keys.
     fn keys(self) -> Vec<String> {
         match self {
@@ -212,7 +230,12 @@ impl Case {
             Self::Waits => vec!["waits".to_owned()],
             Self::Fails => vec!["fails".to_owned()],
             Self::Replies => vec!["replies".to_owned()],
-            Self::Keys(count) => (0..count).map(|number| format!("{number:04}")).collect(),
+            Self::Keys(count) | Self::Beside(count) | Self::Fields(count) => {
+                (0..count).map(|number| format!("{number:04}")).collect()
+            }
+            Self::Patterns(count) => (0..count)
+                .map(|number| format!("{number:04}.eu.created"))
+                .collect(),
         }
     }
 }
@@ -232,13 +255,20 @@ impl FromStr for Case {
             "layer-timeout" => Ok(Self::Layer(Around::Timeout)),
             "layer-concurrency" => Ok(Self::Layer(Around::Concurrency)),
             "layer-rate" => Ok(Self::Layer(Around::Rate)),
-            _ => match text.strip_prefix("keys-").map(str::parse) {
-                Some(Ok(count)) if count > 0 => Ok(Self::Keys(count)),
-                _ => bail!(
-                    "CASE is publish, raw, json, waits, fails, replies, keys- with a number behind, or layer- with identity, \
-                     timeout, concurrency or rate"
-                ),
-            },
+            _ => {
+                let named = text.split_once('-');
+                let named = named.and_then(|(name, count)| Some((name, count.parse().ok()?)));
+                match named.filter(|(_, count)| *count > 0) {
+                    Some(("keys", count)) => Ok(Self::Keys(count)),
+                    Some(("patterns", count)) => Ok(Self::Patterns(count)),
+                    Some(("beside", count)) => Ok(Self::Beside(count)),
+                    Some(("fields", count)) => Ok(Self::Fields(count)),
+                    _ => bail!(
+                        "CASE is publish, raw, json, waits, fails, replies, keys-, patterns-, beside- or fields- with a number \
+                         behind, or layer- with identity, timeout, concurrency or rate"
+                    ),
+                }
+            }
         }
     }
 }
@@ -253,6 +283,9 @@ impl fmt::Display for Case {
             Self::Fails => f.write_str("fails"),
             Self::Replies => f.write_str("replies"),
             Self::Keys(count) => write!(f, "keys-{count}"),
+            Self::Patterns(count) => write!(f, "patterns-{count}"),
+            Self::Beside(count) => write!(f, "beside-{count}"),
+            Self::Fields(count) => write!(f, "fields-{count}"),
             Self::Layer(Around::Identity) => f.write_str("layer-identity"),
             Self::Layer(Around::Timeout) => f.write_str("layer-timeout"),
             Self::Layer(Around::Concurrency) => f.write_str("layer-concurrency"),

@@ -14,9 +14,13 @@ use ploomby_benches::{
     environment,
 };
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 13] = [
     Case::Raw,
     Case::Json,
+    Case::Keys(1_000),
+    Case::Patterns(1_000),
+    Case::Beside(1_000),
+    Case::Fields(1_000),
     Case::Layer(Around::Identity),
     Case::Layer(Around::Timeout),
     Case::Layer(Around::Concurrency),
