@@ -42,7 +42,9 @@ pub(crate) enum ReplyStyle {
 
 /// Finds the words of a key that stand for the wildcards of the pattern that named its handler.
 #[derive(Clone)]
-pub(crate) struct KeyWords(Arc<dyn Fn(&str) -> Vec<String> + Send + Sync>);
+pub(crate) struct KeyWords(Arc<FindWords>);
+
+type FindWords = dyn Fn(&str) -> Vec<String> + Send + Sync;
 
 impl KeyWords {
     pub(crate) fn new(find: impl Fn(&str) -> Vec<String> + Send + Sync + 'static) -> Self {

@@ -37,6 +37,7 @@ impl KeyReader {
     }
 
     /// Whether it may look into the body.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
     pub(crate) fn reads_body(&self) -> bool {
         match self {
             Self::Field(_) => true,
